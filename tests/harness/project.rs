@@ -1,0 +1,96 @@
+//! Looking at projects and leftovers from outside, with git's own command line.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use uuid::Uuid;
+
+use crate::worker::Worker;
+
+/// Whose project.
+#[derive(Debug, Clone, Copy)]
+pub struct Ids {
+    /// The user.
+    pub user: Uuid,
+    /// The project.
+    pub project: Uuid,
+}
+
+impl Ids {
+    /// New ones.
+    #[expect(clippy::new_without_default, reason = "two of them are never the same")]
+    pub fn new() -> Self {
+        Self {
+            user: Uuid::new_v4(),
+            project: Uuid::new_v4(),
+        }
+    }
+}
+
+impl Worker {
+    /// The folder of a project.
+    pub fn project(&self, ids: Ids) -> PathBuf {
+        self.data()
+            .join(format!("users/{}/projects/{}", ids.user, ids.project))
+    }
+
+    /// Puts a file into a project, as another program would.
+    pub fn put(&self, ids: Ids, path: &str, content: impl AsRef<[u8]>) {
+        let place = self.project(ids).join(path);
+        std::fs::create_dir_all(place.parent().expect("a file is in a folder")).expect("a folder");
+        std::fs::write(place, content).expect("a file is written");
+    }
+}
+
+/// Runs git in a project and returns what it says. Panics if it fails.
+pub fn git(folder: &Path, args: &[&str]) -> String {
+    let output = Command::new("git")
+        .args(["-c", "safe.directory=*", "-c", "core.quotePath=false"])
+        .args(args)
+        .current_dir(folder)
+        .output()
+        .expect("git is installed");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "git {args:?}: {text}{errors}");
+    text
+}
+
+/// Checks that the newest version was made by the worker and that git has nothing to complain of.
+pub fn has_git_identity(folder: &Path) {
+    assert_eq!(
+        git(folder, &["log", "-1", "--format=%an <%ae>"]).trim(),
+        "Game Creator <gamecreator@dreamcore.app>"
+    );
+    assert_eq!(git(folder, &["status", "--porcelain"]), "");
+    git(folder, &["fsck", "--strict"]);
+}
+
+/// What a run must not leave: processes of the sandbox's user with this text in their command line
+/// or working directory, and files in the scratch folder.
+pub fn leftovers(worker: &Worker) -> Vec<String> {
+    let scratch = worker.scratch();
+    let mut found: Vec<String> = std::fs::read_dir(&scratch)
+        .expect("the scratch folder")
+        .filter_map(|entry| Some(entry.ok()?.path().display().to_string()))
+        .collect();
+    for entry in std::fs::read_dir("/proc")
+        .expect("/proc")
+        .filter_map(Result::ok)
+    {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|n| n.parse::<i32>().ok())
+        else {
+            continue;
+        };
+        let environ = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        let marker = format!("HOME={}", scratch.display()).into_bytes();
+        if pid != worker.pid() && environ.windows(marker.len()).any(|part| part == marker) {
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            found.push(format!("process {pid}: {}", String::from_utf8_lossy(&line)));
+        }
+    }
+    found
+}

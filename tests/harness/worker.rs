@@ -1,0 +1,282 @@
+//! A worker of one test, on free ports and in folders of its own.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use scripted_api::{Options, ScriptSet, ScriptedApi};
+
+use crate::client::SECRET;
+use crate::places;
+
+/// What a worker is to be like.
+#[derive(Debug)]
+pub struct Setup {
+    vars: BTreeMap<String, String>,
+    scripts: ScriptSet,
+    uid: Option<u32>,
+}
+
+/// A running worker; it is killed when dropped.
+#[derive(Debug)]
+pub struct Worker {
+    pub(crate) child: Child,
+    pub(crate) http: reqwest::Client,
+    base_url: String,
+    log: Arc<Mutex<Vec<String>>>,
+    /// The scripted model API that it forwards to.
+    pub api: ScriptedApi,
+    folders: tempfile::TempDir,
+    vars: BTreeMap<String, String>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            vars: BTreeMap::new(),
+            scripts: scripted_api::builtin::scripts(),
+            uid: None,
+        }
+    }
+}
+
+impl Setup {
+    /// Sets one variable of the worker's environment.
+    #[must_use]
+    pub fn var(mut self, name: &str, value: impl ToString) -> Self {
+        self.vars.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    /// Sets what the model API answers by default.
+    #[must_use]
+    pub fn script(mut self, script: scripted_api::Script) -> Self {
+        self.scripts = ScriptSet::new("test", script);
+        self
+    }
+
+    /// Runs the worker as another user. Only root can.
+    #[must_use]
+    pub fn as_user(mut self, uid: u32) -> Self {
+        self.uid = Some(uid);
+        self
+    }
+
+    /// Lets a program take the CLI's place: a shell script with these lines.
+    #[must_use]
+    pub fn instead_of_claude(self, folder: &Path, script: &str) -> Self {
+        let path = folder.join("claude");
+        std::fs::write(&path, format!("#!/bin/bash\n{script}\n")).expect("a script is written");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&path, mode).expect("a script is executable");
+        self.var("DREAMCORE_CLAUDE_BIN", path.display())
+    }
+
+    /// Starts it and waits until it listens.
+    pub async fn start(self) -> Worker {
+        let options = Options {
+            expect_key: Some(REAL_KEY.to_owned()),
+            ..Options::default()
+        };
+        let api = ScriptedApi::start(self.scripts, options)
+            .await
+            .expect("the scripted API starts");
+        let folders = tempfile::Builder::new()
+            .prefix("dc-")
+            .tempdir()
+            .expect("a folder");
+        for name in ["data", "global/.claude/skills", "scratch"] {
+            std::fs::create_dir_all(folders.path().join(name)).expect("a folder");
+        }
+        if let Some(uid) = self.uid {
+            chown_all(folders.path(), uid);
+        }
+        let path = |name: &str| folders.path().join(name).display().to_string();
+        let mut vars = BTreeMap::from([
+            ("MODAL_INTERNAL_SECRET".to_owned(), SECRET.to_owned()),
+            ("DREAMCORE_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
+            ("DREAMCORE_DATA_DIR".to_owned(), path("data")),
+            ("DREAMCORE_GLOBAL_DIR".to_owned(), path("global")),
+            ("DREAMCORE_SCRATCH_DIR".to_owned(), path("scratch")),
+            ("DREAMCORE_LOG_FORMAT".to_owned(), "json".to_owned()),
+            ("DREAMCORE_LOG".to_owned(), "debug".to_owned()),
+            ("ANTHROPIC_API_KEY".to_owned(), REAL_KEY.to_owned()),
+            ("ANTHROPIC_BASE_URL".to_owned(), api.base_url()),
+        ]);
+        if !self.vars.contains_key("DREAMCORE_CLAUDE_BIN") {
+            let claude = places::claude().display().to_string();
+            vars.insert("DREAMCORE_CLAUDE_BIN".to_owned(), claude);
+        }
+        vars.extend(self.vars);
+        // An empty value in a test means: not set.
+        vars.retain(|_, value| !value.is_empty());
+        Worker::spawn(vars, self.uid, api, folders).await
+    }
+
+    /// Starts a worker that is expected to refuse, and returns what it says.
+    pub fn refuse(self) -> (ExitStatus, String) {
+        let output = Command::new(places::program("dreamcore-worker"))
+            .arg("serve")
+            .env_clear()
+            .envs(&self.vars)
+            .output()
+            .expect("the worker can be executed");
+        (
+            output.status,
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    }
+}
+
+/// The key that only the broker may know. Tests look for it in places where it must not be.
+pub const REAL_KEY: &str = "sk-ant-real-key-of-the-test-0123456789";
+
+fn chown_all(folder: &Path, uid: u32) {
+    let status = Command::new("chown")
+        .args(["-R", &format!("{uid}:{uid}")])
+        .arg(folder)
+        .status()
+        .expect("chown runs");
+    assert!(status.success());
+}
+
+impl Worker {
+    async fn spawn(
+        vars: BTreeMap<String, String>,
+        uid: Option<u32>,
+        api: ScriptedApi,
+        folders: tempfile::TempDir,
+    ) -> Self {
+        let mut command = Command::new(places::program("dreamcore-worker"));
+        command
+            .arg("serve")
+            .env_clear()
+            .envs(&vars)
+            .stderr(Stdio::piped());
+        if let Some(uid) = uid {
+            std::os::unix::process::CommandExt::uid(&mut command, uid);
+            std::os::unix::process::CommandExt::gid(&mut command, uid);
+        }
+        let mut child = command.spawn().expect("the worker can be executed");
+        let stderr = child.stderr.take().expect("stderr is piped");
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (address_sender, address) = tokio::sync::oneshot::channel();
+        let kept = Arc::clone(&log);
+        std::thread::spawn(move || {
+            let mut sender = Some(address_sender);
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let json: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+                if json["message"] == "listening"
+                    && let Some(sender) = sender.take()
+                {
+                    drop(sender.send(json["address"].as_str().unwrap_or_default().to_owned()));
+                }
+                kept.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(line);
+            }
+        });
+        let waited = tokio::time::timeout(Duration::from_secs(20), address).await;
+        let Ok(Ok(address)) = waited else {
+            let lines = log
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .join("\n");
+            panic!("the worker did not start:\n{lines}");
+        };
+        let http = reqwest_client();
+        Self {
+            child,
+            http,
+            base_url: format!("http://{address}"),
+            log,
+            api,
+            folders,
+            vars,
+        }
+    }
+
+    /// Where it listens.
+    pub fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// Host and port, for raw connections.
+    pub fn address(&self) -> &str {
+        self.base_url.trim_start_matches("http://")
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        self.child.id().cast_signed()
+    }
+
+    /// Everything that it has logged so far.
+    pub fn log(&self) -> String {
+        self.log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .join("\n")
+    }
+
+    /// The volume.
+    pub fn data(&self) -> PathBuf {
+        self.folders.path().join("data")
+    }
+
+    /// The folder of shared things.
+    pub fn global(&self) -> PathBuf {
+        self.folders.path().join("global")
+    }
+
+    /// The folder for private copies.
+    pub fn scratch(&self) -> PathBuf {
+        self.vars
+            .get("DREAMCORE_SCRATCH_DIR")
+            .map(PathBuf::from)
+            .expect("it is always set")
+    }
+
+    /// Adds a shared skill.
+    pub fn add_skill(&self, name: &str, text: &str) {
+        let folder = self.global().join(".claude/skills").join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join("SKILL.md"), text).expect("a skill is written");
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), signal).expect("it lives");
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                return Some(status);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        None
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn reqwest_client() -> reqwest::Client {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .expect("an HTTP client")
+}

@@ -1,0 +1,209 @@
+//! What a request asks: which script, which turn, from which folder.
+//!
+//! Everything is read from the request itself, because the CLI sends the whole conversation each
+//! time. The places where it states its working directory were read from CLI 2.1.330: newer
+//! models get it in a message of role `system`, older ones in a reminder in the first user
+//! message, and other versions have had it in the system prompt.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use serde_json::Value;
+
+use crate::script::is_script_name;
+
+/// A `POST /v1/messages`, understood.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Question {
+    /// The model that the client believes it talks to.
+    pub(crate) model: String,
+    /// Server-sent events are wanted.
+    pub(crate) stream: bool,
+    /// Not part of the agent's main loop.
+    pub(crate) side: bool,
+    /// The script asked for by a marker.
+    pub(crate) marker: Option<String>,
+    /// Assistant messages so far.
+    pub(crate) turn: usize,
+    /// The CLI's working directory.
+    pub(crate) cwd: Option<String>,
+    /// Hash of the first user message's text.
+    pub(crate) conversation: u64,
+}
+
+impl Question {
+    /// Reads a request body; the error is the message for the client.
+    pub(crate) fn read(body: &Value) -> Result<Self, String> {
+        let messages = body
+            .get("messages")
+            .and_then(Value::as_array)
+            .ok_or("messages: Field required")?;
+        let role = |wanted: &'static str| {
+            messages
+                .iter()
+                .filter(move |message| message.get("role").and_then(Value::as_str) == Some(wanted))
+        };
+        let first_user = role("user").next().map(texts).unwrap_or_default();
+
+        let mut hasher = DefaultHasher::new();
+        first_user.hash(&mut hasher);
+
+        // Most trustworthy first: a user's prompt can hold any text, a system message only the
+        // CLI's.
+        let stated = role("system")
+            .flat_map(texts)
+            .chain(body.get("system").map(strings).unwrap_or_default())
+            .chain(first_user.iter().copied())
+            .find_map(working_directory);
+
+        Ok(Self {
+            model: body
+                .get("model")
+                .and_then(Value::as_str)
+                .unwrap_or("scripted")
+                .to_owned(),
+            stream: body.get("stream").and_then(Value::as_bool).unwrap_or(false),
+            side: body
+                .get("tools")
+                .and_then(Value::as_array)
+                .is_none_or(Vec::is_empty),
+            marker: first_user
+                .iter()
+                .rev()
+                .find_map(|text| marker(text))
+                .map(str::to_owned),
+            turn: role("assistant").count(),
+            cwd: stated.map(str::to_owned),
+            conversation: hasher.finish(),
+        })
+    }
+}
+
+/// A rough count, good enough for numbers that look real: about four bytes a token.
+pub(crate) fn tokens(bytes: usize) -> usize {
+    bytes.div_ceil(4)
+}
+
+/// The texts of a message; tool results are left out.
+fn texts(message: &Value) -> Vec<&str> {
+    message.get("content").map(strings).unwrap_or_default()
+}
+
+/// A string, or the `text` of each block of a list: the two forms of `content` and `system`.
+fn strings(value: &Value) -> Vec<&str> {
+    match value {
+        Value::String(text) => vec![text],
+        Value::Array(blocks) => blocks
+            .iter()
+            .filter_map(|block| block.get("text").and_then(Value::as_str))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The name in the last well-formed `[script:NAME]`. The last, because what a user types comes
+/// after what is put before it.
+fn marker(text: &str) -> Option<&str> {
+    text.rsplit("[script:")
+        .filter_map(|rest| rest.split_once(']'))
+        .map(|(name, _)| name)
+        .find(|name| is_script_name(name))
+}
+
+fn working_directory(text: &str) -> Option<&str> {
+    text.lines()
+        .map(|line| line.trim_start_matches([' ', '-']))
+        .find_map(|line| {
+            line.strip_prefix("Primary working directory: ")
+                .or_else(|| line.strip_prefix("Working directory: "))
+                .map(str::trim_end)
+                .filter(|path| path.starts_with('/'))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(body: &Value) -> Question {
+        Question::read(body).unwrap()
+    }
+
+    #[test]
+    fn the_marker_may_be_anywhere_in_the_first_user_message_only() {
+        let asked = |content: Value| {
+            read(&json!({"messages": [
+                {"role": "user", "content": content},
+                {"role": "assistant", "content": "[script:no]"},
+                {"role": "user", "content": "[script:no]"},
+            ]}))
+            .marker
+        };
+        assert_eq!(asked(json!("please [script:a-1] now")), Some("a-1".into()));
+        assert_eq!(asked(json!([{"type": "text", "text": "x"}])), None);
+        assert_eq!(
+            asked(json!([
+                {"type": "text", "text": "reminder [script:old]"},
+                {"type": "text", "text": "[script:new] [script:] [script:a b] [script:"},
+            ])),
+            Some("new".into())
+        );
+        assert_eq!(
+            asked(json!([{"type": "tool_result", "content": "[script:x]"}])),
+            None
+        );
+    }
+
+    #[test]
+    fn the_turn_is_the_number_of_assistant_messages() {
+        let user = json!({"role": "user", "content": "x"});
+        let assistant = json!({"role": "assistant", "content": []});
+        let system = json!({"role": "system", "content": []});
+        assert_eq!(read(&json!({"messages": [user, system]})).turn, 0);
+        assert_eq!(
+            read(&json!({"messages": [user, system, assistant, user, assistant, user]})).turn,
+            2
+        );
+    }
+
+    #[test]
+    fn a_request_without_tools_is_a_side_request() {
+        assert!(read(&json!({"messages": []})).side);
+        assert!(read(&json!({"messages": [], "tools": []})).side);
+        assert!(!read(&json!({"messages": [], "tools": [{"name": "Bash"}]})).side);
+    }
+
+    #[test]
+    fn the_working_directory_is_found_wherever_the_cli_states_it() {
+        let stated = "# Environment\n - Primary working directory: /home/a b\n - Shell: bash";
+        for body in [
+            json!({"messages": [{"role": "user", "content": "Working directory: /user"},
+                {"role": "system", "content": [{"type": "text", "text": stated}]}]}),
+            json!({"system": [{"type": "text", "text": "x"}, {"type": "text", "text": stated}],
+                "messages": []}),
+            json!({"system": "<env>\nWorking directory: /home/a b\n</env>", "messages": []}),
+            json!({"messages": [{"role": "user", "content": [{"type": "text", "text": stated}]}]}),
+        ] {
+            assert_eq!(read(&body).cwd.as_deref(), Some("/home/a b"), "{body}");
+        }
+        let none = json!({"messages": [{"role": "user", "content": "Working directory: here"}]});
+        assert_eq!(read(&none).cwd, None);
+    }
+
+    #[test]
+    fn a_conversation_keeps_its_identity_when_cache_marks_move() {
+        let plain = json!({"messages": [{"role": "user", "content": [
+            {"type": "text", "text": "x"}]}]});
+        let marked = json!({"messages": [{"role": "user", "content": [
+            {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}]}]});
+        let other = json!({"messages": [{"role": "user", "content": "y"}]});
+        assert_eq!(read(&plain).conversation, read(&marked).conversation);
+        assert_ne!(read(&plain).conversation, read(&other).conversation);
+    }
+
+    #[test]
+    fn a_body_without_messages_is_refused() {
+        assert!(Question::read(&Value::Null).is_err());
+        assert!(Question::read(&json!({"messages": "x"})).is_err());
+    }
+}

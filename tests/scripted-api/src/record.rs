@@ -1,0 +1,72 @@
+//! What the server was asked, for tests to look at.
+
+use std::collections::BTreeMap;
+
+use hyper::http::request::Parts;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A request as it was received. Also the elements of `GET /_scripted/requests`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// The method, in capitals.
+    pub method: String,
+    /// The path without the query.
+    pub path: String,
+    /// The query without its `?`.
+    pub query: Option<String>,
+    /// Those of the headers that say something about the client, by lower-case name.
+    pub headers: BTreeMap<String, String>,
+    /// The JSON body; null without one.
+    pub body: Value,
+    /// How it was taken, if it was a good `POST /v1/messages`.
+    pub taken_as: Option<TakenAs>,
+}
+
+/// The place of a request in the scripts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TakenAs {
+    /// Not part of the agent's main loop.
+    Side,
+    /// A turn of a conversation.
+    Turn {
+        /// The script's name.
+        script: String,
+        /// From 0.
+        turn: usize,
+        /// From 0; counted only for turns with faults.
+        attempt: usize,
+    },
+}
+
+/// Kept because tests ask for them: who is asking, with which key, as which try.
+const HEADERS: [&str; 10] = [
+    "accept",
+    "anthropic-beta",
+    "anthropic-version",
+    "authorization",
+    "content-type",
+    "host",
+    "user-agent",
+    "x-api-key",
+    "x-claude-code-session-id",
+    "x-stainless-retry-count",
+];
+
+impl Recorded {
+    pub(crate) fn new(parts: &Parts, body: Value) -> Self {
+        let header = |name: &str| {
+            let value = String::from_utf8_lossy(parts.headers.get(name)?.as_bytes()).into_owned();
+            Some((name.to_owned(), value))
+        };
+        Self {
+            method: parts.method.as_str().to_owned(),
+            path: parts.uri.path().to_owned(),
+            query: parts.uri.query().map(str::to_owned),
+            headers: HEADERS.into_iter().filter_map(header).collect(),
+            body,
+            taken_as: None,
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The launcher: confines itself step by step and becomes the given program.
+//!
+//! TRUST BOUNDARY 4: from the worker's user to the sandbox's. Single-threaded, no async runtime,
+//! started by the worker with a control socket and nothing else. The two functions below are the
+//! checklist; each step is one file in `sandbox/steps`.
+//!
+//! ```text
+//! worker ── dreamcore-confine (waits, outside)
+//!              └── first process inside: confines itself; with a PID namespace it stays as init
+//!                     └── the program
+//! ```
+
+use std::process::ExitCode;
+
+use dreamcore_worker::sandbox::control::Message;
+use dreamcore_worker::sandbox::plan::{Demand, Mechanism, Plan};
+use dreamcore_worker::sandbox::steps::control::Control;
+use dreamcore_worker::sandbox::steps::namespaces::Entered;
+use dreamcore_worker::sandbox::steps::{
+    StepError, StepResult, identity, landlock, limits, mounts, namespaces, network, process,
+    reaper, seccomp,
+};
+use nix::unistd::ForkResult;
+
+fn main() -> ExitCode {
+    let control = match Control::inherit() {
+        Ok(control) => control,
+        Err(error) => return complain(&error),
+    };
+    match control
+        .read_plan()
+        .and_then(|plan| supervise(&control, &plan))
+    {
+        Ok(code) => code,
+        Err(error) => {
+            let message = Message::Failed {
+                step: error.step.to_owned(),
+                reason: error.reason.clone(),
+            };
+            match control.send(&message) {
+                Ok(()) => ExitCode::FAILURE,
+                Err(_) => complain(&error),
+            }
+        }
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "there is nobody else to tell")]
+fn complain(error: &StepError) -> ExitCode {
+    eprintln!("dreamcore-confine: {error}");
+    ExitCode::FAILURE
+}
+
+/// Outside: enters the namespaces, splits, and waits for the end of the other half.
+fn supervise(control: &Control, plan: &Plan) -> StepResult<ExitCode> {
+    if identity::is_root() && plan.identity.is_none() {
+        let reason = "refusing to run a sandboxed program as root".to_owned();
+        return Err(StepError {
+            step: "identity",
+            reason,
+        });
+    }
+    process::lead_session()?;
+    let entered = namespaces::enter(control, plan)?;
+    if let (true, Some(port)) = (entered.network, plan.api_port) {
+        network::open_broker_listener(control, port)?;
+    }
+    let signals = reaper::prepare()?;
+    match process::split()? {
+        ForkResult::Parent { child } => {
+            reaper::watch(control, &signals, child)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        ForkResult::Child => {
+            drop(signals);
+            confine(control, plan, entered)
+        }
+    }
+}
+
+/// Inside: gives everything up, in an order in which each step can still do what it has to, and
+/// becomes the program.
+fn confine(control: &Control, plan: &Plan, entered: Entered) -> StepResult<ExitCode> {
+    let wanted = |mechanism| plan.demand(mechanism) != Demand::Off;
+
+    process::die_with_parent()?;
+    let mut own_proc = false;
+    if entered.mount && wanted(Mechanism::MinimalRoot) {
+        let result = mounts::enter_minimal_root(plan, entered.pid);
+        own_proc = result.is_ok() && entered.pid;
+        control.outcome(plan, Mechanism::MinimalRoot, result)?;
+    } else if wanted(Mechanism::MinimalRoot) {
+        let reason = "needs a mount namespace".to_owned();
+        control.outcome(plan, Mechanism::MinimalRoot, Err(reason))?;
+    }
+    let own_user = plan.identity.is_some() || entered.user;
+    control.outcome(
+        plan,
+        Mechanism::Rlimits,
+        limits::apply(plan.limits, own_user),
+    )?;
+
+    let root = identity::is_root();
+    if root || entered.user {
+        identity::drop_bounding_set().map_err(|reason| StepError {
+            step: "capabilities",
+            reason,
+        })?;
+    }
+    if root && let Some(wanted) = plan.identity {
+        let detail = identity::change(wanted)?;
+        control.outcome(plan, Mechanism::Identity, Ok(detail))?;
+        // The change of user cleared it.
+        process::die_with_parent()?;
+    } else if !entered.identity_changed && wanted(Mechanism::Identity) {
+        let reason = "the worker is not root, so the sandbox runs as the worker's user".to_owned();
+        control.outcome(plan, Mechanism::Identity, Err(reason))?;
+    }
+    control.outcome(plan, Mechanism::Capabilities, identity::drop_capabilities())?;
+    control.outcome(
+        plan,
+        Mechanism::NoNewPrivs,
+        identity::forbid_new_privileges(),
+    )?;
+    if wanted(Mechanism::Landlock) {
+        control.outcome(
+            plan,
+            Mechanism::Landlock,
+            landlock::restrict(plan, own_proc),
+        )?;
+    }
+    if wanted(Mechanism::Seccomp) {
+        control.outcome(plan, Mechanism::Seccomp, seccomp::install())?;
+    }
+    control
+        .send(&Message::Ready)
+        .map_err(StepError::at("report"))?;
+
+    if !entered.pid {
+        return Err(process::become_program(plan));
+    }
+    match process::split()? {
+        ForkResult::Parent { child } => {
+            let code = reaper::init(child)?;
+            Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
+        }
+        ForkResult::Child => Err(process::become_program(plan)),
+    }
+}

@@ -1,0 +1,128 @@
+//! Arguments, help, the log, and what is said at start.
+
+use std::fmt::Display;
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+use dreamcore_worker::config::{Config, LogFormat, SETTINGS};
+use dreamcore_worker::run::Runner;
+use tracing_subscriber::EnvFilter;
+
+/// HTTP worker that generates browser games with the Claude CLI in a sandbox and keeps every
+/// version of every game.
+#[derive(Debug, clap::Parser)]
+#[command(version, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Copy, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Serve HTTP until SIGTERM or SIGINT.
+    Serve,
+}
+
+impl Cli {
+    /// Reads the arguments. The help ends with every setting, from the table that reads them.
+    pub(crate) fn parse() -> Self {
+        let command = Self::command()
+            .after_long_help(settings_help())
+            .after_help("Settings come from the environment; --help explains each.");
+        let matches = command.get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+fn settings_help() -> String {
+    let mut text = String::from("Settings, from the environment:\n");
+    for setting in SETTINGS {
+        let default = setting
+            .default
+            .map_or(String::new(), |value| format!(" [{value}]"));
+        text.push_str(&format!(
+            "\n  {}{default}\n      {}\n",
+            setting.name, setting.help
+        ));
+    }
+    text
+}
+
+/// Sends the log to standard error: text for people on a terminal, JSON for programs elsewhere.
+pub(crate) fn init_log(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
+    let filter = EnvFilter::builder().parse(&config.log_filter)?;
+    let json = match config.log_format {
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+        LogFormat::Auto => !std::io::stderr().is_terminal(),
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if json {
+        builder.json().flatten_event(true).with_target(false).init();
+    } else {
+        builder
+            .with_target(false)
+            .with_ansi(std::io::stderr().is_terminal())
+            .init();
+    }
+    // A panic's text can hold anything; only its place is logged.
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string);
+        tracing::error!(place, "panic");
+    }));
+    Ok(())
+}
+
+/// The launcher: as configured, or beside this program.
+pub(crate) fn launcher_path(config: &Config) -> Result<PathBuf, String> {
+    if let Some(path) = &config.confine_bin {
+        return Ok(path.clone());
+    }
+    let own = std::env::current_exe().map_err(|error| format!("own path: {error}"))?;
+    Ok(own.with_file_name("dreamcore-confine"))
+}
+
+/// Says where the worker listens and which protections it has.
+pub(crate) fn report_start(runner: &Runner, address: SocketAddr) {
+    match runner.confinement() {
+        Ok(confinement) => {
+            let applied: Vec<_> = confinement
+                .outcomes
+                .iter()
+                .filter(|outcome| outcome.applied)
+                .map(|outcome| outcome.mechanism.name())
+                .collect();
+            tracing::info!(applied = applied.join(" "), "confinement");
+            for outcome in confinement.missing() {
+                tracing::warn!(
+                    mechanism = outcome.mechanism.name(),
+                    reason = outcome.detail,
+                    "protection missing"
+                );
+            }
+        }
+        Err(reason) => {
+            tracing::error!(
+                reason,
+                "nothing can be confined here; generations are refused"
+            );
+        }
+    }
+    if runner.config().anthropic.api_key.is_none() {
+        tracing::warn!("ANTHROPIC_API_KEY is not set; every generation will end with AUTH_ERROR");
+    }
+    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+}
+
+/// Reports an error that ends the program.
+#[allow(clippy::print_stderr, reason = "the log may not be up yet")]
+pub(crate) fn fail(error: &dyn Display) -> ExitCode {
+    eprintln!("dreamcore-worker: {error}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,294 @@
+//! Reading and checking values, collecting every mistake on the way.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::settings::{SETTINGS, Setting};
+use super::{LogFormat, MIN_SECRET_CHARS, Secret};
+
+/// One mistake: which setting, and what is wrong with it. Never the value, which may be a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingError {
+    /// Name of the variable.
+    pub name: String,
+    /// What is wrong and what would be right.
+    pub problem: String,
+}
+
+/// All mistakes of one environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError(pub Vec<SettingError>);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.0.len() == 1 {
+            "setting is"
+        } else {
+            "settings are"
+        };
+        write!(f, "{} {plural} wrong:", self.0.len())?;
+        for error in &self.0 {
+            write!(f, "\n  {}: {}", error.name, error.problem)?;
+        }
+        write!(f, "\nSee dreamcore-worker --help for every setting.")
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// A parser's answer; the text says what would be right.
+type Parsed<T> = Result<T, String>;
+
+pub(super) struct Reader {
+    vars: BTreeMap<String, String>,
+    errors: Vec<SettingError>,
+}
+
+impl Reader {
+    pub(super) fn new(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let mut reader = Self {
+            vars: BTreeMap::new(),
+            errors: Vec::new(),
+        };
+        for (name, value) in vars {
+            let Ok(name) = name.into_string() else {
+                continue;
+            };
+            let known = SETTINGS.iter().any(|s| s.name == name);
+            if name.starts_with("DREAMCORE_") && !known {
+                reader.error(
+                    &name,
+                    "is not a setting of this version (a typing mistake?)",
+                );
+            }
+            // HOME is no setting, but the default scratch folder lies below it.
+            if known || name == "HOME" {
+                match value.into_string() {
+                    Ok(value) => drop(reader.vars.insert(name, value)),
+                    Err(_) => reader.error(&name, "must be UTF-8"),
+                }
+            }
+        }
+        reader
+    }
+
+    fn error(&mut self, name: &str, problem: impl Into<String>) {
+        self.errors.push(SettingError {
+            name: name.to_owned(),
+            problem: problem.into(),
+        });
+    }
+
+    pub(super) fn default_scratch_dir(&self) -> PathBuf {
+        match self.vars.get("HOME") {
+            Some(home) if !nix::unistd::geteuid().is_root() && home.starts_with('/') => {
+                PathBuf::from(home).join(".cache/dreamcore/scratch")
+            }
+            _ => PathBuf::from("/var/lib/dreamcore/scratch"),
+        }
+    }
+
+    /// A setting that may be missing; an empty value counts as missing.
+    pub(super) fn optional<T>(
+        &mut self,
+        setting: &Setting,
+        parse: impl Fn(&str) -> Parsed<T>,
+    ) -> Option<T> {
+        let given = self
+            .vars
+            .get(setting.name)
+            .map(String::as_str)
+            .filter(|t| !t.is_empty());
+        match parse(given.or(setting.default)?) {
+            Ok(value) => Some(value),
+            Err(problem) => {
+                self.error(setting.name, problem);
+                None
+            }
+        }
+    }
+
+    /// A setting that must have a value. After a mistake the placeholder that this returns is
+    /// never seen, because [`Reader::finish`] refuses the whole.
+    pub(super) fn required<T: Placeholder>(
+        &mut self,
+        setting: &Setting,
+        parse: impl Fn(&str) -> Parsed<T>,
+    ) -> T {
+        let before = self.errors.len();
+        let value = self.optional(setting, parse);
+        if value.is_none() && self.errors.len() == before {
+            self.error(setting.name, "is required");
+        }
+        value.unwrap_or_else(T::placeholder)
+    }
+
+    pub(super) fn finish<T>(self, value: T) -> Result<T, ConfigError> {
+        if self.errors.is_empty() {
+            Ok(value)
+        } else {
+            Err(ConfigError(self.errors))
+        }
+    }
+}
+
+/// A value to go on with after a mistake, so that the other settings are checked too.
+pub(super) trait Placeholder {
+    fn placeholder() -> Self;
+}
+
+macro_rules! placeholder {
+    ($($type:ty => $value:expr;)*) => {
+        $(impl Placeholder for $type {
+            fn placeholder() -> Self {
+                $value
+            }
+        })*
+    };
+}
+
+placeholder! {
+    SocketAddr => SocketAddr::from(([127, 0, 0, 1], 0));
+    Secret => Secret::default();
+    PathBuf => PathBuf::new();
+    Duration => Duration::ZERO;
+    String => String::new();
+    Vec<String> => Vec::new();
+    usize => 0;
+    u64 => 0;
+    LogFormat => LogFormat::Auto;
+}
+
+pub(super) fn socket_addr(text: &str) -> Parsed<SocketAddr> {
+    text.parse()
+        .map_err(|_| "must be an address with a port, for example 0.0.0.0:8000".into())
+}
+
+pub(super) fn endpoint_name(text: &str) -> Parsed<String> {
+    let name = text.trim_start_matches('/');
+    let well_formed = !name.is_empty()
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b"_-".contains(&b));
+    // Whether there is such an endpoint is known to the router, which checks it at start.
+    if well_formed {
+        Ok(name.replace('-', "_"))
+    } else {
+        Err("must be the name of an endpoint, for example generate_game".into())
+    }
+}
+
+pub(super) fn caller_secret(text: &str) -> Parsed<Secret> {
+    if text.chars().count() < MIN_SECRET_CHARS {
+        return Err(format!(
+            "must have at least {MIN_SECRET_CHARS} characters; make one with: openssl rand -hex 32"
+        ));
+    }
+    header_secret(text)
+}
+
+pub(super) fn header_secret(text: &str) -> Parsed<Secret> {
+    if text.bytes().all(|b| b.is_ascii_graphic()) {
+        Ok(Secret::new(text))
+    } else {
+        Err("must be printable ASCII without spaces, because it is sent in a header".into())
+    }
+}
+
+pub(super) fn absolute_path(text: &str) -> Parsed<PathBuf> {
+    let path = PathBuf::from(text);
+    let plain = path.components().all(|c| {
+        matches!(
+            c,
+            std::path::Component::RootDir | std::path::Component::Normal(_)
+        )
+    });
+    if path.is_absolute() && plain && !text.contains('\0') {
+        Ok(path)
+    } else {
+        Err("must be an absolute path without '..'".into())
+    }
+}
+
+pub(super) fn model_name(text: &str) -> Parsed<String> {
+    let starts_well = text
+        .bytes()
+        .next()
+        .is_some_and(|b| b.is_ascii_alphanumeric());
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._:@[]".contains(&b);
+    if starts_well && text.bytes().all(allowed) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be a model's name, for example claude-sonnet-4-5".into())
+    }
+}
+
+pub(super) fn model_names(text: &str) -> Parsed<Vec<String>> {
+    text.split(',')
+        .map(|name| model_name(name.trim()))
+        .collect()
+}
+
+pub(super) fn seconds(text: &str) -> Parsed<Duration> {
+    // A day is longer than any run; more is a typing mistake.
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value <= 86_400.0 => Ok(Duration::from_secs_f64(value)),
+        _ => Err("must be a number of seconds above 0 and at most 86400".into()),
+    }
+}
+
+pub(super) fn count(text: &str, range: RangeInclusive<usize>) -> Parsed<usize> {
+    text.parse()
+        .ok()
+        .filter(|value| range.contains(value))
+        .ok_or_else(|| {
+            format!(
+                "must be a whole number from {} to {}",
+                range.start(),
+                range.end()
+            )
+        })
+}
+
+pub(super) fn positive(text: &str) -> Parsed<u64> {
+    text.parse()
+        .ok()
+        .filter(|value| *value > 0)
+        .ok_or_else(|| "must be a whole number above 0".into())
+}
+
+pub(super) fn base_url(text: &str) -> Parsed<String> {
+    let url = reqwest::Url::parse(text).ok().filter(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none()
+    });
+    match url {
+        Some(url) => Ok(url.as_str().trim_end_matches('/').to_owned()),
+        None => Err("must be an http:// or https:// URL without user, query or fragment".into()),
+    }
+}
+
+pub(super) fn log_filter(text: &str) -> Parsed<String> {
+    match tracing_subscriber::EnvFilter::builder().parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("must be error, warn, info, debug, trace or a tracing filter".into()),
+    }
+}
+
+pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
+    match text {
+        "auto" => Ok(LogFormat::Auto),
+        "json" => Ok(LogFormat::Json),
+        "text" => Ok(LogFormat::Text),
+        _ => Err("must be auto, json or text".into()),
+    }
+}

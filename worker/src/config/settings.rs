@@ -1,0 +1,88 @@
+//! The table of settings: names, defaults and help. `--help` and `docs/configuration.md` are
+//! printed from it, and defaults are parsed like any value, so none of them can disagree.
+
+/// One setting.
+#[derive(Debug)]
+pub struct Setting {
+    /// Name of the environment variable.
+    pub name: &'static str,
+    /// Default as it would be written; `None` where there is none.
+    pub default: Option<&'static str>,
+    /// What it does, with its unit.
+    pub help: &'static str,
+}
+
+macro_rules! settings {
+    ($($constant:ident = $name:literal, $default:expr, $help:literal;)*) => {
+        $(pub(super) const $constant: Setting =
+            Setting { name: $name, default: $default, help: $help };)*
+
+        /// Every setting, in the order in which they are explained.
+        pub const SETTINGS: &[Setting] = &[$($constant),*];
+    };
+}
+
+settings! {
+    SECRET = "MODAL_INTERNAL_SECRET", None,
+        "Required. What callers send as X-Modal-Secret; at least 32 characters.";
+    SECRET_PREVIOUS = "MODAL_INTERNAL_SECRET_PREVIOUS", None,
+        "Accepted as well, while callers move to a new secret.";
+    LISTEN = "DREAMCORE_LISTEN", Some("0.0.0.0:8000"),
+        "Address and port to listen on. Port 0 takes a free one and logs it.";
+    ROOT_ENDPOINT = "DREAMCORE_ROOT_ENDPOINT", None,
+        "Endpoint that / stands for, for example generate_game. Without it / is 404.";
+    DATA_DIR = "DREAMCORE_DATA_DIR", Some("/data"),
+        "Folder (volume) with all projects: users/{user}/projects/{project}.";
+    GLOBAL_DIR = "DREAMCORE_GLOBAL_DIR", Some("/global"),
+        "Folder with the shared skills: .claude/skills/{name}/SKILL.md. Only read.";
+    SCRATCH_DIR = "DREAMCORE_SCRATCH_DIR", None,
+        "Local disk for the copies that runs work on; emptied at start. Default: /var/lib/dreamcore/scratch as root, ~/.cache/dreamcore/scratch otherwise. Must not be shared by two workers.";
+    CLAUDE_BIN = "DREAMCORE_CLAUDE_BIN", Some("/usr/local/bin/claude"),
+        "The Claude CLI (one file).";
+    CONFINE_BIN = "DREAMCORE_CONFINE_BIN", None,
+        "The launcher. Default: dreamcore-confine beside this program.";
+    MODEL = "DREAMCORE_MODEL", None,
+        "Model that the CLI is told to use. Default: the CLI's own choice.";
+    ALLOWED_MODELS = "DREAMCORE_ALLOWED_MODELS", Some("claude-"),
+        "Models that the broker lets a run use: beginnings of names, separated by commas.";
+    RUN_TIMEOUT_S = "DREAMCORE_RUN_TIMEOUT_S", Some("600"),
+        "Longest run, in seconds.";
+    IDLE_TIMEOUT_S = "DREAMCORE_IDLE_TIMEOUT_S", Some("180"),
+        "Longest silence of the CLI before the run ends, in seconds.";
+    MAX_RUNS = "DREAMCORE_MAX_RUNS", Some("1"),
+        "Runs at the same time, 1 to 64.";
+    QUEUE_TIMEOUT_S = "DREAMCORE_QUEUE_TIMEOUT_S", Some("30"),
+        "Longest wait for a free run or a busy project, in seconds.";
+    RUN_MAX_REQUESTS = "DREAMCORE_RUN_MAX_REQUESTS", Some("300"),
+        "Model requests that one run may make.";
+    RUN_MAX_TOKENS = "DREAMCORE_RUN_MAX_TOKENS", Some("20000000"),
+        "Tokens (input, cached input and output together) that one run may use.";
+    MAX_FILE_BYTES = "DREAMCORE_MAX_FILE_BYTES", Some("52428800"),
+        "Largest file of a project, in bytes.";
+    MAX_PROJECT_BYTES = "DREAMCORE_MAX_PROJECT_BYTES", Some("524288000"),
+        "All files of a project together, in bytes.";
+    MAX_FILES = "DREAMCORE_MAX_FILES", Some("10000"),
+        "Files of a project.";
+    ANTHROPIC_API_KEY = "ANTHROPIC_API_KEY", None,
+        "Key for the model API. It stays in the worker; the CLI gets a token that is good for one run. Without it every run ends with AUTH_ERROR.";
+    ANTHROPIC_BASE_URL = "ANTHROPIC_BASE_URL", Some("https://api.anthropic.com"),
+        "Where the broker forwards model requests to.";
+    API_FIRST_BYTE_TIMEOUT_S = "DREAMCORE_API_FIRST_BYTE_TIMEOUT_S", Some("50"),
+        "Longest wait for a streamed model answer to begin, in seconds.";
+    API_STALL_TIMEOUT_S = "DREAMCORE_API_STALL_TIMEOUT_S", Some("50"),
+        "Longest silence within a streamed model answer, in seconds.";
+    API_GIVE_UP_S = "DREAMCORE_API_GIVE_UP_S", Some("100"),
+        "How long a run goes on while the model API only fails, in seconds.";
+    GEMINI_API_KEY = "GEMINI_API_KEY", None,
+        "Key for the Gemini API.";
+    GEMINI_BASE_URL = "GEMINI_BASE_URL", Some("https://generativelanguage.googleapis.com"),
+        "Where Gemini requests go.";
+    MAX_CONNECTIONS = "DREAMCORE_MAX_CONNECTIONS", Some("4096"),
+        "HTTP connections at the same time.";
+    SHUTDOWN_GRACE_S = "DREAMCORE_SHUTDOWN_GRACE_S", Some("20"),
+        "How long running generations may go on after SIGTERM or SIGINT, in seconds.";
+    LOG = "DREAMCORE_LOG", Some("info"),
+        "What is logged: error, warn, info, debug, or a tracing filter.";
+    LOG_FORMAT = "DREAMCORE_LOG_FORMAT", Some("auto"),
+        "json, text, or auto (text on a terminal).";
+}

@@ -1,0 +1,94 @@
+//! The command line of the worker.
+
+mod cli;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use dreamcore_worker::config::Config;
+use dreamcore_worker::run::Runner;
+use dreamcore_worker::sandbox::launch::Launcher;
+use dreamcore_worker::{sandbox, server};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+fn main() -> ExitCode {
+    let cli::Command::Serve = cli::Cli::parse().command;
+    let config = match Config::from_env() {
+        Ok(config) => config,
+        Err(error) => return cli::fail(&error),
+    };
+    if let Err(error) = cli::init_log(&config) {
+        return cli::fail(&error);
+    }
+    if let Err(error) = sandbox::protect_own_process() {
+        return cli::fail(&format!("cannot protect the worker's own memory: {error}"));
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return cli::fail(&error),
+    };
+    match runtime.block_on(serve(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => cli::fail(&error),
+    }
+}
+
+async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+    let launcher = Launcher::new(cli::launcher_path(&config)?);
+    // Before anything else, so that a taken port is reported at once.
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|error| format!("DREAMCORE_LISTEN {}: {error}", config.listen))?;
+    let runner = Arc::new(Runner::new(config, launcher).await?);
+    let app = server::app(&runner)?;
+    cli::report_start(&runner, listener.local_addr()?);
+
+    let (max_connections, grace) = (
+        runner.config().max_connections,
+        runner.config().shutdown_grace,
+    );
+    let stop = CancellationToken::new();
+    tokio::spawn(stop_on_signal(Arc::clone(&runner), stop.clone())?);
+    let drained = async {
+        // New runs are refused; those under way get their chance, and are then stopped.
+        if tokio::time::timeout(grace, runner.finished())
+            .await
+            .is_err()
+        {
+            tracing::warn!("runs are stopped because the time for them is over");
+            runner.stop_all();
+            runner.finished().await;
+        }
+    };
+    server::serve(listener, app, max_connections, stop, drained).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The first signal ends gently, a second one at once.
+fn stop_on_signal(
+    runner: Arc<Runner>,
+    stop: CancellationToken,
+) -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        next().await;
+        tracing::info!(running = runner.running(), "stopping");
+        runner.close();
+        stop.cancel();
+        next().await;
+        runner.stop_all();
+    })
+}

@@ -1,0 +1,163 @@
+//! Counting the tokens of an answer while it passes: a pure reader of SSE lines.
+
+use serde::Deserialize;
+
+/// Lines longer than this are passed over; the events with numbers are a few hundred bytes.
+const MAX_LINE_BYTES: usize = 64 * 1024;
+
+/// Reads a streamed answer chunk by chunk.
+#[derive(Debug, Default)]
+pub(super) struct UsageReader {
+    line: Vec<u8>,
+    too_long: bool,
+    /// Tokens read by the model.
+    pub(super) input: u64,
+    /// Tokens written by the model.
+    pub(super) output: u64,
+    /// Whether the answer came to its end.
+    pub(super) complete: bool,
+    /// Whether the API reported an error in the middle.
+    pub(super) failed: bool,
+}
+
+#[derive(Deserialize)]
+struct Event {
+    #[serde(rename = "type")]
+    kind: String,
+    message: Option<Message>,
+    usage: Option<Usage>,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    usage: Option<Usage>,
+}
+
+/// The numbers of the API. Those of the cache are missing in some events.
+#[derive(Deserialize, Default)]
+struct Usage {
+    input_tokens: Option<u64>,
+    cache_creation_input_tokens: Option<u64>,
+    cache_read_input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+}
+
+impl UsageReader {
+    /// Takes the next piece of a streamed answer.
+    pub(super) fn read(&mut self, mut chunk: &[u8]) {
+        while let Some(end) = memchr::memchr(b'\n', chunk) {
+            let (head, tail) = chunk.split_at(end);
+            self.extend(head);
+            self.finish_line();
+            chunk = tail.get(1..).unwrap_or_default();
+        }
+        self.extend(chunk);
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        if self.line.len() + bytes.len() > MAX_LINE_BYTES {
+            self.too_long = true;
+        } else {
+            self.line.extend_from_slice(bytes);
+        }
+    }
+
+    fn finish_line(&mut self) {
+        if !std::mem::take(&mut self.too_long)
+            && let Some(data) = self.line.strip_prefix(b"data:")
+            // Most lines are deltas of text, which carry no numbers.
+            && (memchr::memmem::find(data, b"\"usage\"").is_some()
+                || memchr::memmem::find(data, b"message_stop").is_some()
+                || memchr::memmem::find(data, b"\"error\"").is_some())
+            && let Ok(event) = serde_json::from_slice::<Event>(data)
+        {
+            self.take(event);
+        }
+        self.line.clear();
+    }
+
+    fn take(&mut self, event: Event) {
+        match event.kind.as_str() {
+            "message_stop" => self.complete = true,
+            "error" => self.failed = true,
+            "message_start" | "message_delta" => {
+                let usage = event.message.and_then(|m| m.usage).or(event.usage);
+                self.add(&usage.unwrap_or_default());
+            }
+            _ => {}
+        }
+    }
+
+    /// The numbers are totals of the message so far, so the largest one counts.
+    fn add(&mut self, usage: &Usage) {
+        let input = [
+            usage.input_tokens,
+            usage.cache_creation_input_tokens,
+            usage.cache_read_input_tokens,
+        ];
+        let input = input.into_iter().flatten().fold(0_u64, u64::saturating_add);
+        self.input = self.input.max(input);
+        self.output = self.output.max(usage.output_tokens.unwrap_or(0));
+    }
+
+    /// Takes an answer that came in one piece.
+    pub(super) fn read_whole(&mut self, body: &[u8]) {
+        if let Ok(Message { usage: Some(usage) }) = serde_json::from_slice(body) {
+            self.add(&usage);
+        }
+        self.complete = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ANSWER: &str = concat!(
+        "event: message_start\n",
+        "data: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"usage\":{\"input_tokens\":10,",
+        "\"cache_read_input_tokens\":5,\"output_tokens\":1}}}\n\n",
+        "data: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"\\\"usage\\\"\"}}\n\n",
+        "data: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":42}}\r\n\n",
+        "data: {\"type\":\"message_stop\"}\n\n",
+    );
+
+    #[test]
+    fn counts_a_whole_answer() {
+        let mut reader = UsageReader::default();
+        reader.read_whole(br#"{"id":"m","usage":{"input_tokens":3,"output_tokens":4}}"#);
+        assert_eq!((reader.input, reader.output, reader.complete), (3, 4, true));
+    }
+
+    #[test]
+    fn notices_an_error_in_the_middle() {
+        let mut reader = UsageReader::default();
+        reader.read(b"data: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n");
+        assert!(reader.failed && !reader.complete);
+    }
+
+    proptest! {
+        #[test]
+        fn counts_the_same_wherever_the_stream_is_split(cuts in proptest::collection::vec(0..ANSWER.len(), 0..8)) {
+            let mut cuts = cuts;
+            cuts.sort_unstable();
+            let mut reader = UsageReader::default();
+            let mut from = 0;
+            for cut in cuts {
+                reader.read(&ANSWER.as_bytes()[from..cut]);
+                from = cut;
+            }
+            reader.read(&ANSWER.as_bytes()[from..]);
+            prop_assert_eq!((reader.input, reader.output, reader.complete), (15, 42, true));
+        }
+
+        #[test]
+        fn survives_anything(bytes in proptest::collection::vec(any::<u8>(), 0..500)) {
+            let mut reader = UsageReader::default();
+            reader.read(&bytes);
+            prop_assert!(reader.line.len() <= MAX_LINE_BYTES);
+        }
+    }
+}

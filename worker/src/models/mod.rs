@@ -1,0 +1,4 @@
+//! Model APIs: the broker that lends the CLI a key it never sees.
+
+pub mod broker;
+pub mod client;

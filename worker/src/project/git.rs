@@ -1,0 +1,141 @@
+//! A project's history: an ordinary git repository that is used but not trusted.
+//!
+//! Older projects were written by another program, together with an agent that could write to
+//! `.git`. So nothing in it is executed (libgit2 runs no hooks), its configuration is not used, and
+//! what would make libgit2 look elsewhere is taken away first.
+
+use std::path::Path;
+use std::sync::Once;
+
+use git2::{Config, Oid, Repository, RepositoryInitOptions, Signature, Time};
+
+use super::{Project, ProjectError};
+use crate::safe_fs::{FileError, Kind};
+
+const AUTHOR_NAME: &str = "Game Creator";
+const AUTHOR_EMAIL: &str = "gamecreator@dreamcore.app";
+
+/// Files in `.git` that point out of it, and locks that a killed git left behind. Writers of one
+/// project take turns within a worker, and locks mean nothing between containers.
+const REMOVED: [&str; 5] = [
+    "commondir",
+    "objects/info/alternates",
+    "index.lock",
+    "HEAD.lock",
+    "packed-refs.lock",
+];
+
+/// Settings of libgit2 that hold for the whole process.
+#[allow(unsafe_code, reason = "libgit2's global options have no safe form")]
+pub(super) fn prepare_library() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // Owners differ in projects from before, and root reads them all.
+        // SAFETY: sets a global before any repository is opened, and only here.
+        let owners = unsafe { git2::opts::set_verify_owner_validation(false) };
+        let mut results = vec![owners];
+        use git2::ConfigLevel::{Global, ProgramData, System, XDG};
+        for level in [System, Global, XDG, ProgramData] {
+            // The configuration of the machine is not ours to use.
+            // SAFETY: as above.
+            results.push(unsafe { git2::opts::set_search_path(level, "") });
+        }
+        // A version that was reported as saved must survive a power cut.
+        // SAFETY: as above; the option takes one int.
+        let code = unsafe {
+            libgit2_sys::git_libgit2_opts(libgit2_sys::GIT_OPT_ENABLE_FSYNC_GITDIR as _, 1_i32)
+        };
+        let failed = code != 0 || results.iter().any(Result::is_err);
+        if failed {
+            tracing::error!("libgit2 refused a global option");
+        }
+    });
+}
+
+/// Opens the history, or begins one. Whether it was begun now.
+pub(super) fn open_or_init(project: &Project) -> Result<(Repository, bool), ProjectError> {
+    match open(project)? {
+        Some(repository) => Ok((repository, false)),
+        None => Ok((init(&project.path)?, true)),
+    }
+}
+
+/// Opens the history, if there is one.
+pub(super) fn open(project: &Project) -> Result<Option<Repository>, ProjectError> {
+    let git = match project.dir().status(".git") {
+        Err(FileError::NotFound) => return Ok(None),
+        Ok(stat) if Kind::of(&stat) == Kind::Folder => project.dir().folder(".git")?,
+        Ok(_) => return Err(ProjectError::Unusable(".git is not a folder".to_owned())),
+        Err(error) => return Err(error.into()),
+    };
+    for name in ["objects", "refs"] {
+        if let Err(FileError::NotRegular) = git.folder(name) {
+            return Err(ProjectError::Unusable(format!(
+                ".git/{name} is not a folder"
+            )));
+        }
+    }
+    for path in REMOVED {
+        match git.parent_of(path, false) {
+            Ok((folder, name)) => folder.remove_file(&name)?,
+            Err(FileError::NotFound) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let repository = Repository::open_bare(project.path.join(".git"))?;
+    repository.set_config(&Config::new()?)?;
+    Ok(Some(repository))
+}
+
+fn init(path: &Path) -> Result<Repository, git2::Error> {
+    let mut options = RepositoryInitOptions::new();
+    // No template: it could bring hooks along.
+    options
+        .external_template(false)
+        .initial_head("main")
+        .no_reinit(true);
+    Repository::init_opts(path, &options)?;
+    let repository = Repository::open_bare(path.join(".git"))?;
+    repository.set_config(&Config::new()?)?;
+    Ok(repository)
+}
+
+/// The author of every version.
+pub(super) fn author() -> Result<Signature<'static>, git2::Error> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let seconds = now.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
+    Signature::new(AUTHOR_NAME, AUTHOR_EMAIL, &Time::new(seconds, 0))
+}
+
+/// The newest version, if there is any.
+pub(super) fn head(repository: &Repository) -> Result<Option<Oid>, git2::Error> {
+    use git2::ErrorCode::{NotFound, UnbornBranch};
+    match repository.head() {
+        Ok(reference) => Ok(Some(reference.peel_to_commit()?.id())),
+        Err(error) if matches!(error.code(), UnbornBranch | NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Moves HEAD, or the branch that it stands for, to `commit`.
+pub(super) fn move_head(repository: &Repository, commit: Oid) -> Result<(), ProjectError> {
+    let head = repository.find_reference("HEAD")?;
+    match head.symbolic_target() {
+        Ok(Some(branch)) => drop(repository.reference(branch, commit, true, "save")?),
+        Ok(None) => repository.set_head_detached(commit)?,
+        Err(_) => {
+            return Err(ProjectError::Unusable(
+                ".git/HEAD is not readable".to_owned(),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The abbreviated hash that people see, long enough to be unique now.
+pub(super) fn short_id(repository: &Repository, commit: Oid) -> Result<String, git2::Error> {
+    let short = repository.find_object(commit, None)?.short_id()?;
+    Ok(short
+        .as_str()
+        .map_or_else(|_| commit.to_string(), str::to_owned))
+}

@@ -1,0 +1,11 @@
+//! Driving the Claude CLI: its command line, its output, its end.
+
+mod command;
+mod driver;
+mod lines;
+mod parser;
+
+pub use command::{Paths, program, prompt_line};
+pub use driver::{Driver, Ended, Outcome, Watch};
+pub use lines::{LineSplitter, MAX_LINE_BYTES};
+pub use parser::{CliEvent, Parser};

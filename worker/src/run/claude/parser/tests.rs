@@ -1,0 +1,247 @@
+//! Tests of the parser, with lines as the CLI writes them.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+fn feed(parser: &mut Parser, lines: &[Value]) -> Vec<CliEvent> {
+    lines
+        .iter()
+        .flat_map(|line| parser.line(line.to_string().as_bytes()))
+        .collect()
+}
+
+fn text_of(events: &[CliEvent]) -> String {
+    let texts = events.iter().filter_map(|event| match event {
+        CliEvent::Text(text) => Some(text.as_str()),
+        _ => None,
+    });
+    texts.collect()
+}
+
+fn start(id: &str) -> Value {
+    json!({"type": "stream_event", "event": {"type": "message_start", "message": {"id": id}}})
+}
+
+fn delta(text: &str) -> Value {
+    json!({"type": "stream_event", "parent_tool_use_id": null, "event": {
+        "type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}})
+}
+
+fn stop() -> Value {
+    json!({"type": "stream_event", "event": {"type": "message_stop"}})
+}
+
+fn whole(id: &str, text: &str) -> Value {
+    json!({"type": "assistant", "message": {"id": id, "content": [{"type": "text", "text": text}]}})
+}
+
+#[test]
+fn text_is_passed_on_piece_by_piece_and_never_twice() {
+    let mut parser = Parser::new("/w");
+    let events = feed(
+        &mut parser,
+        &[
+            start("m1"),
+            delta("星を"),
+            delta("集める"),
+            whole("m1", "星を集める"),
+            stop(),
+        ],
+    );
+    assert_eq!(text_of(&events), "星を集める");
+    assert_eq!(events.len(), 2);
+}
+
+#[test]
+fn text_that_was_not_streamed_is_passed_on_whole() {
+    let mut parser = Parser::new("/w");
+    assert_eq!(text_of(&feed(&mut parser, &[whole("m2", "done")])), "done");
+    assert_eq!(text_of(&feed(&mut parser, &[whole("m3", "done")])), "done");
+}
+
+#[test]
+fn a_repeated_attempt_does_not_repeat_its_words() {
+    let mut parser = Parser::new("/w");
+    let events = feed(
+        &mut parser,
+        &[
+            start("a"),
+            delta("Hello wor"),
+            start("b"),
+            delta("Hel"),
+            delta("lo world!"),
+            stop(),
+        ],
+    );
+    assert_eq!(text_of(&events), "Hello world!");
+}
+
+#[test]
+fn an_attempt_that_says_something_else_is_shown_whole() {
+    let mut parser = Parser::new("/w");
+    let events = feed(
+        &mut parser,
+        &[
+            start("a"),
+            delta("I will ma"),
+            start("b"),
+            delta("I will"),
+            delta(" not"),
+            stop(),
+        ],
+    );
+    assert_eq!(text_of(&events), "I will ma\n\nI will not");
+}
+
+#[test]
+fn the_next_message_may_begin_like_the_last_one() {
+    let mut parser = Parser::new("/w");
+    let events = feed(
+        &mut parser,
+        &[
+            start("a"),
+            delta("ok"),
+            stop(),
+            start("b"),
+            delta("ok"),
+            stop(),
+        ],
+    );
+    assert_eq!(text_of(&events), "okok");
+}
+
+#[test]
+fn tool_calls_name_what_they_touch_without_the_machines_path() {
+    let mut parser = Parser::new("/scratch/0/game");
+    let tool = |name: &str, input: Value| {
+        json!({"type": "assistant", "message": {"id": "m", "content": [
+            {"type": "tool_use", "id": "t", "name": name, "input": input}]}})
+    };
+    let events = feed(
+        &mut parser,
+        &[
+            tool(
+                "Write",
+                json!({"file_path": "/scratch/0/game/js/a.js", "content": "x"}),
+            ),
+            tool("Bash", json!({"command": "cd /scratch/0/game && ls\nrm x"})),
+            tool("Glob", json!({"pattern": "**/*.js"})),
+            tool("Skill", json!({"skill": "p5js-setup"})),
+            tool("Odd", json!(3)),
+        ],
+    );
+    let shown: Vec<_> = events
+        .iter()
+        .map(|event| match event {
+            CliEvent::Tool { name, detail } => format!("[{name}] {detail}"),
+            other => format!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "[Write] js/a.js",
+            "[Bash] cd . && ls…",
+            "[Glob] **/*.js",
+            "[Skill] p5js-setup",
+            "[Odd] "
+        ]
+    );
+}
+
+#[test]
+fn only_a_clear_no_is_no_error() {
+    let mut parser = Parser::new("/w");
+    for (line, is_error) in [
+        (
+            json!({"is_error": false, "result": "ok", "type": "result", "subtype": "success"}),
+            false,
+        ),
+        (
+            json!({"type": "result", "subtype": "success", "is_error": true}),
+            true,
+        ),
+        (json!({"type": "result"}), true),
+        (json!({"type": "result", "is_error": "false"}), true),
+    ] {
+        let events = feed(&mut parser, &[line]);
+        assert!(
+            matches!(events.as_slice(), [CliEvent::Result { is_error: e, .. }] if *e == is_error)
+        );
+    }
+}
+
+#[test]
+fn retries_are_reported() {
+    let mut parser = Parser::new("/w");
+    let line = json!({"type": "system", "subtype": "api_retry", "attempt": 2, "max_retries": 10,
+        "retry_delay_ms": 1000, "error_status": 529});
+    assert_eq!(
+        feed(&mut parser, &[line]),
+        [CliEvent::Retry {
+            attempt: 2,
+            max: 10
+        }]
+    );
+}
+
+#[test]
+fn broken_and_unknown_lines_are_passed_over() {
+    let mut parser = Parser::new("/w");
+    for line in [
+        &b"not json"[..],
+        b"{",
+        b"[]",
+        b"3",
+        b"{\"type\":3}",
+        b"{\"type\":\"assistant\",\"message\":3}",
+    ] {
+        assert!(parser.line(line).is_empty());
+    }
+    assert_eq!(parser.skipped(), 6);
+    for line in [
+        &b""[..],
+        b"  \r",
+        b"{\"type\":\"new_thing\",\"x\":1}",
+        b"{\"type\":\"user\"}",
+    ] {
+        assert!(parser.line(line).is_empty());
+    }
+    assert_eq!(parser.skipped(), 6);
+    // A byte that is not UTF-8 inside a string spoils one character, not the line.
+    let events = parser.line(b"{\"type\":\"result\",\"is_error\":false,\"result\":\"a\xffb\"}");
+    let text = Some("a\u{fffd}b".to_owned());
+    assert_eq!(
+        events,
+        [CliEvent::Result {
+            is_error: false,
+            text
+        }]
+    );
+}
+
+#[test]
+fn what_helpers_of_the_assistant_say_is_not_shown() {
+    let mut parser = Parser::new("/w");
+    let mut line = delta("inner");
+    line["parent_tool_use_id"] = json!("toolu_1");
+    assert!(feed(&mut parser, &[line]).is_empty());
+}
+
+proptest! {
+    #[test]
+    fn never_panics(line in proptest::collection::vec(any::<u8>(), 0..300)) {
+        drop(Parser::new("/w").line(&line));
+    }
+
+    #[test]
+    fn streamed_text_is_kept_whole(pieces in proptest::collection::vec(".{0,12}", 0..12)) {
+        let mut parser = Parser::new("/w");
+        let mut lines = vec![start("m")];
+        lines.extend(pieces.iter().map(|piece| delta(piece)));
+        lines.extend([whole("m", &pieces.concat()), stop()]);
+        prop_assert_eq!(text_of(&feed(&mut parser, &lines)), pieces.concat());
+    }
+}

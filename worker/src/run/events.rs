@@ -1,0 +1,181 @@
+//! What a stream says, in the relay's words.
+
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use super::failure::Failure;
+use crate::models::broker::Totals;
+use crate::project::SavedFile;
+
+/// Events that wait for a slow reader. More stop the run's reader until there is room.
+pub const QUEUE_LENGTH: usize = 256;
+
+/// One event of a stream.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// A short line about progress, shown to the user.
+    Status {
+        /// In Japanese.
+        message: String,
+    },
+    /// Text of the assistant, as it is written.
+    Stream {
+        /// The next piece.
+        content: String,
+    },
+    /// What the assistant does; a tool call is `[Name] detail`.
+    Log {
+        /// The line.
+        content: String,
+        /// `info` or `warn`.
+        level: Level,
+    },
+    /// Something went differently than hoped, without harm.
+    Warning {
+        /// For the operator.
+        message: String,
+    },
+    /// Numbers for the operator.
+    Debug(Box<Debug>),
+    /// What was saved.
+    Result {
+        /// Files that changed.
+        files: Vec<SavedFile>,
+        /// The assistant's last words.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        summary: Option<String>,
+        /// The version that holds them.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        git_commit: Option<String>,
+    },
+    /// The end: everything was saved.
+    Done {
+        /// Always 0.
+        exit_code: i32,
+        /// From request to end.
+        duration_ms: u64,
+        /// Which generator it was.
+        generator: &'static str,
+    },
+    /// The end: nothing was saved.
+    Error(Failure),
+}
+
+impl Event {
+    /// Whether nothing may follow it.
+    pub fn is_terminal(&self) -> bool {
+        matches!(self, Self::Done { .. } | Self::Error(_))
+    }
+}
+
+/// How important a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Ordinary.
+    Info,
+    /// Worth a look.
+    Warn,
+}
+
+/// Numbers of one run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Debug {
+    /// The CLI's exit code, if it ended by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// From request to now.
+    pub elapsed_seconds: f64,
+    /// The version that was saved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub git_commit: Option<String>,
+    /// From request to the CLI's start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_ms: Option<u64>,
+    /// What the run used of the model API.
+    pub api: Totals,
+    /// Lines of the CLI's output that could not be read.
+    pub skipped_lines: u64,
+    /// The end of what the CLI wrote to standard error.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub stderr: String,
+}
+
+/// The reader of a stream is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gone;
+
+/// Where a run's events go.
+#[derive(Debug, Clone)]
+pub struct EventSink(mpsc::Sender<Event>);
+
+impl EventSink {
+    /// A sink, and the end that a stream reads.
+    pub fn new() -> (Self, mpsc::Receiver<Event>) {
+        let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
+        (Self(sender), receiver)
+    }
+
+    /// Sends one event, waiting for room.
+    pub async fn send(&self, event: Event) -> Result<(), Gone> {
+        self.0.send(event).await.map_err(|_| Gone)
+    }
+
+    /// Sends a line about progress.
+    pub async fn status(&self, message: &str) -> Result<(), Gone> {
+        self.send(Event::Status {
+            message: message.to_owned(),
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::run::failure::Code;
+
+    fn wire(event: &Event) -> serde_json::Value {
+        serde_json::to_value(event).unwrap()
+    }
+
+    #[test]
+    fn events_have_the_fields_that_the_relay_reads() {
+        let status = Event::Status {
+            message: "準備中".into(),
+        };
+        assert_eq!(
+            wire(&status),
+            json!({"type": "status", "message": "準備中"})
+        );
+        let log = Event::Log {
+            content: "[Write] index.html".into(),
+            level: Level::Info,
+        };
+        let expected = json!({"type": "log", "content": "[Write] index.html", "level": "info"});
+        assert_eq!(wire(&log), expected);
+        let done = Event::Done {
+            exit_code: 0,
+            duration_ms: 5,
+            generator: "claude",
+        };
+        let expected =
+            json!({"type": "done", "exit_code": 0, "duration_ms": 5, "generator": "claude"});
+        assert_eq!(wire(&done), expected);
+    }
+
+    #[test]
+    fn an_error_speaks_to_the_user_and_to_the_operator() {
+        let event = Event::Error(Failure::new(Code::CliTimeout, "600 s are over"));
+        assert!(event.is_terminal());
+        let value = wire(&event);
+        assert_eq!(value["type"], "error");
+        assert_eq!(value["code"], "CLI_TIMEOUT");
+        assert_eq!(value["recoverable"], true);
+        assert_eq!(value["exitCode"], 124);
+        assert!(!value["userMessage"].as_str().unwrap().is_ascii());
+    }
+}

@@ -1,0 +1,482 @@
+//! The steps of one generation, in order.
+//!
+//! `done` is earned: a result without error, exit code 0, files harvested, version written. Every
+//! other end is one `error`, and leaves the project as it was.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::claude::{self, Driver, Ended, Outcome, Watch};
+use super::events::{Debug, Event, EventSink};
+use super::failure::{Code, Failure};
+use super::registry::{Busy, Place};
+use super::workspace::{Manifest, Workspace};
+use super::{Runner, skills};
+use crate::models::broker::{Broker, Lease};
+use crate::project::{Changes, ProjectError, ProjectKey, Published};
+use crate::sandbox::explore::Confinement;
+use crate::sandbox::launch::{Confined, LaunchError};
+use crate::sandbox::plan::Mechanism;
+use crate::sandbox::policy::INNER_API_PORT;
+use crate::types::{Prompt, SkillName};
+
+/// How this generator is called in `done`.
+const GENERATOR: &str = "claude";
+/// How much longer than the broker the CLI itself waits, so that it is the broker who gives up.
+const CLI_PATIENCE: Duration = Duration::from_secs(60);
+/// Longest name of a version, in characters.
+const MAX_MESSAGE_CHARS: usize = 72;
+
+/// What is to be generated.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Where.
+    pub key: ProjectKey,
+    /// What.
+    pub prompt: Prompt,
+    /// Skills that the assistant shall load first.
+    pub skills: Vec<SkillName>,
+}
+
+/// What a run leaves for its last events.
+struct Success {
+    published: Published,
+    summary: Option<String>,
+}
+
+/// A CLI that has started, with what it needs to live.
+struct Started {
+    confined: Confined,
+    lease: Lease,
+}
+
+impl Runner {
+    /// Starts a generation in the background. It stops when the guard that is returned is dropped.
+    pub fn generate(self: &Arc<Self>, request: Request, sink: EventSink) -> DropGuard {
+        let cancel = self.stop.child_token();
+        let guard = cancel.clone().drop_guard();
+        let runner = Arc::clone(self);
+        let span = tracing::Span::current();
+        self.tasks.spawn(tracing::Instrument::instrument(
+            async move { runner.run(request, sink, cancel).await },
+            span,
+        ));
+        guard
+    }
+
+    async fn run(&self, request: Request, sink: EventSink, cancel: CancellationToken) {
+        let began = Instant::now();
+        let mut debug = Debug::default();
+        let result = self
+            .run_in_place(&request, &sink, &cancel, &mut debug, began)
+            .await;
+        let elapsed_s = began.elapsed().as_secs_f64();
+        debug.elapsed_seconds = elapsed_s;
+        let last = match result {
+            Ok(success) => {
+                tracing::info!(elapsed_s, "generated");
+                debug.git_commit.clone_from(&success.published.version);
+                let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                vec![
+                    Event::Debug(Box::new(debug)),
+                    Event::Result {
+                        files: success.published.files,
+                        summary: success.summary,
+                        git_commit: success.published.version,
+                    },
+                    Event::Done {
+                        exit_code: 0,
+                        duration_ms,
+                        generator: GENERATOR,
+                    },
+                ]
+            }
+            Err(failure) => {
+                let code = failure.code.as_str();
+                tracing::warn!(code, elapsed_s, "not generated");
+                vec![Event::Debug(Box::new(debug)), Event::Error(failure)]
+            }
+        };
+        for event in last {
+            // A reader that left does not need to be told.
+            if sink.send(event).await.is_err() {
+                break;
+            }
+        }
+    }
+
+    async fn run_in_place(
+        &self,
+        request: &Request,
+        sink: &EventSink,
+        cancel: &CancellationToken,
+        debug: &mut Debug,
+        began: Instant,
+    ) -> Result<Success, Failure> {
+        let confinement = self
+            .confinement
+            .as_ref()
+            .map_err(|reason| Failure::new(Code::SandboxError, reason.clone()))?;
+        let place = self.take_place(request.key, sink, cancel).await?;
+        say(sink, "AIを準備しています…").await?;
+        let workspace = self.make_workspace(place.slot()).await?;
+        let result = self
+            .run_in_workspace(request, &workspace, confinement, sink, cancel, debug, began)
+            .await;
+        // After the last process, whatever the result; before the last event, so that whoever
+        // sees it finds nothing left.
+        let removed = tokio::task::spawn_blocking(move || workspace.remove()).await;
+        if let Ok(Err(error)) = removed {
+            tracing::warn!(%error, "a private copy could not be removed");
+        }
+        drop(place);
+        result
+    }
+
+    async fn take_place(
+        &self,
+        key: ProjectKey,
+        sink: &EventSink,
+        cancel: &CancellationToken,
+    ) -> Result<Place, Failure> {
+        if let Ok(place) = self.registry.try_enter(key) {
+            return Ok(place);
+        }
+        say(sink, "順番を待っています…").await?;
+        tokio::select! {
+            place = self.registry.enter(key, self.config.runs.queue_timeout) => {
+                place.map_err(|busy| match busy {
+                    Busy::Project => {
+                        Failure::new(Code::ProjectBusy, "another run works on this project")
+                    }
+                    Busy::Worker => Failure::new(Code::WorkerBusy, "all places are taken"),
+                })
+            }
+            () = cancel.cancelled() => Err(Failure::stopped()),
+        }
+    }
+
+    async fn make_workspace(&self, slot: usize) -> Result<Arc<Workspace>, Failure> {
+        let scratch = self.scratch.clone();
+        Ok(Arc::new(blocking(move || scratch.workspace(slot)).await??))
+    }
+
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the state of one run, each part used once"
+    )]
+    async fn run_in_workspace(
+        &self,
+        request: &Request,
+        workspace: &Arc<Workspace>,
+        confinement: &Confinement,
+        sink: &EventSink,
+        cancel: &CancellationToken,
+        debug: &mut Debug,
+        began: Instant,
+    ) -> Result<Success, Failure> {
+        let skills = self.known_skills(request, sink).await?;
+        // The CLI takes half a second to come up and needs no file until it has its prompt.
+        let (started, copied) = tokio::join!(
+            self.start_cli(workspace, confinement),
+            self.copy_in(request.key, workspace),
+        );
+        let Started { confined, lease } = started?;
+        let (driver, stdin) = Driver::new(confined, &workspace.game_path());
+        let manifest = match copied {
+            Ok(manifest) => manifest,
+            Err(failure) => {
+                driver.abandon().await;
+                return Err(failure);
+            }
+        };
+        debug.started_ms = u64::try_from(began.elapsed().as_millis()).ok();
+
+        let watch = Watch {
+            deadline: began + self.config.runs.timeout,
+            idle_timeout: self.config.runs.idle_timeout,
+            give_up: self.config.anthropic.give_up,
+        };
+        let prompt = claude::prompt_line(&request.prompt, &skills);
+        let outcome = driver
+            .run(stdin, &prompt, sink, lease.ledger(), watch, cancel)
+            .await;
+        debug.api = lease.ledger().totals();
+        debug.skipped_lines = outcome.skipped;
+        debug.stderr.clone_from(&outcome.stderr);
+        if let Ended::Exited(code) = &outcome.ended {
+            debug.exit_code = Some(*code);
+        }
+        let summary = self.judge(outcome, &lease)?;
+        drop(lease);
+
+        say(sink, "変更を保存しています…").await?;
+        let published = self.save(request, workspace, manifest).await?;
+        Ok(Success { published, summary })
+    }
+
+    async fn known_skills(
+        &self,
+        request: &Request,
+        sink: &EventSink,
+    ) -> Result<Vec<SkillName>, Failure> {
+        if request.skills.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (global, wanted) = (self.config.global_dir.clone(), request.skills.clone());
+        let (known, unknown) = blocking(move || skills::sort(&global, &wanted)).await?;
+        if !unknown.is_empty() {
+            let names: Vec<_> = unknown.iter().map(SkillName::as_str).collect();
+            let message = format!("unknown skills are left out: {}", names.join(", "));
+            sink.send(Event::Warning { message })
+                .await
+                .map_err(|_| Failure::stopped())?;
+        }
+        Ok(known)
+    }
+
+    async fn start_cli(
+        &self,
+        workspace: &Workspace,
+        confinement: &Confinement,
+    ) -> Result<Started, Failure> {
+        let (bin, global) = (
+            self.config.claude_bin.clone(),
+            self.config.global_dir.clone(),
+        );
+        let plugin = blocking(move || check_program(&bin).map(|()| skills::plugin_folder(&global)));
+        let plugin = plugin
+            .await?
+            .map_err(|reason| Failure::new(Code::CliSpawnError, reason))?;
+
+        // Where the sandbox shares the worker's network, the worker opens the listener.
+        let own_network = confinement.holds(Mechanism::NetworkNamespace);
+        let (outer, port) = if own_network {
+            (None, INNER_API_PORT)
+        } else {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+            let port = listener.local_addr()?.port();
+            (Some(listener), port)
+        };
+        let token = Broker::new_token();
+        let paths = claude::Paths {
+            claude: self.config.claude_bin.clone(),
+            plugin,
+        };
+        let patience = self.config.anthropic.give_up + CLI_PATIENCE;
+        let model = self.config.model.as_deref();
+        let program = claude::program(&paths, workspace, port, &token, model, patience.as_millis());
+        let plan = confinement.policy.plan(program);
+        let mut confined = self.launcher.start(&plan).await.map_err(not_started)?;
+        let Some(listener) = outer.or_else(|| confined.listener.take()) else {
+            confined.handle.kill().await;
+            return Err(Failure::new(
+                Code::SandboxError,
+                "no listener came out of the sandbox",
+            ));
+        };
+        let lease = self.broker.lend(listener, token);
+        Ok(Started { confined, lease })
+    }
+
+    async fn copy_in(
+        &self,
+        key: ProjectKey,
+        workspace: &Arc<Workspace>,
+    ) -> Result<Manifest, Failure> {
+        let (volume, workspace) = (self.volume.clone(), Arc::clone(workspace));
+        let copied = blocking(move || match volume.open(key) {
+            Ok(project) => workspace.copy_in(&project),
+            // The first generation makes the project, when it is saved.
+            Err(ProjectError::NotFound) => Ok(Manifest::default()),
+            Err(error) => Err(error),
+        });
+        Ok(copied.await??)
+    }
+
+    /// Whether the CLI succeeded: its last words, or the failure.
+    fn judge(&self, outcome: Outcome, lease: &Lease) -> Result<Option<String>, Failure> {
+        let seconds = |d: Duration| format!("{} s", d.as_secs_f64());
+        let code = match outcome.ended {
+            Ended::Exited(code) => code,
+            Ended::Broken(error) => return Err(not_started(error)),
+            Ended::Stopped => return Err(Failure::stopped()),
+            Ended::Deadline => {
+                let limit = seconds(self.config.runs.timeout);
+                let message = format!("the run did not end within {limit}");
+                return Err(api_or(lease, Failure::new(Code::CliTimeout, message)));
+            }
+            Ended::Idle => {
+                let limit = seconds(self.config.runs.idle_timeout);
+                let message = format!("the CLI was silent for {limit}");
+                return Err(api_or(lease, Failure::new(Code::CliTimeout, message)));
+            }
+            Ended::Hung => {
+                let message = "the CLI gave its result and did not end";
+                return Err(Failure::new(Code::CliTimeout, message));
+            }
+            Ended::ApiDown(failure) => {
+                let limit = seconds(self.config.anthropic.give_up);
+                let message = format!("the model API has only failed for {limit}");
+                return Err(Failure::new(Code::of_api(failure), message));
+            }
+            Ended::TooMuchOutput => {
+                let message = "the CLI wrote more than is accepted";
+                return Err(Failure::new(Code::OutputRejected, message));
+            }
+        };
+        match outcome.result {
+            Some((false, text)) if code == 0 => Ok(text),
+            Some((true, _)) => {
+                let code_of_cli = if code == 0 { 1 } else { code };
+                let message = "the CLI reported an error";
+                let failure = Failure::new(Code::of_exit(code_of_cli), message);
+                Err(api_or(lease, failure.with_exit_code(code)))
+            }
+            Some((false, _)) => {
+                let message = "the CLI gave a result and ended with an error";
+                Err(api_or(
+                    lease,
+                    Failure::new(Code::of_exit(code), message).with_exit_code(code),
+                ))
+            }
+            None => {
+                let message = format!("the CLI ended with code {code} and no result");
+                Err(api_or(
+                    lease,
+                    Failure::new(Code::of_exit(code), message).with_exit_code(code),
+                ))
+            }
+        }
+    }
+
+    async fn save(
+        &self,
+        request: &Request,
+        workspace: &Arc<Workspace>,
+        manifest: Manifest,
+    ) -> Result<Published, Failure> {
+        let (volume, workspace) = (self.volume.clone(), Arc::clone(workspace));
+        let (key, limits) = (request.key, self.config.files);
+        let message = version_message(&request.prompt);
+        blocking(move || {
+            let harvest = workspace.harvest(manifest, limits)?;
+            let changes = Changes {
+                source: workspace.game(),
+                write: harvest.write,
+                remove: harvest.remove,
+                message,
+            };
+            volume.publish(key, &changes).map_err(Failure::from)
+        })
+        .await?
+    }
+}
+
+async fn say(sink: &EventSink, message: &str) -> Result<(), Failure> {
+    sink.status(message).await.map_err(|_| Failure::stopped())
+}
+
+/// Runs blocking work where it may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let span = tracing::Span::current();
+    tokio::task::spawn_blocking(move || span.in_scope(work))
+        .await
+        .map_err(|_| Failure::new(Code::UnknownError, "the worker made a mistake"))
+}
+
+/// The API's failure where there is one, because it is the reason and the rest its consequence.
+fn api_or(lease: &Lease, failure: Failure) -> Failure {
+    match lease.ledger().last_failure() {
+        Some(api) => {
+            let message = format!(
+                "{}; the last request to the model API failed",
+                failure.message
+            );
+            let mut of_api = Failure::new(Code::of_api(api), message);
+            of_api.exit_code = failure.exit_code;
+            of_api
+        }
+        None => failure,
+    }
+}
+
+fn not_started(error: LaunchError) -> Failure {
+    let code = if error.is_program() {
+        Code::CliSpawnError
+    } else {
+        Code::SandboxError
+    };
+    tracing::error!(%error, "the CLI was not started");
+    Failure::new(code, error.to_string())
+}
+
+/// Says early and clearly what the launcher would say later and less so.
+fn check_program(path: &Path) -> Result<(), String> {
+    use std::os::unix::fs::PermissionsExt as _;
+    match std::fs::metadata(path) {
+        Ok(meta) if !meta.is_file() => Err("the Claude CLI is not a file".to_owned()),
+        Ok(meta) if meta.permissions().mode() & 0o111 == 0 => {
+            Err("the Claude CLI is not executable".to_owned())
+        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("the Claude CLI cannot be found: {}", error.kind())),
+    }
+}
+
+/// What a version is called: the first line of what was asked for.
+fn version_message(prompt: &Prompt) -> String {
+    let line = prompt
+        .as_str()
+        .trim()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim();
+    let mut message: String = line.chars().take(MAX_MESSAGE_CHARS).collect();
+    if line.chars().nth(MAX_MESSAGE_CHARS).is_some() {
+        message.push('…');
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_called_by_the_first_line_of_its_prompt() {
+        let name = |text: &str| version_message(&text.parse().unwrap());
+        assert_eq!(
+            name("\n  ジャンプを高くして \n詳しくは…"),
+            "ジャンプを高くして"
+        );
+        assert_eq!(name(&"あ".repeat(100)), format!("{}…", "あ".repeat(72)));
+    }
+
+    #[test]
+    fn a_missing_or_unusable_cli_is_explained() {
+        let temp = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(
+            check_program(temp.path()),
+            Err("the Claude CLI is not executable".into())
+        );
+        assert_eq!(
+            check_program(Path::new("/")),
+            Err("the Claude CLI is not a file".into())
+        );
+        assert!(
+            check_program(Path::new("/nonexistent"))
+                .unwrap_err()
+                .contains("cannot be found")
+        );
+        assert_eq!(check_program(Path::new("/bin/sh")), Ok(()));
+    }
+}

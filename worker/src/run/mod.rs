@@ -1,0 +1,153 @@
+//! One generation, from request to saved version.
+
+pub mod claude;
+pub mod events;
+pub mod failure;
+mod generate;
+pub mod registry;
+mod skills;
+pub mod workspace;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use generate::Request;
+
+use crate::config::Config;
+use crate::models::broker::Broker;
+use crate::project::Volume;
+use crate::sandbox::explore::{Confinement, explore};
+use crate::sandbox::launch::Launcher;
+use crate::sandbox::plan::{Limits, SANDBOX_IDENTITY};
+use registry::Registry;
+use workspace::Scratch;
+
+/// Processes and threads of one sandbox; the CLI has about ten, a build tool a few dozen.
+const MAX_PROCESSES: u64 = 512;
+/// Open files of one process of a sandbox.
+const MAX_OPEN_FILES: u64 = 4096;
+
+/// Everything that runs need.
+#[derive(Debug)]
+pub struct Runner {
+    config: Config,
+    volume: Volume,
+    scratch: Scratch,
+    registry: Arc<Registry>,
+    broker: Broker,
+    launcher: Launcher,
+    confinement: Result<Confinement, String>,
+    /// Runs under way, for waiting at the end.
+    tasks: TaskTracker,
+    /// Stops every run.
+    stop: CancellationToken,
+}
+
+/// Why the worker cannot run at all.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The scratch folder cannot be used.
+    #[error("DREAMCORE_SCRATCH_DIR {path}: {source}")]
+    Scratch {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// No HTTP client could be made.
+    #[error("HTTP client: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+impl Runner {
+    /// Prepares the scratch folder and finds out how runs can be confined here. A machine on which
+    /// nothing can be confined is no error: files are served, and runs are refused.
+    pub async fn new(config: Config, launcher: Launcher) -> Result<Self, StartError> {
+        let owner = nix::unistd::geteuid().is_root().then_some(SANDBOX_IDENTITY);
+        let path = config.scratch_dir.clone();
+        let wrap = |source| StartError::Scratch {
+            path: config.scratch_dir.clone(),
+            source,
+        };
+        let prepared = tokio::task::spawn_blocking(move || {
+            let scratch = Scratch::prepare(&path, owner)?;
+            let trial = scratch.make_trial_folder()?;
+            std::io::Result::Ok((scratch, trial))
+        });
+        let (scratch, trial) = prepared
+            .await
+            .map_err(|e| wrap(std::io::Error::other(e)))?
+            .map_err(wrap)?;
+
+        let limits = Limits {
+            // Room for one byte more than a project takes, so that the limit is ours to explain.
+            file_bytes: config.files.max_file_bytes.saturating_mul(2),
+            open_files: MAX_OPEN_FILES,
+            processes: MAX_PROCESSES,
+            cpu_s: config.runs.timeout.as_secs().saturating_mul(2).max(60),
+        };
+        let confinement = explore(&launcher, limits, &trial)
+            .await
+            .map_err(|error| error.to_string());
+        let kept = scratch.clone();
+        let removed = tokio::task::spawn_blocking(move || kept.remove_trial_folder());
+        removed
+            .await
+            .map_err(|e| wrap(std::io::Error::other(e)))?
+            .map_err(wrap)?;
+        Ok(Self {
+            volume: Volume::new(&config.data_dir),
+            scratch,
+            registry: Registry::new(config.runs.max_runs),
+            broker: Broker::new(config.anthropic.clone())?,
+            launcher,
+            confinement,
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            config,
+        })
+    }
+
+    /// The volume.
+    pub fn volume(&self) -> &Volume {
+        &self.volume
+    }
+
+    /// How runs are confined, or why they cannot be.
+    pub fn confinement(&self) -> Result<&Confinement, &str> {
+        self.confinement.as_ref().map_err(String::as_str)
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Runs under way.
+    pub fn running(&self) -> usize {
+        self.registry.running()
+    }
+
+    /// Whether no new run is taken.
+    pub fn is_closing(&self) -> bool {
+        self.tasks.is_closed()
+    }
+
+    /// Takes no new runs from here on.
+    pub fn close(&self) {
+        self.tasks.close();
+    }
+
+    /// Waits until no run is under way.
+    pub async fn finished(&self) {
+        self.tasks.wait().await;
+    }
+
+    /// Stops every run; each tells its reader so.
+    pub fn stop_all(&self) {
+        self.stop.cancel();
+    }
+}

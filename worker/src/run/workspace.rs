@@ -1,0 +1,284 @@
+//! TRUST BOUNDARY 6: the agent's files.
+//!
+//! A run works on a private copy on local disk. What it leaves there is an attacker's data: it is
+//! read only after every process of the run is gone, from directory handles, and anything but
+//! regular files with valid paths within the limits ends the run with an error.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::sys::stat::FileStat;
+
+use super::failure::{Code, Failure};
+use crate::config::FileLimits;
+use crate::project::{Project, ProjectError};
+use crate::safe_fs::{Dir, FileError, Oddity, WriteOptions, empty, walk};
+use crate::sandbox::plan::Identity;
+use crate::types::ProjectPath;
+
+/// The folders of one run. Short names, because a socket path below `tmp` has 103 bytes at most.
+const GAME: &str = "game";
+const HOME: &str = "home";
+const TMP: &str = "tmp";
+const ROOT: &str = "root";
+/// For finding out at start how runs can be confined.
+const TRIAL: &str = "trial";
+
+/// The scratch folder: one folder a place.
+#[derive(Debug, Clone)]
+pub struct Scratch {
+    path: PathBuf,
+    owner: Option<Identity>,
+}
+
+/// The private copy of one run. [`Workspace::remove`] takes it away; the next run in the same place
+/// does so too, should that not have happened.
+#[derive(Debug)]
+pub struct Workspace {
+    path: PathBuf,
+    slot: Dir,
+    game: Dir,
+    owner: Option<Identity>,
+}
+
+/// What was copied in, for finding out later what changed.
+#[derive(Debug, Default)]
+pub struct Manifest(BTreeMap<ProjectPath, Stamp>);
+
+/// What a file looked like when it was copied. The agent can set the time of modification, but not
+/// that of the last change to the inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    size: i64,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(stat: &FileStat) -> Self {
+        Self {
+            inode: stat.st_ino,
+            size: stat.st_size,
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
+        }
+    }
+}
+
+/// What a run changed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Harvest {
+    /// Files with new content.
+    pub write: Vec<ProjectPath>,
+    /// Files that were there and are gone.
+    pub remove: Vec<ProjectPath>,
+}
+
+impl Scratch {
+    /// Takes the scratch folder into use: makes it, makes it readable for nobody else, and removes
+    /// what earlier workers left. Blocking.
+    pub fn prepare(path: &Path, owner: Option<Identity>) -> io::Result<Self> {
+        std::fs::create_dir_all(path)?;
+        // Passable, because the sandbox must reach its own folder; not readable.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o711);
+        std::fs::set_permissions(path, mode)?;
+        empty(&Dir::open_root(path)?)?;
+        Ok(Self {
+            path: path.to_owned(),
+            owner,
+        })
+    }
+
+    /// Makes an empty folder to try the confinement in. Blocking.
+    pub fn make_trial_folder(&self) -> io::Result<PathBuf> {
+        Dir::open_root(&self.path)?
+            .make_folder(TRIAL)
+            .map_err(into_io)?;
+        Ok(self.path.join(TRIAL))
+    }
+
+    /// Takes it away again. Blocking.
+    pub fn remove_trial_folder(&self) -> io::Result<()> {
+        Dir::open_root(&self.path)?
+            .remove_empty_folder(TRIAL)
+            .map(drop)
+            .map_err(into_io)
+    }
+
+    /// Makes the folders of one run. Blocking.
+    pub fn workspace(&self, slot: usize) -> io::Result<Workspace> {
+        let root = Dir::open_root(&self.path)?;
+        let name = slot.to_string();
+        let path = self.path.join(&name);
+        let slot = root.make_folder(&name).map_err(into_io)?;
+        empty(&slot)?;
+        slot.make_folder(ROOT).map_err(into_io)?;
+        let game = slot.make_folder(GAME).map_err(into_io)?;
+        let mut own = vec![slot.make_folder(HOME).map_err(into_io)?];
+        own.push(slot.make_folder(TMP).map_err(into_io)?);
+        if let Some(owner) = self.owner {
+            for folder in own.iter().chain([&game]) {
+                folder.set_owner(owner.uid, owner.gid).map_err(into_io)?;
+            }
+        }
+        Ok(Workspace {
+            path,
+            slot,
+            game,
+            owner: self.owner,
+        })
+    }
+}
+
+impl Workspace {
+    /// The copy of the project.
+    pub fn game_path(&self) -> PathBuf {
+        self.path.join(GAME)
+    }
+
+    /// The CLI's home folder.
+    pub fn home_path(&self) -> PathBuf {
+        self.path.join(HOME)
+    }
+
+    /// The CLI's folder for temporary files.
+    pub fn tmp_path(&self) -> PathBuf {
+        self.path.join(TMP)
+    }
+
+    /// An empty folder for the minimal root.
+    pub fn root_path(&self) -> PathBuf {
+        self.path.join(ROOT)
+    }
+
+    /// The handle of the copy.
+    pub fn game(&self) -> &Dir {
+        &self.game
+    }
+
+    /// The handle of the CLI's home folder.
+    pub fn home(&self) -> io::Result<Dir> {
+        self.slot.folder(HOME).map_err(into_io)
+    }
+
+    /// Who owns what the sandbox may change.
+    pub fn owner(&self) -> Option<(u32, u32)> {
+        self.owner.map(|owner| (owner.uid, owner.gid))
+    }
+
+    /// Copies a project in. Links and whatever else no client could name stay out and stay in the
+    /// project as they are. Blocking.
+    pub fn copy_in(&self, project: &Project) -> Result<Manifest, ProjectError> {
+        let options = WriteOptions {
+            sync: false,
+            owner: self.owner(),
+        };
+        let mut manifest = Manifest::default();
+        // The files of one folder come one after the other, so one handle is enough.
+        let mut last: Option<(String, Dir)> = None;
+        walk::<ProjectError>(
+            project.dir(),
+            |found| {
+                let (mut source, _) = match project.dir().file(found.path.as_str()) {
+                    Ok(open) => open,
+                    Err(FileError::NotFound | FileError::NotRegular) => return Ok(()),
+                    Err(error) => return Err(error.into()),
+                };
+                let path = found.path.as_str();
+                let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+                let folder = match last.take() {
+                    Some((same, folder)) if same == parent => folder,
+                    _ => self.make_parents(parent)?,
+                };
+                folder.write_new(name, options, |to| io::copy(&mut source, to))?;
+                let stamp = Stamp::of(&folder.status(name)?);
+                last = Some((parent.to_owned(), folder));
+                manifest.0.insert(found.path, stamp);
+                Ok(())
+            },
+            |_, _| Ok(()),
+        )?;
+        Ok(manifest)
+    }
+
+    fn make_parents(&self, parent: &str) -> Result<Dir, FileError> {
+        let mut here = self.slot.folder(GAME)?;
+        for part in parent.split('/').filter(|part| !part.is_empty()) {
+            here = here.make_folder(part)?;
+            if let Some((uid, gid)) = self.owner() {
+                here.set_owner(uid, gid)?;
+            }
+        }
+        Ok(here)
+    }
+
+    /// Finds out what the run changed, and refuses what must not enter a project. To be called when
+    /// no process of the run is left. Blocking.
+    pub fn harvest(&self, copied: Manifest, limits: FileLimits) -> Result<Harvest, Failure> {
+        let mut harvest = Harvest::default();
+        let mut gone = copied.0;
+        let (mut count, mut total) = (0_usize, 0_u64);
+        walk::<Failure>(
+            &self.game,
+            |found| {
+                let size = u64::try_from(found.stat.st_size).unwrap_or(u64::MAX);
+                count += 1;
+                total = total.saturating_add(size);
+                check_limits(&found.path, size, count, total, limits)?;
+                let before = gone.remove(&found.path);
+                if before != Some(Stamp::of(&found.stat)) {
+                    harvest.write.push(found.path);
+                }
+                Ok(())
+            },
+            |path, oddity| Err(rejected(path, oddity)),
+        )?;
+        harvest.remove.extend(gone.into_keys());
+        Ok(harvest)
+    }
+
+    /// Removes everything. Blocking.
+    pub fn remove(&self) -> io::Result<()> {
+        empty(&self.slot)?;
+        let Some((parent, name)) = self.path.parent().zip(self.path.file_name()) else {
+            return Ok(());
+        };
+        Dir::open_root(parent)?
+            .remove_empty_folder(name)
+            .map_err(into_io)?;
+        Ok(())
+    }
+}
+
+fn check_limits(
+    path: &ProjectPath,
+    size: u64,
+    count: usize,
+    total: u64,
+    limits: FileLimits,
+) -> Result<(), Failure> {
+    let reason = if size > limits.max_file_bytes {
+        format!("{path} is larger than {} bytes", limits.max_file_bytes)
+    } else if count > limits.max_files {
+        format!("there are more than {} files", limits.max_files)
+    } else if total > limits.max_project_bytes {
+        format!(
+            "the files are larger than {} bytes together",
+            limits.max_project_bytes
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Failure::new(Code::OutputRejected, reason))
+}
+
+fn rejected(path: &str, oddity: Oddity) -> Failure {
+    Failure::new(Code::OutputRejected, format!("{path} {oddity}"))
+}
+
+fn into_io(error: FileError) -> io::Error {
+    match error {
+        FileError::Io(error) => error,
+        other => io::Error::other(other),
+    }
+}

@@ -1,0 +1,175 @@
+//! Opening a path beneath a directory handle without following any symbolic link.
+//!
+//! Two ways with one result: `openat2` where the kernel has it, and a walk by hand where not
+//! (gVisor has no `openat2`). Both are compiled everywhere and held against each other in tests.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::sys::stat::Mode;
+
+/// Set once a call said that the kernel does not know it.
+static NO_OPENAT2: AtomicBool = AtomicBool::new(false);
+
+/// Opens `path`, whose parts are plain names (never `..`), beneath `root`. `flags` describe the
+/// last part; `mode` counts where it is created.
+pub(super) fn open(
+    root: BorrowedFd<'_>,
+    path: &str,
+    flags: OFlag,
+    mode: Mode,
+) -> nix::Result<OwnedFd> {
+    if !NO_OPENAT2.load(Ordering::Relaxed) {
+        match open_by_kernel(root, path, flags, mode) {
+            Err(Errno::ENOSYS) => NO_OPENAT2.store(true, Ordering::Relaxed),
+            result => return result,
+        }
+    }
+    open_by_hand(root, path, flags, mode)
+}
+
+pub(super) fn open_by_kernel(
+    root: BorrowedFd<'_>,
+    path: &str,
+    flags: OFlag,
+    mode: Mode,
+) -> nix::Result<OwnedFd> {
+    let resolve = ResolveFlag::RESOLVE_BENEATH
+        | ResolveFlag::RESOLVE_NO_SYMLINKS
+        | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    let flags = flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    let mut how = OpenHow::new().flags(flags).resolve(resolve);
+    // The kernel refuses a mode where nothing is created.
+    if flags.contains(OFlag::O_CREAT) {
+        how = how.mode(mode);
+    }
+    loop {
+        match openat2(root, path, how) {
+            // A rename somewhere on the way made the kernel unsure; it asks to try again.
+            Err(Errno::EAGAIN) => {}
+            result => return result,
+        }
+    }
+}
+
+pub(super) fn open_by_hand(
+    root: BorrowedFd<'_>,
+    path: &str,
+    flags: OFlag,
+    mode: Mode,
+) -> nix::Result<OwnedFd> {
+    let folder = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let last = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mut held: Option<OwnedFd> = None;
+    let mut parts = path.split('/').peekable();
+    while let Some(part) = parts.next() {
+        // The types never let these through; a walk that trusts nobody checks all the same.
+        if part.is_empty() || part == "." || part == ".." {
+            return Err(Errno::EINVAL);
+        }
+        let here = held.as_ref().map_or(root, AsFd::as_fd);
+        if parts.peek().is_none() {
+            return openat(here, part, last, mode);
+        }
+        let next = match openat(here, part, folder, Mode::empty()) {
+            // With O_DIRECTORY a symbolic link is ENOTDIR; say what openat2 would say.
+            Err(Errno::ENOTDIR) if is_link(here, part) => return Err(Errno::ELOOP),
+            result => result?,
+        };
+        held = Some(next);
+    }
+    Err(Errno::ENOENT)
+}
+
+fn is_link(folder: BorrowedFd<'_>, name: &str) -> bool {
+    nix::sys::stat::fstatat(folder, name, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)
+        .is_ok_and(|stat| super::Kind::of(&stat) == super::Kind::Symlink)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::safe_fs::Dir;
+
+    fn both(root: &Dir, path: &str) -> (nix::Result<u64>, nix::Result<u64>) {
+        let inode = |fd: OwnedFd| nix::sys::stat::fstat(fd).map(|stat| stat.st_ino);
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK;
+        (
+            open_by_kernel(root.as_fd(), path, flags, Mode::empty()).and_then(inode),
+            open_by_hand(root.as_fd(), path, flags, Mode::empty()).and_then(inode),
+        )
+    }
+
+    #[test]
+    fn both_ways_open_the_same_and_refuse_the_same() {
+        let temp = tempfile::tempdir().unwrap();
+        let base = temp.path();
+        fs::create_dir_all(base.join("project/a/b")).unwrap();
+        fs::write(base.join("secret"), "x").unwrap();
+        fs::write(base.join("project/a/b/file"), "x").unwrap();
+        symlink("a", base.join("project/link_to_folder")).unwrap();
+        symlink("/etc", base.join("project/link_out")).unwrap();
+        symlink("../secret", base.join("project/link_to_file")).unwrap();
+        symlink("b/file", base.join("project/a/inner_link")).unwrap();
+        let root = Dir::open_root(&base.join("project")).unwrap();
+
+        let (kernel, hand) = both(&root, "a/b/file");
+        assert_eq!(kernel.unwrap(), hand.unwrap());
+        for (path, errno) in [
+            ("a/b/none", Errno::ENOENT),
+            ("none/b", Errno::ENOENT),
+            ("a/b/file/x", Errno::ENOTDIR),
+            ("link_to_folder/b/file", Errno::ELOOP),
+            ("link_out/passwd", Errno::ELOOP),
+            ("link_to_file", Errno::ELOOP),
+            ("a/inner_link", Errno::ELOOP),
+        ] {
+            assert_eq!(both(&root, path), (Err(errno), Err(errno)), "{path}");
+        }
+    }
+
+    #[test]
+    fn by_hand_refuses_what_the_types_would_never_pass() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = Dir::open_root(temp.path()).unwrap();
+        for path in ["", "..", "../x", "a/../..", "/etc/passwd", "a//b", "."] {
+            let result = open_by_hand(root.as_fd(), path, OFlag::O_RDONLY, Mode::empty()).map(drop);
+            assert!(
+                matches!(result, Err(Errno::EINVAL | Errno::ENOENT)),
+                "{path:?}: {result:?}"
+            );
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn both_ways_agree_on_random_trees(
+            nodes in proptest::collection::vec(("[ab]{1}(/[ab]){0,3}", 0..3_u8), 1..12),
+            asked in proptest::collection::vec("[ab]{1}(/[ab]){0,4}", 1..12),
+        ) {
+            let temp = tempfile::tempdir().unwrap();
+            for (path, kind) in nodes {
+                let place = temp.path().join(&path);
+                // A node that does not fit what is there already is left out.
+                drop(match kind {
+                    0 => fs::create_dir_all(&place),
+                    1 => fs::write(&place, "x"),
+                    _ => symlink("../a", &place),
+                });
+            }
+            let root = Dir::open_root(temp.path()).unwrap();
+            for path in asked {
+                let (kernel, hand) = both(&root, &path);
+                prop_assert_eq!(kernel, hand, "{}", path);
+            }
+        }
+    }
+}

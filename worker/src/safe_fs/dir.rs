@@ -1,0 +1,183 @@
+//! A handle on a folder, and what can be done from it.
+
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, open, openat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use super::{FileError, beneath};
+
+const FOLDER: OFlag = OFlag::O_RDONLY
+    .union(OFlag::O_DIRECTORY)
+    .union(OFlag::O_NOFOLLOW)
+    .union(OFlag::O_CLOEXEC);
+
+/// Mode of folders that are made: everybody may read, as git and the relay's tools expect.
+const FOLDER_MODE: Mode = Mode::S_IRWXU
+    .union(Mode::S_IRGRP)
+    .union(Mode::S_IXGRP)
+    .union(Mode::S_IROTH)
+    .union(Mode::S_IXOTH);
+
+/// What a name in a folder is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// A symbolic link.
+    Symlink,
+    /// A fifo, socket or device.
+    Special,
+}
+
+impl Kind {
+    /// The kind that `stat` names.
+    pub fn of(stat: &FileStat) -> Self {
+        match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+            SFlag::S_IFREG => Self::File,
+            SFlag::S_IFDIR => Self::Folder,
+            SFlag::S_IFLNK => Self::Symlink,
+            _ => Self::Special,
+        }
+    }
+}
+
+/// A name in a folder; any bytes but `/` and NUL.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    name: CString,
+}
+
+impl Entry {
+    /// The name.
+    pub fn name(&self) -> &OsStr {
+        OsStr::from_bytes(self.name.as_bytes())
+    }
+
+    /// The name, if it is UTF-8.
+    pub fn name_str(&self) -> Option<&str> {
+        self.name.to_str().ok()
+    }
+}
+
+/// A folder that is held open; moving or replacing it by name changes nothing about this handle.
+#[derive(Debug)]
+pub struct Dir(OwnedFd);
+
+impl Dir {
+    /// Opens a folder that the operator configured. The only place where a path is trusted.
+    pub fn open_root(path: &Path) -> io::Result<Self> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        Ok(Self(open(path, flags, Mode::empty())?))
+    }
+
+    /// Opens a folder in this one.
+    pub fn folder(&self, name: impl AsRef<OsStr>) -> Result<Self, FileError> {
+        match openat(&self.0, name.as_ref(), FOLDER, Mode::empty()) {
+            Ok(fd) => Ok(Self(fd)),
+            // O_NOFOLLOW with O_DIRECTORY says ENOTDIR for a link.
+            Err(Errno::ENOTDIR | Errno::ELOOP) => Err(FileError::NotRegular),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Makes a folder in this one if it is not there, and opens it.
+    pub fn make_folder(&self, name: impl AsRef<OsStr>) -> Result<Self, FileError> {
+        match mkdirat(&self.0, name.as_ref(), FOLDER_MODE) {
+            Ok(()) | Err(Errno::EEXIST) => self.folder(name),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Opens a regular file with one link beneath this folder. Returns its status too, taken from
+    /// the open file.
+    pub fn file(&self, path: &str) -> Result<(File, FileStat), FileError> {
+        // O_NONBLOCK: a fifo must not make us wait for somebody to write.
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let fd = beneath::open(self.as_fd(), path, flags, Mode::empty())?;
+        let stat = fstat(&fd)?;
+        // A second link could be the name of somebody else's file.
+        if Kind::of(&stat) != Kind::File || stat.st_nlink != 1 {
+            return Err(FileError::NotRegular);
+        }
+        Ok((File::from(fd), stat))
+    }
+
+    /// The folder that holds the last part of `path`, made on the way if `make` says so.
+    pub fn parent_of(&self, path: &str, make: bool) -> Result<(Self, String), FileError> {
+        let mut here = Self(self.0.try_clone()?);
+        let mut parts = path.split('/').peekable();
+        while let Some(part) = parts.next() {
+            if parts.peek().is_none() {
+                return Ok((here, part.to_owned()));
+            }
+            here = if make {
+                here.make_folder(part)?
+            } else {
+                here.folder(part)?
+            };
+        }
+        Err(FileError::NotFound)
+    }
+
+    /// All names in this folder but `.` and `..`, in no order.
+    pub fn entries(&self) -> io::Result<Vec<Entry>> {
+        // Opened anew, because reading moves the position of the handle.
+        let fd = openat(&self.0, ".", FOLDER, Mode::empty())?;
+        let mut entries = Vec::new();
+        for entry in nix::dir::Dir::from_fd(fd)? {
+            let name = entry?.file_name().to_owned();
+            if name.as_bytes() != b"." && name.as_bytes() != b".." {
+                entries.push(Entry { name });
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Status of a name in this folder, of a link itself and not of what it points to.
+    pub fn status(&self, name: impl AsRef<OsStr>) -> Result<FileStat, FileError> {
+        Ok(fstatat(
+            &self.0,
+            name.as_ref(),
+            AtFlags::AT_SYMLINK_NOFOLLOW,
+        )?)
+    }
+
+    /// Removes a file, link or special file. One that is not there is no error.
+    pub fn remove_file(&self, name: impl AsRef<OsStr>) -> Result<(), FileError> {
+        match unlinkat(&self.0, name.as_ref(), UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Removes an empty folder. One that is not empty or not there is no error; whether it was
+    /// removed.
+    pub fn remove_empty_folder(&self, name: impl AsRef<OsStr>) -> Result<bool, FileError> {
+        match unlinkat(&self.0, name.as_ref(), UnlinkatFlags::RemoveDir) {
+            Ok(()) => Ok(true),
+            Err(Errno::ENOENT | Errno::ENOTEMPTY | Errno::EEXIST) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Asks the disk to keep what was done to the names in this folder.
+    pub fn sync(&self) -> io::Result<()> {
+        Ok(nix::unistd::fsync(&self.0)?)
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

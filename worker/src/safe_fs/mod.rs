@@ -1,0 +1,45 @@
+//! TRUST BOUNDARY 3: from a type to an open file.
+//!
+//! Files that a client or the sandbox names are reached from a directory handle, component by
+//! component, never through a symbolic link, and only regular files with exactly one link are
+//! opened. No path is checked first and opened by name later, so there is nothing to win by
+//! swapping one for the other in between.
+
+mod beneath;
+mod dir;
+mod remove;
+mod walk;
+mod write;
+
+pub use dir::{Dir, Entry, Kind};
+pub use remove::empty;
+pub use walk::{FoundFile, Oddity, walk};
+pub use write::WriteOptions;
+
+use std::io;
+
+/// Why a file was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// There is no such file, or one of its parents is not a folder.
+    #[error("no such file")]
+    NotFound,
+    /// There is something, but it is not a regular file with one link, or a parent is a link.
+    #[error("not a regular file")]
+    NotRegular,
+    /// The operating system refused.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl From<nix::errno::Errno> for FileError {
+    fn from(errno: nix::errno::Errno) -> Self {
+        use nix::errno::Errno;
+        match errno {
+            Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG => Self::NotFound,
+            // ELOOP: a symbolic link; ENXIO: a socket, or a fifo without a reader.
+            Errno::ELOOP | Errno::EXDEV | Errno::ENXIO | Errno::EISDIR => Self::NotRegular,
+            other => Self::Io(other.into()),
+        }
+    }
+}

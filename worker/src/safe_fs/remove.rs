@@ -1,0 +1,119 @@
+//! Removing a tree that the sandbox made.
+//!
+//! It may be as deep as the disk allows and its folders may forbid reading. A recursive removal
+//! would run out of stack or descriptors, so folders found inside are moved up to the top first:
+//! the tree gets flatter until nothing is left, with two descriptors in use at any time.
+
+use std::io;
+use std::os::fd::AsFd as _;
+
+use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat};
+
+use super::{Dir, FileError, Kind};
+
+/// Removes everything in `folder`, and leaves the folder itself.
+pub fn empty(folder: &Dir) -> io::Result<()> {
+    let mut moved: u64 = 0;
+    // Each round ends with every folder one level nearer to the top; no folder is moved twice.
+    loop {
+        let mut folders = Vec::new();
+        for entry in folder.entries()? {
+            let name = entry.name();
+            match folder.status(name).map(|stat| Kind::of(&stat)) {
+                Ok(Kind::Folder) => folders.push(entry),
+                Ok(_) => folder.remove_file(name).map_err(into_io)?,
+                Err(FileError::NotFound) => {}
+                Err(error) => return Err(into_io(error)),
+            }
+        }
+        if folders.is_empty() {
+            return Ok(());
+        }
+        for entry in folders {
+            if folder.remove_empty_folder(entry.name()).map_err(into_io)? {
+                continue;
+            }
+            // Only an ordinary user needs the permissions; root passes without.
+            let all = Mode::S_IRWXU;
+            fchmodat(
+                folder.as_fd(),
+                entry.name(),
+                all,
+                FchmodatFlags::FollowSymlink,
+            )?;
+            let inner = folder.folder(entry.name()).map_err(into_io)?;
+            flatten(&inner, folder, &mut moved)?;
+            folder.remove_empty_folder(entry.name()).map_err(into_io)?;
+        }
+    }
+}
+
+/// Removes the files of `inner` and moves its folders to `top`.
+fn flatten(inner: &Dir, top: &Dir, moved: &mut u64) -> io::Result<()> {
+    for entry in inner.entries()? {
+        let name = entry.name();
+        match inner.status(name).map(|stat| Kind::of(&stat)) {
+            Ok(Kind::Folder) => {
+                // Moving a folder changes its "..", for which it must be writable.
+                if let Ok(child) = inner.folder(name) {
+                    fchmod(&child, Mode::S_IRWXU)?;
+                } else {
+                    let follow = FchmodatFlags::FollowSymlink;
+                    fchmodat(inner.as_fd(), name, Mode::S_IRWXU, follow)?;
+                }
+                *moved += 1;
+                inner.move_to(name, top, &format!("{}.{moved}", uuid::Uuid::new_v4()))?;
+            }
+            Ok(_) => inner.remove_file(name).map_err(into_io)?,
+            Err(FileError::NotFound) => {}
+            Err(error) => return Err(into_io(error)),
+        }
+    }
+    Ok(())
+}
+
+fn into_io(error: FileError) -> io::Error {
+    match error {
+        FileError::Io(error) => error,
+        other => io::Error::other(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn removes_a_tree_deeper_than_any_path() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open_root(temp.path()).unwrap();
+        let mut here = dir.make_folder("top").unwrap();
+        for _ in 0..3000 {
+            here = here.make_folder("d").unwrap();
+        }
+        drop(here);
+        empty(&dir).unwrap();
+        assert!(dir.entries().unwrap().is_empty());
+    }
+
+    #[test]
+    fn removes_what_forbids_access_and_follows_no_link() {
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("keep"), "x").unwrap();
+        let temp = tempfile::tempdir().unwrap();
+        fs::create_dir_all(temp.path().join("a/b/c")).unwrap();
+        fs::write(temp.path().join("a/b/c/f"), "x").unwrap();
+        symlink(outside.path(), temp.path().join("a/link")).unwrap();
+        for path in ["a/b/c", "a/b", "a"] {
+            let mode = fs::Permissions::from_mode(0);
+            fs::set_permissions(temp.path().join(path), mode).unwrap();
+        }
+        let dir = Dir::open_root(temp.path()).unwrap();
+        empty(&dir).unwrap();
+        assert!(dir.entries().unwrap().is_empty());
+        assert!(outside.path().join("keep").is_file());
+    }
+}

@@ -1,0 +1,160 @@
+//! Walking a whole tree from a handle: regular files with valid paths are found, everything else is
+//! shown to the caller as an oddity, who skips it or gives up.
+
+use nix::sys::stat::FileStat;
+
+use super::{Dir, Kind};
+use crate::types::{PathError, ProjectPath};
+
+/// A regular file with one link and a valid path.
+pub struct FoundFile<'a> {
+    /// Where it is below the walk's root.
+    pub path: ProjectPath,
+    /// Its status when it was found.
+    pub stat: FileStat,
+    /// The folder that it is in.
+    pub folder: &'a Dir,
+}
+
+/// Something that is not a file of a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Oddity {
+    /// A symbolic link.
+    #[error("is a symbolic link")]
+    Symlink,
+    /// A fifo, socket or device.
+    #[error("is not a regular file")]
+    Special,
+    /// A file with a second name somewhere.
+    #[error("has a second hard link")]
+    HardLink,
+    /// A name that is not UTF-8.
+    #[error("has a name that is not UTF-8")]
+    NotUtf8,
+    /// A path that no client could name.
+    #[error("{0}")]
+    BadPath(PathError),
+}
+
+/// Visits every file below `root`, in no order. Hidden names are passed over without a word: they
+/// are nobody's business but their program's (`.git`, `.cache`, …).
+///
+/// `file` is called for every file, `odd` with a printable path for everything else.
+pub fn walk<E: From<std::io::Error>>(
+    root: &Dir,
+    mut file: impl FnMut(FoundFile<'_>) -> Result<(), E>,
+    mut odd: impl FnMut(&str, Oddity) -> Result<(), E>,
+) -> Result<(), E> {
+    walk_folder(root, None, &mut file, &mut odd)
+}
+
+fn walk_folder<E: From<std::io::Error>>(
+    folder: &Dir,
+    prefix: Option<&ProjectPath>,
+    file: &mut impl FnMut(FoundFile<'_>) -> Result<(), E>,
+    odd: &mut impl FnMut(&str, Oddity) -> Result<(), E>,
+) -> Result<(), E> {
+    for entry in folder.entries()? {
+        let Some(name) = entry.name_str() else {
+            if !entry.name().as_encoded_bytes().starts_with(b".") {
+                odd(
+                    &shown(prefix, &entry.name().to_string_lossy()),
+                    Oddity::NotUtf8,
+                )?;
+            }
+            continue;
+        };
+        let path = match prefix.map_or_else(|| name.parse(), |prefix| prefix.join(name)) {
+            Ok(path) => path,
+            Err(PathError::Hidden) => continue,
+            Err(error) => {
+                odd(&shown(prefix, name), Oddity::BadPath(error))?;
+                continue;
+            }
+        };
+        let stat = match folder.status(entry.name()) {
+            Ok(stat) => stat,
+            // Gone since the folder was read.
+            Err(super::FileError::NotFound) => continue,
+            Err(super::FileError::Io(error)) => return Err(error.into()),
+            Err(error) => return Err(std::io::Error::other(error).into()),
+        };
+        match Kind::of(&stat) {
+            Kind::File if stat.st_nlink == 1 => file(FoundFile { path, stat, folder })?,
+            Kind::File => odd(path.as_str(), Oddity::HardLink)?,
+            Kind::Symlink => odd(path.as_str(), Oddity::Symlink)?,
+            Kind::Special => odd(path.as_str(), Oddity::Special)?,
+            // Depth is bounded by the path type, so recursion is too.
+            Kind::Folder => match folder.folder(entry.name()) {
+                Ok(inner) => walk_folder(&inner, Some(&path), file, odd)?,
+                Err(super::FileError::NotFound) => {}
+                Err(super::FileError::NotRegular) => odd(path.as_str(), Oddity::Symlink)?,
+                Err(super::FileError::Io(error)) => return Err(error.into()),
+            },
+        }
+    }
+    Ok(())
+}
+
+/// A path that can be shown to a person: control characters escaped.
+fn shown(prefix: Option<&ProjectPath>, name: &str) -> String {
+    let name = name.escape_debug();
+    prefix.map_or_else(|| name.to_string(), |prefix| format!("{prefix}/{name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn finds_files_and_names_every_oddity() {
+        let temp = tempfile::tempdir().unwrap();
+        let base = temp.path();
+        fs::create_dir_all(base.join("assets/画像")).unwrap();
+        fs::create_dir(base.join(".git")).unwrap();
+        for file in [
+            "index.html",
+            "assets/画像/a.png",
+            ".git/config",
+            ".hidden",
+            "linked",
+            "bad\\name",
+        ] {
+            fs::write(base.join(file), "x").unwrap();
+        }
+        fs::write(base.join(std::ffi::OsStr::from_bytes(b"\xff.js")), "x").unwrap();
+        fs::hard_link(base.join("linked"), base.join(".second")).unwrap();
+        symlink("/etc/passwd", base.join("passwd")).unwrap();
+        symlink("/etc", base.join("etc")).unwrap();
+        nix::unistd::mkfifo(&base.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+
+        let mut files = Vec::new();
+        let mut odd = BTreeMap::new();
+        walk::<std::io::Error>(
+            &Dir::open_root(base).unwrap(),
+            |found| {
+                files.push(found.path.to_string());
+                Ok(())
+            },
+            |path, oddity| {
+                odd.insert(path.to_owned(), oddity);
+                Ok(())
+            },
+        )
+        .unwrap();
+        files.sort();
+        assert_eq!(files, ["assets/画像/a.png", "index.html"]);
+        assert_eq!(odd["passwd"], Oddity::Symlink);
+        assert_eq!(odd["etc"], Oddity::Symlink);
+        assert_eq!(odd["fifo"], Oddity::Special);
+        assert_eq!(odd["linked"], Oddity::HardLink);
+        assert_eq!(odd["bad\\\\name"], Oddity::BadPath(PathError::BadCharacter));
+        assert_eq!(odd["\u{fffd}.js"], Oddity::NotUtf8);
+        assert_eq!(odd.len(), 6);
+    }
+}

@@ -1,0 +1,138 @@
+//! Writing a file so that a reader, or a crash, sees the old content or the new and nothing else.
+
+use std::fs::File;
+use std::io::{self, Write};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, RenameFlags, openat, renameat, renameat2};
+use nix::sys::stat::{Mode, fchmod};
+use nix::unistd::{Gid, Uid, fchownat};
+
+use super::{Dir, FileError};
+
+/// Prefix of files that are being written; hidden, so never listed, saved or served.
+const TEMPORARY_PREFIX: &str = ".dreamcore-tmp-";
+
+/// How a file is to be written.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WriteOptions {
+    /// Whether the content must be on disk when the call returns.
+    pub sync: bool,
+    /// The user and group that are to own it; the worker's own if not given.
+    pub owner: Option<(u32, u32)>,
+}
+
+impl Dir {
+    /// Replaces or creates a file in this folder with what `fill` writes. The name may be a link
+    /// or a special file before; it is a regular file afterwards.
+    pub fn replace_file<T>(
+        &self,
+        name: &str,
+        options: WriteOptions,
+        fill: impl FnOnce(&mut File) -> io::Result<T>,
+    ) -> Result<T, FileError> {
+        let temporary = format!("{TEMPORARY_PREFIX}{}", uuid::Uuid::new_v4().simple());
+        let result = self.write_new(&temporary, options, fill).and_then(|value| {
+            renameat(self, temporary.as_str(), self, name)?;
+            if options.sync {
+                self.sync()?;
+            }
+            Ok(value)
+        });
+        if result.is_err() {
+            // The first error is the one to report; a leftover is hidden and removed later.
+            drop(self.remove_file(&temporary));
+        }
+        result
+    }
+
+    /// Creates a file in this folder with what `fill` writes; fails if the name is taken.
+    pub fn write_new<T>(
+        &self,
+        name: &str,
+        options: WriteOptions,
+        fill: impl FnOnce(&mut File) -> io::Result<T>,
+    ) -> Result<T, FileError> {
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IRGRP | Mode::S_IROTH;
+        let mut file = File::from(openat(self, name, flags, mode)?);
+        // The process's mask must not decide who can read a project.
+        fchmod(&file, mode)?;
+        if let Some((uid, gid)) = options.owner {
+            nix::unistd::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        }
+        let value = fill(&mut file)?;
+        file.flush()?;
+        if options.sync {
+            file.sync_all()?;
+        }
+        Ok(value)
+    }
+
+    /// Gives this folder itself to another user.
+    pub fn set_owner(&self, uid: u32, gid: u32) -> Result<(), FileError> {
+        let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        Ok(fchownat(self, "", uid, gid, AtFlags::AT_EMPTY_PATH)?)
+    }
+
+    /// Moves a file to another folder, in place of what may be there.
+    pub fn rename_to(&self, name: &str, to: &Self, new_name: &str) -> Result<(), FileError> {
+        Ok(renameat(self, name, to, new_name)?)
+    }
+
+    /// Moves a name from this folder to another, where it must not exist.
+    pub(super) fn move_to(
+        &self,
+        name: &std::ffi::OsStr,
+        to: &Self,
+        new_name: &str,
+    ) -> Result<(), Errno> {
+        match renameat2(self, name, to, new_name, RenameFlags::RENAME_NOREPLACE) {
+            // Not every file system knows the flag; the new name is ours alone, so it is free.
+            Err(Errno::EINVAL | Errno::ENOSYS) => renameat(self, name, to, new_name),
+            result => result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn replaces_a_link_instead_of_following_it() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::write(temp.path().join("target"), "old").unwrap();
+        symlink("target", temp.path().join("name")).unwrap();
+        let dir = Dir::open_root(temp.path()).unwrap();
+        let options = WriteOptions {
+            sync: true,
+            owner: None,
+        };
+        dir.replace_file("name", options, |f| f.write_all(b"new"))
+            .unwrap();
+        assert_eq!(fs::read(temp.path().join("target")).unwrap(), b"old");
+        assert_eq!(fs::read(temp.path().join("name")).unwrap(), b"new");
+        let meta = fs::symlink_metadata(temp.path().join("name")).unwrap();
+        assert!(meta.is_file());
+        assert_eq!(meta.permissions().mode() & 0o7777, 0o644);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_no_trace() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::write(temp.path().join("name"), "old").unwrap();
+        let dir = Dir::open_root(temp.path()).unwrap();
+        let result: Result<(), _> = dir.replace_file("name", WriteOptions::default(), |f| {
+            f.write_all(b"half")?;
+            Err(io::Error::other("disk full"))
+        });
+        assert!(result.is_err());
+        assert_eq!(fs::read(temp.path().join("name")).unwrap(), b"old");
+        assert_eq!(dir.entries().unwrap().len(), 1);
+    }
+}

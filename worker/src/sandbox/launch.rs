@@ -1,0 +1,277 @@
+//! Starting a confined program, waiting for it and ending it: the worker's side.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use command_fds::{CommandFdExt as _, FdMapping};
+use tokio::io::{AsyncWriteExt as _, Interest};
+use tokio::net::{TcpListener, UnixStream};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
+use tokio::time::timeout;
+
+use super::control::{CONTROL_FD, MAX_LINE_BYTES, Message, Outcome};
+use super::plan::Plan;
+use super::receive::receive;
+
+/// Longest time from spawn to exec. It takes a few milliseconds.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the launcher may take to end what it started. The kernel does it in milliseconds.
+const KILL_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// Why a confined program could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// The launcher itself did not start.
+    #[error("cannot start the launcher {path}: {source}")]
+    Spawn {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A step of the confinement failed, or the program could not be executed.
+    #[error("{step}: {reason}")]
+    Step {
+        /// Which step.
+        step: String,
+        /// Why.
+        reason: String,
+    },
+    /// The launcher broke off or said something else than expected.
+    #[error("the launcher broke off: {0}")]
+    Protocol(String),
+}
+
+impl LaunchError {
+    /// Whether the program, and not its confinement, is what failed.
+    pub fn is_program(&self) -> bool {
+        matches!(self, Self::Step { step, .. } if step == "exec")
+    }
+}
+
+/// The launcher program.
+#[derive(Debug, Clone)]
+pub struct Launcher(PathBuf);
+
+/// A program that was started confined, with its standard streams.
+#[derive(Debug)]
+pub struct Confined {
+    /// The handle that waits for it and ends it.
+    pub handle: Handle,
+    /// Its standard input.
+    pub stdin: ChildStdin,
+    /// Its standard output.
+    pub stdout: ChildStdout,
+    /// Its standard error.
+    pub stderr: ChildStderr,
+    /// The listener inside its network namespace, if it has one.
+    pub listener: Option<TcpListener>,
+    /// What was applied, and what not.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// Waits for a confined program and ends it. Dropping it ends the program too: the launcher sees
+/// its control socket close.
+#[derive(Debug)]
+pub struct Handle {
+    launcher: Child,
+    control: Control,
+    exit_code: Option<i32>,
+}
+
+impl Launcher {
+    /// The launcher at `path`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Starts a program as `plan` says. Returns when every step succeeded and the program is
+    /// about to be executed; a program that cannot be executed is reported by [`Handle::wait`].
+    pub async fn start(&self, plan: &Plan) -> Result<Confined, LaunchError> {
+        match timeout(START_TIMEOUT, self.start_unbounded(plan)).await {
+            Ok(result) => result,
+            Err(_) => Err(LaunchError::Protocol(
+                "it did not answer in time".to_owned(),
+            )),
+        }
+    }
+
+    async fn start_unbounded(&self, plan: &Plan) -> Result<Confined, LaunchError> {
+        let spawn = |source| LaunchError::Spawn {
+            path: self.0.clone(),
+            source,
+        };
+        let (ours, theirs) = StdUnixStream::pair().map_err(spawn)?;
+        ours.set_nonblocking(true).map_err(spawn)?;
+        let mut control = Control::new(UnixStream::from_std(ours).map_err(spawn)?);
+        let mut launcher = self.spawn(theirs.into()).map_err(spawn)?;
+        let (Some(stdin), Some(stdout), Some(stderr)) = (
+            launcher.stdin.take(),
+            launcher.stdout.take(),
+            launcher.stderr.take(),
+        ) else {
+            return Err(LaunchError::Protocol(
+                "a standard stream is missing".to_owned(),
+            ));
+        };
+
+        control.send_plan(plan).await?;
+        let mut listener = None;
+        let mut outcomes = Vec::new();
+        loop {
+            match control.next().await? {
+                Some(Message::Outcome(outcome)) => outcomes.push(outcome),
+                Some(Message::Listener) => listener = Some(control.take_listener()?),
+                Some(Message::Ready) => break,
+                Some(Message::Failed { step, reason }) => {
+                    return Err(LaunchError::Step { step, reason });
+                }
+                Some(Message::Exited { .. }) | None => {
+                    return Err(LaunchError::Protocol("it ended without a word".to_owned()));
+                }
+            }
+        }
+        let handle = Handle {
+            launcher,
+            control,
+            exit_code: None,
+        };
+        Ok(Confined {
+            handle,
+            stdin,
+            stdout,
+            stderr,
+            listener,
+            outcomes,
+        })
+    }
+
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the one place that starts processes"
+    )]
+    fn spawn(&self, control: OwnedFd) -> std::io::Result<Child> {
+        let mut command = tokio::process::Command::new(&self.0);
+        command
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // Not killed on drop: the launcher must live to end what it started, and does so as
+            // soon as its control socket closes.
+            .kill_on_drop(false);
+        let mapping = FdMapping {
+            parent_fd: control,
+            child_fd: CONTROL_FD,
+        };
+        command
+            .fd_mappings(vec![mapping])
+            .map_err(std::io::Error::other)?;
+        command.spawn()
+    }
+}
+
+impl Handle {
+    /// Waits until the program has ended and nothing that it started is left. Its exit code, or
+    /// 128 and the signal's number. May be dropped and called again.
+    pub async fn wait(&mut self) -> Result<i32, LaunchError> {
+        while self.exit_code.is_none() {
+            match self.control.next().await? {
+                Some(Message::Exited { code }) => self.exit_code = Some(code),
+                Some(Message::Failed { step, reason }) => {
+                    return Err(LaunchError::Step { step, reason });
+                }
+                Some(_) => {}
+                None => return Err(LaunchError::Protocol("it ended without a code".to_owned())),
+            }
+        }
+        let ended = self.launcher.wait().await;
+        ended.map_err(|e| LaunchError::Protocol(e.to_string()))?;
+        Ok(self.exit_code.unwrap_or_default())
+    }
+
+    /// Ends the program and everything that it started, and waits until they are gone.
+    pub async fn kill(&mut self) {
+        // The launcher's signal to kill. It fails only when the launcher is gone already.
+        drop(self.control.stream.shutdown().await);
+        if timeout(KILL_TIMEOUT, self.launcher.wait()).await.is_err() {
+            tracing::warn!("the launcher did not end its program in time and is killed");
+            // What it started dies with it: their parent death signal is SIGKILL.
+            if let Err(error) = self.launcher.kill().await {
+                tracing::error!(%error, "the launcher could not be killed");
+            }
+        }
+    }
+}
+
+/// The worker's end of the control socket.
+#[derive(Debug)]
+struct Control {
+    stream: UnixStream,
+    buffer: Vec<u8>,
+    descriptor: Option<OwnedFd>,
+}
+
+impl Control {
+    fn new(stream: UnixStream) -> Self {
+        Self {
+            stream,
+            buffer: Vec::new(),
+            descriptor: None,
+        }
+    }
+
+    async fn send_plan(&mut self, plan: &Plan) -> Result<(), LaunchError> {
+        let broken = |e: &dyn std::fmt::Display| LaunchError::Protocol(e.to_string());
+        let mut line = serde_json::to_vec(plan).map_err(|e| broken(&e))?;
+        line.push(b'\n');
+        self.stream.write_all(&line).await.map_err(|e| broken(&e))
+    }
+
+    /// The next message; `None` when the launcher is gone.
+    async fn next(&mut self) -> Result<Option<Message>, LaunchError> {
+        loop {
+            if let Some(end) = memchr::memchr(b'\n', &self.buffer) {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                let message = serde_json::from_slice(&line);
+                return message
+                    .map(Some)
+                    .map_err(|e| LaunchError::Protocol(e.to_string()));
+            }
+            if self.buffer.len() > MAX_LINE_BYTES {
+                return Err(LaunchError::Protocol("a line is too long".to_owned()));
+            }
+            let mut chunk = [0_u8; 4096];
+            let stream = &self.stream;
+            let read = stream.async_io(Interest::READABLE, || receive(stream.as_fd(), &mut chunk));
+            let (n, descriptor) = match read.await {
+                Ok((0, _)) => return Ok(None),
+                Ok(read) => read,
+                Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => return Ok(None),
+                Err(e) => return Err(LaunchError::Protocol(e.to_string())),
+            };
+            self.descriptor = descriptor.or(self.descriptor.take());
+            self.buffer.extend(chunk.iter().take(n));
+        }
+    }
+
+    fn take_listener(&mut self) -> Result<TcpListener, LaunchError> {
+        let broken = |e: std::io::Error| LaunchError::Protocol(e.to_string());
+        let descriptor = self
+            .descriptor
+            .take()
+            .ok_or_else(|| LaunchError::Protocol("a listener without a descriptor".to_owned()))?;
+        let listener = std::net::TcpListener::from(descriptor);
+        listener.set_nonblocking(true).map_err(broken)?;
+        TcpListener::from_std(listener).map_err(broken)
+    }
+}

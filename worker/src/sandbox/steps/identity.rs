@@ -1,0 +1,75 @@
+//! TRUST BOUNDARY 4, the change of user: from root to the sandbox's user, for good.
+
+use nix::unistd::{Gid, Uid, getresgid, getresuid, setgroups, setresgid, setresuid};
+
+use super::super::plan::Identity;
+use super::{StepError, StepResult};
+
+/// Whether this process is root and so must change its user.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// Drops the supplementary groups, then the group, then the user, and checks that all of it holds.
+pub fn change(identity: Identity) -> StepResult<String> {
+    let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
+    setgroups(&[]).map_err(StepError::at("setgroups"))?;
+    setresgid(gid, gid, gid).map_err(StepError::at("setresgid"))?;
+    setresuid(uid, uid, uid).map_err(StepError::at("setresuid"))?;
+
+    let users = getresuid().map_err(StepError::at("getresuid"))?;
+    let groups = getresgid().map_err(StepError::at("getresgid"))?;
+    let holds = users.real == uid
+        && users.effective == uid
+        && users.saved == uid
+        && groups.real == gid
+        && groups.effective == gid
+        && groups.saved == gid
+        && nix::unistd::getgroups().is_ok_and(|list| list.is_empty())
+        && setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0)).is_err();
+    if holds {
+        Ok(format!("uid {uid}, gid {gid}"))
+    } else {
+        Err(StepError {
+            step: "identity",
+            reason: "the user did not change for good".to_owned(),
+        })
+    }
+}
+
+/// Empties the bounding set. Needs the capability that it takes away, so it comes before the
+/// change of user.
+pub fn drop_bounding_set() -> Result<(), String> {
+    caps::clear(None, caps::CapSet::Bounding).map_err(|e| e.to_string())
+}
+
+/// Empties the other sets and checks that every one is empty.
+pub fn drop_capabilities() -> Result<String, String> {
+    use caps::CapSet::{Ambient, Bounding, Effective, Inheritable, Permitted};
+    for set in [Ambient, Inheritable, Effective, Permitted] {
+        caps::clear(None, set).map_err(|e| e.to_string())?;
+    }
+    for set in [Ambient, Inheritable, Effective, Permitted] {
+        if !caps::read(None, set).map_err(|e| e.to_string())?.is_empty() {
+            return Err(format!("the {set:?} set is not empty"));
+        }
+    }
+    // An ordinary user cannot empty the bounding set, and need not: what it bounds is what setuid
+    // programs could give, and no_new_privs switches those off.
+    let bounding = caps::read(None, Bounding).map_err(|e| e.to_string())?;
+    Ok(if bounding.is_empty() {
+        "every set empty".to_owned()
+    } else {
+        "every set but the bounding set empty".to_owned()
+    })
+}
+
+/// No program started from here on can gain privileges.
+pub fn forbid_new_privileges() -> Result<String, String> {
+    nix::sys::prctl::set_no_new_privs().map_err(|e| e.to_string())?;
+    match nix::sys::prctl::get_no_new_privs() {
+        Ok(true) => Ok("set".to_owned()),
+        Ok(false) => Err("it was set and does not hold".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}

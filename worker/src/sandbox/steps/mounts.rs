@@ -1,0 +1,212 @@
+//! The minimal root: a file system that has nothing but the granted paths.
+//!
+//! Everything is built on a small tmpfs below an empty folder, in a mount namespace of its own, and
+//! entered with `pivot_root`. Until then a failure changes nothing that anybody could see, so it
+//! can be reported and left behind.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::statvfs::{FsFlags, statvfs};
+use nix::unistd::{chdir, pivot_root};
+
+use super::super::plan::{Access, Grant, Plan};
+
+const NONE: Option<&str> = None;
+
+/// Builds the root and enters it. `pid_namespace` says whether `/proc` shows only the sandbox.
+pub fn enter_minimal_root(plan: &Plan, pid_namespace: bool) -> Result<String, String> {
+    // Nothing that is mounted from here on may reach the worker's own mounts.
+    mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)
+        .map_err(|e| format!("private mounts: {e}"))?;
+    let root = plan.root_dir.as_path();
+    mount(
+        Some("tmpfs"),
+        root,
+        Some("tmpfs"),
+        MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+        Some("size=1m,nr_inodes=4k,mode=755"),
+    )
+    .map_err(|e| format!("tmpfs: {e}"))?;
+    let entered = build(plan, root, pid_namespace).and_then(|()| enter(root));
+    if entered.is_err() {
+        // Still the old root: take the attempt away. Should that fail too, a tmpfs stays mounted on
+        // an empty folder, in a namespace that ends with this process.
+        umount2(root, MntFlags::MNT_DETACH).unwrap_or_default();
+    }
+    entered.map(|()| format!("{} paths", plan.grants.len()))
+}
+
+fn build(plan: &Plan, root: &Path, pid_namespace: bool) -> Result<(), String> {
+    let explain = |grant: &Grant, e: io::Error| format!("{}: {e}", grant.path.display());
+    // Second places first: one may be /tmp, and a granted path may lie below the real /tmp.
+    for grant in &plan.grants {
+        if let Some(second) = &grant.also_at {
+            bind(&grant.path, &below(root, second), grant.access).map_err(|e| explain(grant, e))?;
+        }
+    }
+    for grant in &plan.grants {
+        place(grant, root).map_err(|e| explain(grant, e))?;
+    }
+    mount_proc(root, pid_namespace).map_err(|e| format!("/proc: {e}"))?;
+    for (name, target) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "fd/0"),
+        ("stdout", "fd/1"),
+        ("stderr", "fd/2"),
+    ] {
+        link(Path::new(target), &root.join("dev").join(name)).map_err(|e| format!("/dev: {e}"))?;
+    }
+    Ok(())
+}
+
+fn enter(root: &Path) -> Result<(), String> {
+    let step = |name: &'static str| move |e: Errno| format!("{name}: {e}");
+    chdir(root).map_err(step("chdir"))?;
+    // The old root is stacked on the same folder and then detached; no folder for it is needed.
+    pivot_root(".", ".").map_err(step("pivot_root"))?;
+    umount2(".", MntFlags::MNT_DETACH).map_err(step("detach the old root"))?;
+    chdir("/").map_err(step("chdir"))?;
+    let flags = MsFlags::MS_REMOUNT
+        | MsFlags::MS_BIND
+        | MsFlags::MS_RDONLY
+        | MsFlags::MS_NOSUID
+        | MsFlags::MS_NODEV;
+    mount(NONE, "/", NONE, flags, NONE).map_err(step("read-only root"))
+}
+
+/// Makes one granted path appear below the new root.
+fn place(grant: &Grant, root: &Path) -> io::Result<()> {
+    let seen = match fs::symlink_metadata(&grant.path) {
+        Ok(seen) => seen,
+        Err(error) if grant.optional && error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    // `/bin` is a link to `usr/bin` on merged systems, and stays one.
+    if grant.optional && seen.is_symlink() {
+        return link(&fs::read_link(&grant.path)?, &below(root, &grant.path));
+    }
+    bind(&grant.path, &below(root, &grant.path), grant.access)
+}
+
+fn below(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+fn link(target: &Path, place: &Path) -> io::Result<()> {
+    make_parent(place)?;
+    symlink(target, place)
+}
+
+fn make_parent(place: &Path) -> io::Result<()> {
+    place.parent().map_or(Ok(()), fs::create_dir_all)
+}
+
+fn bind(source: &Path, place: &Path, access: Access) -> io::Result<()> {
+    let kind = fs::metadata(source)?.file_type();
+    if kind.is_dir() {
+        fs::create_dir_all(place)?;
+    } else {
+        make_parent(place)?;
+        fs::File::create(place)?;
+    }
+    // Recursive, because a user namespace may not show what a mount inside the source covers.
+    mount(
+        Some(source),
+        place,
+        NONE,
+        MsFlags::MS_BIND | MsFlags::MS_REC,
+        NONE,
+    )?;
+    let device = kind.is_char_device();
+    let mut flags = MsFlags::MS_NOSUID;
+    if !device {
+        flags |= MsFlags::MS_NODEV;
+    }
+    if matches!(access, Access::Read | Access::ReadExecute) {
+        flags |= MsFlags::MS_RDONLY;
+    }
+    if access != Access::ReadExecute {
+        flags |= MsFlags::MS_NOEXEC;
+    }
+    match set_flags_recursively(place, flags) {
+        Err(Errno::ENOSYS) => Ok(set_flags_of_top(place, flags)?),
+        other => Ok(other?),
+    }
+}
+
+/// `mount_setattr` reaches mounts inside the bound folder as well (Linux 5.12).
+#[allow(unsafe_code, reason = "mount_setattr has no safe form")]
+fn set_flags_recursively(place: &Path, flags: MsFlags) -> nix::Result<()> {
+    use nix::NixPath as _;
+    let mut set = 0;
+    for (flag, attribute) in [
+        (MsFlags::MS_NOSUID, libc::MOUNT_ATTR_NOSUID),
+        (MsFlags::MS_NODEV, libc::MOUNT_ATTR_NODEV),
+        (MsFlags::MS_RDONLY, libc::MOUNT_ATTR_RDONLY),
+        (MsFlags::MS_NOEXEC, libc::MOUNT_ATTR_NOEXEC),
+    ] {
+        if flags.contains(flag) {
+            set |= attribute;
+        }
+    }
+    let attributes = libc::mount_attr {
+        attr_set: set,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: 0,
+    };
+    let result = place.with_nix_path(|path| {
+        // SAFETY: the path is a C string and the attributes are a struct of exactly the size that
+        // is passed; both live until the call returns.
+        unsafe {
+            libc::syscall(
+                libc::SYS_mount_setattr,
+                libc::AT_FDCWD,
+                path.as_ptr(),
+                libc::AT_RECURSIVE,
+                &raw const attributes,
+                size_of::<libc::mount_attr>(),
+            )
+        }
+    })?;
+    Errno::result(result).map(drop)
+}
+
+/// The older way reaches the top mount only. It replaces all flags, and a user namespace may not
+/// clear those that the mount has outside, so they are kept.
+fn set_flags_of_top(place: &Path, flags: MsFlags) -> nix::Result<()> {
+    let present = statvfs(place)?.flags();
+    let mut all = flags | MsFlags::MS_REMOUNT | MsFlags::MS_BIND;
+    for (is, flag) in [
+        (FsFlags::ST_RDONLY, MsFlags::MS_RDONLY),
+        (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
+        (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
+        (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
+        (FsFlags::ST_NOATIME, MsFlags::MS_NOATIME),
+        (FsFlags::ST_RELATIME, MsFlags::MS_RELATIME),
+    ] {
+        if present.contains(is) {
+            all |= flag;
+        }
+    }
+    mount(NONE, place, NONE, all, NONE)
+}
+
+/// A `/proc` of the new PID namespace. Without one it shows every process of the machine, so those
+/// of other users are hidden.
+fn mount_proc(root: &Path, pid_namespace: bool) -> io::Result<()> {
+    let place = root.join("proc");
+    fs::create_dir_all(&place)?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_RDONLY;
+    let hide = if pid_namespace {
+        NONE
+    } else {
+        Some("hidepid=2")
+    };
+    Ok(mount(Some("proc"), &place, Some("proc"), flags, hide)?)
+}

@@ -1,0 +1,95 @@
+//! Namespaces: as root directly, otherwise (and where root may not) by a user namespace.
+
+use std::io::Write as _;
+
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{getegid, geteuid};
+
+use super::super::plan::{Demand, Mechanism, Plan};
+use super::control::Control;
+use super::{StepResult, identity};
+
+const KINDS: [(Mechanism, CloneFlags); 4] = [
+    (Mechanism::MountNamespace, CloneFlags::CLONE_NEWNS),
+    (Mechanism::PidNamespace, CloneFlags::CLONE_NEWPID),
+    (Mechanism::NetworkNamespace, CloneFlags::CLONE_NEWNET),
+    (Mechanism::IpcNamespace, CloneFlags::CLONE_NEWIPC),
+];
+
+/// What was entered.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Entered {
+    /// The user was changed on the way in, so it must not be changed again.
+    pub identity_changed: bool,
+    /// A user namespace.
+    pub user: bool,
+    /// A mount namespace.
+    pub mount: bool,
+    /// A PID namespace; it holds for children only.
+    pub pid: bool,
+    /// A network namespace.
+    pub network: bool,
+}
+
+/// Enters every namespace that the plan asks for and that can be had here.
+pub fn enter(control: &Control, plan: &Plan) -> StepResult<Entered> {
+    let mut entered = Entered::default();
+    let root = identity::is_root();
+    // Root needs no user namespace where it may unshare; a probe with the cheapest one tells.
+    let root_may = root && unshare(CloneFlags::CLONE_NEWIPC).is_ok();
+    if !root_may && plan.demand(Mechanism::UserNamespace) != Demand::Off {
+        if root && let Some(wanted) = plan.identity {
+            let detail = identity::change(wanted)?;
+            control.outcome(plan, Mechanism::Identity, Ok(detail))?;
+            entered.identity_changed = true;
+            // Changing the user made this process undumpable, and so its /proc files root's.
+            if let Err(error) = nix::sys::prctl::set_dumpable(true) {
+                control.outcome(plan, Mechanism::UserNamespace, Err(error.to_string()))?;
+            }
+        }
+        let result = enter_user_namespace();
+        entered.user = result.is_ok();
+        control.outcome(plan, Mechanism::UserNamespace, result)?;
+    }
+    for (mechanism, flag) in KINDS {
+        if plan.demand(mechanism) == Demand::Off {
+            continue;
+        }
+        let result = unshare(flag);
+        let applied = result.is_ok();
+        match mechanism {
+            Mechanism::MountNamespace => entered.mount = applied,
+            Mechanism::PidNamespace => entered.pid = applied,
+            Mechanism::NetworkNamespace => entered.network = applied,
+            _ => {}
+        }
+        let by = if entered.user {
+            "in a user namespace"
+        } else {
+            "as root"
+        };
+        let result = result.map(|()| by.to_owned()).map_err(|e| e.to_string());
+        control.outcome(plan, mechanism, result)?;
+    }
+    Ok(entered)
+}
+
+/// A user namespace in which this user is itself and nobody else exists.
+fn enter_user_namespace() -> Result<String, String> {
+    let (uid, gid) = (geteuid(), getegid());
+    unshare(CloneFlags::CLONE_NEWUSER).map_err(|e| e.to_string())?;
+    // Without this the kernel refuses a group map from an unprivileged process.
+    write_proc("/proc/self/setgroups", "deny")?;
+    write_proc("/proc/self/uid_map", &format!("{uid} {uid} 1\n"))?;
+    write_proc("/proc/self/gid_map", &format!("{gid} {gid} 1\n"))?;
+    Ok(format!("maps uid {uid} and gid {gid} only"))
+}
+
+/// The kernel takes a map in one write or not at all.
+fn write_proc(path: &str, text: &str) -> Result<(), String> {
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|e| format!("{path}: {e}"))
+}

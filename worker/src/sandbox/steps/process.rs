@@ -1,0 +1,71 @@
+//! Processes: sessions, forks, and the exec at the end.
+
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt as _;
+
+use nix::sys::signal::{
+    SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask,
+};
+use nix::unistd::{ForkResult, execve, fork, setsid};
+
+use super::super::plan::Plan;
+use super::{StepError, StepResult};
+
+/// Leaves the worker's session and terminal, and takes an ordinary file mode mask.
+pub fn lead_session() -> StepResult {
+    setsid().map_err(StepError::at("setsid"))?;
+    nix::sys::stat::umask(nix::sys::stat::Mode::S_IWGRP | nix::sys::stat::Mode::S_IWOTH);
+    Ok(())
+}
+
+/// Ends this process when its parent ends. A change of user clears this, so it is set after one.
+pub fn die_with_parent() -> StepResult {
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(StepError::at("parent death signal"))
+}
+
+/// Splits into two processes.
+#[allow(unsafe_code, reason = "fork has no safe form")]
+pub fn split() -> StepResult<ForkResult> {
+    // SAFETY: the launcher is single-threaded and starts no thread, so the child has the whole
+    // process and may allocate and lock.
+    unsafe { fork() }.map_err(StepError::at("fork"))
+}
+
+/// Gives every signal its default meaning and blocks none: the runtime ignores SIGPIPE, and an
+/// ignored signal stays ignored across exec.
+#[allow(unsafe_code, reason = "sigaction has no safe form")]
+fn reset_signals() -> StepResult {
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    for signal in Signal::iterator() {
+        if signal != Signal::SIGKILL && signal != Signal::SIGSTOP {
+            // SAFETY: the default action runs no code of this program.
+            unsafe { sigaction(signal, &default) }.map_err(StepError::at("signals"))?;
+        }
+    }
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
+        .map_err(StepError::at("signals"))
+}
+
+/// Becomes the program. Returns only if that failed.
+pub fn become_program(plan: &Plan) -> StepError {
+    match exec(plan) {
+        Ok(never) => match never {},
+        Err(error) => error,
+    }
+}
+
+fn exec(plan: &Plan) -> StepResult<std::convert::Infallible> {
+    let program =
+        CString::new(plan.program.as_os_str().as_bytes()).map_err(StepError::at("exec"))?;
+    let mut args = vec![program.clone()];
+    for arg in &plan.args {
+        args.push(CString::new(arg.as_str()).map_err(StepError::at("exec"))?);
+    }
+    let mut env = Vec::new();
+    for (name, value) in &plan.env {
+        env.push(CString::new(format!("{name}={value}")).map_err(StepError::at("exec"))?);
+    }
+    nix::unistd::chdir(&plan.cwd).map_err(StepError::at("working directory"))?;
+    reset_signals()?;
+    execve(&program, &args, &env).map_err(StepError::at("exec"))
+}

@@ -1,0 +1,182 @@
+//! What waits: outside the sandbox for the sandbox's end or the worker's, and inside as the first
+//! process of the PID namespace.
+//!
+//! "Everything a run starts ends with it" is kept here. With a PID namespace the kernel does it:
+//! when its first process ends, all others are killed, and only then is that end reported. Without
+//! one, orphans fall to the waiting process (it is their subreaper), which kills until none is left.
+
+use std::os::fd::AsFd as _;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::super::control::Message;
+use super::control::Control;
+use super::{StepError, StepResult};
+
+/// Blocks SIGCHLD and opens a descriptor for it; before the fork, so that no end is missed.
+pub fn prepare() -> StepResult<SignalFd> {
+    let mut mask = SigSet::empty();
+    mask.add(Signal::SIGCHLD);
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&mask), None).map_err(StepError::at("signalfd"))?;
+    nix::sys::prctl::set_child_subreaper(true).map_err(StepError::at("subreaper"))?;
+    SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        .map_err(StepError::at("signalfd"))
+}
+
+/// Waits until `first` ends or the worker closes its end of the control socket, then makes sure
+/// that nothing is left, and reports the exit code.
+pub fn watch(control: &Control, signals: &SignalFd, first: Pid) -> StepResult {
+    let mut code = None;
+    while code.is_none() {
+        let mut fds = [
+            PollFd::new(control.as_fd(), PollFlags::POLLIN),
+            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+        ];
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(StepError::at("poll")(error)),
+        }
+        let worker_gone = fds.first().and_then(PollFd::any).unwrap_or(false);
+        while signals
+            .read_signal()
+            .map_err(StepError::at("signalfd"))?
+            .is_some()
+        {}
+        code = reap_until(first)?;
+        if worker_gone && code.is_none() {
+            kill(first, Signal::SIGKILL).map_err(StepError::at("kill"))?;
+            code = wait_for(first)?;
+        }
+    }
+    end_descendants()?;
+    let code = code.unwrap_or(128 + Signal::SIGKILL as i32);
+    // The worker may be gone: then nobody is left to be told.
+    match control.send(&Message::Exited { code }) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(StepError::at("report")(error)),
+    }
+}
+
+/// Collects every child that has ended; the code of `first` if it is among them.
+fn reap_until(first: Pid) -> StepResult<Option<i32>> {
+    let mut code = None;
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG | WaitPidFlag::__WALL)) {
+            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(code),
+            Ok(status) => code = code.or(exit_code_of(first, status)),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(StepError::at("wait")(error)),
+        }
+    }
+}
+
+fn wait_for(first: Pid) -> StepResult<Option<i32>> {
+    loop {
+        match waitpid(first, Some(WaitPidFlag::__WALL)) {
+            Ok(status) => {
+                if let Some(code) = exit_code_of(first, status) {
+                    return Ok(Some(code));
+                }
+            }
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(StepError::at("wait")(error)),
+        }
+    }
+}
+
+fn exit_code_of(first: Pid, status: WaitStatus) -> Option<i32> {
+    match status {
+        WaitStatus::Exited(pid, code) if pid == first => Some(code),
+        WaitStatus::Signaled(pid, signal, _) if pid == first => Some(128 + signal as i32),
+        _ => None,
+    }
+}
+
+/// Kills whatever still descends from this process, again and again until there is nobody: a
+/// process that forks while it is hunted is found in the next round, as its orphan comes here too.
+fn end_descendants() -> StepResult {
+    loop {
+        for pid in descendants() {
+            match kill(pid, Signal::SIGKILL) {
+                Ok(()) | Err(Errno::ESRCH) => {}
+                Err(error) => return Err(StepError::at("kill")(error)),
+            }
+        }
+        match waitpid(None, Some(WaitPidFlag::__WALL)) {
+            Err(Errno::ECHILD) => return Ok(()),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(StepError::at("wait")(error)),
+        }
+    }
+}
+
+/// Every process whose chain of parents leads here. Empty where `/proc` cannot be read; the wait
+/// that follows then blocks until the children end by themselves or the worker kills this process.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "/proc is the kernel's, not a project's"
+)]
+fn descendants() -> Vec<Pid> {
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let parents: std::collections::HashMap<i32, i32> = entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(|pid: i32| Some((pid, parent_of(pid)?)))
+        .collect();
+    let own = std::process::id().cast_signed();
+    let leads_here = |mut pid: i32| {
+        // Bounded by the number of processes, should a snapshot ever contain a cycle.
+        for _ in 0..parents.len() {
+            match parents.get(&pid) {
+                Some(parent) if *parent == own => return true,
+                Some(parent) => pid = *parent,
+                None => return false,
+            }
+        }
+        false
+    };
+    parents
+        .keys()
+        .copied()
+        .filter(|pid| leads_here(*pid))
+        .map(Pid::from_raw)
+        .collect()
+}
+
+/// The fourth field of `/proc/PID/stat`, counted from behind the name, which may contain anything.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "/proc is the kernel's, not a project's"
+)]
+fn parent_of(pid: i32) -> Option<i32> {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let after_name = stat.iter().rposition(|b| *b == b')')? + 1;
+    let rest = std::str::from_utf8(stat.get(after_name..)?).ok()?;
+    rest.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// As the first process of a PID namespace: collects orphans until `program` ends, then returns
+/// its code. When this process then ends, the kernel ends all others in the namespace.
+pub fn init(program: Pid) -> StepResult<i32> {
+    super::descriptors::release_standard().map_err(StepError::at("init"))?;
+    // Nobody inside may trace or read the process that guards their end.
+    nix::sys::prctl::set_dumpable(false).map_err(StepError::at("init"))?;
+    loop {
+        match waitpid(None, Some(WaitPidFlag::__WALL)) {
+            Ok(status) => {
+                if let Some(code) = exit_code_of(program, status) {
+                    return Ok(code);
+                }
+            }
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(StepError::at("wait")(error)),
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! TRUST BOUNDARY 1: from the network into the process.
+//!
+//! HTTP ends here: below this module nobody knows a status code. What comes in passes the limits of
+//! the connection, the secret, the limits of the request and then a type.
+
+mod auth;
+mod connections;
+mod error;
+mod extract;
+mod media;
+mod observe;
+mod query;
+mod router;
+mod routes;
+mod sse;
+
+pub use connections::serve;
+pub use error::ApiError;
+pub use router::{ENDPOINTS, UnknownEndpoint, app};

@@ -1,0 +1,102 @@
+//! The table of endpoints.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{StatusCode, Uri};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{MethodRouter, get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::auth::{Accepted, require_secret};
+use super::error::ApiError;
+use super::{observe, routes};
+use crate::run::Runner;
+
+/// What handlers share.
+pub(super) type App = Arc<Runner>;
+
+/// One endpoint that needs the secret.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Its name with underscores; with hyphens it is the same.
+    pub name: &'static str,
+    route: fn() -> MethodRouter<App>,
+}
+
+/// Every endpoint that needs the secret.
+pub const ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        name: "generate_game",
+        route: || post(routes::generate::generate_game),
+    },
+    Endpoint {
+        name: "get_file",
+        route: || get(routes::files::get_file),
+    },
+    Endpoint {
+        name: "list_files",
+        route: || get(routes::files::list_files),
+    },
+];
+
+/// `DREAMCORE_ROOT_ENDPOINT` names something that is not served.
+#[derive(Debug, thiserror::Error)]
+#[error("DREAMCORE_ROOT_ENDPOINT: there is no endpoint {name}; there are: {known}")]
+pub struct UnknownEndpoint {
+    name: String,
+    known: String,
+}
+
+/// The whole service.
+pub fn app(runner: &Arc<Runner>) -> Result<Router, UnknownEndpoint> {
+    let config = runner.config();
+    let mut guarded = Router::new();
+    for endpoint in ENDPOINTS {
+        let hyphenated = endpoint.name.replace('_', "-");
+        guarded = guarded.route(&format!("/{}", endpoint.name), (endpoint.route)());
+        guarded = guarded.route(&format!("/{hyphenated}"), (endpoint.route)());
+    }
+    if let Some(name) = &config.root_endpoint {
+        let endpoint = ENDPOINTS.iter().find(|endpoint| endpoint.name == name);
+        let endpoint = endpoint.ok_or_else(|| unknown(name))?;
+        guarded = guarded.route("/", (endpoint.route)());
+    }
+    let guarded = guarded
+        .fallback(no_endpoint)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(
+            Accepted::new(&config.secrets),
+            require_secret,
+        ));
+    let open = Router::new()
+        .route("/health/live", get(routes::health::live))
+        .route("/health/ready", get(routes::health::ready))
+        .route("/version", get(routes::health::version));
+    Ok(open
+        .merge(guarded)
+        .layer(CatchPanicLayer::custom(observe::after_panic))
+        .layer(from_fn(observe::observe))
+        .with_state(Arc::clone(runner)))
+}
+
+fn unknown(name: &str) -> UnknownEndpoint {
+    let known: Vec<_> = ENDPOINTS.iter().map(|endpoint| endpoint.name).collect();
+    UnknownEndpoint {
+        name: name.to_owned(),
+        known: known.join(", "),
+    }
+}
+
+async fn no_endpoint(uri: Uri) -> ApiError {
+    ApiError::not_found(format!("there is no endpoint {}", uri.path()))
+}
+
+async fn wrong_method() -> ApiError {
+    let message = "this endpoint takes another method";
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "METHOD_NOT_ALLOWED",
+        message,
+    )
+}

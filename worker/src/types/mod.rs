@@ -1,0 +1,33 @@
+//! TRUST BOUNDARY 2: text becomes a type.
+//!
+//! Everything that a client sends passes through one of these types before any other module sees
+//! it. Each has a private field, one way in ([`std::str::FromStr`], and `Deserialize` through it)
+//! and no I/O, so a value that exists is a value that was checked.
+
+mod id;
+mod project_path;
+mod prompt;
+mod skill_name;
+mod version_id;
+
+pub use id::{IdError, ProjectId, UserId};
+pub use project_path::{
+    MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES, PathError, ProjectPath, RequestPath,
+    STYLE_STATE_FILE,
+};
+pub use prompt::{MAX_PROMPT_BYTES, Prompt, PromptError};
+pub use skill_name::{MAX_SKILL_NAME_BYTES, SkillName, SkillNameError};
+pub use version_id::{VersionId, VersionIdError};
+
+/// Implements `Deserialize` through `FromStr`, so that JSON cannot bypass the check.
+macro_rules! deserialize_through_from_str {
+    ($type:ty) => {
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+use deserialize_through_from_str;
