@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 CLAUDE_VERSION := 2.1.330
-CLAUDE := .tools/claude
+CLAUDE_STAMP := .tools/claude-$(CLAUDE_VERSION).stamp
 CARGO_DENY_VERSION := 0.20.2
 
 .PHONY: help
@@ -17,17 +17,17 @@ build: check-tools ## Build everything (debug)
 	cargo build --locked --workspace --all-targets
 
 .PHONY: tools
-tools: $(CLAUDE) sandbox-user ## Fetch the Claude CLI and make the sandbox's user
+tools: $(CLAUDE_STAMP) sandbox-user ## Fetch the Claude CLI and make the sandbox's user
 
 # The CLI is one self-contained file in an npm package; Node is needed only to fetch it.
-$(CLAUDE): Makefile
-	@command -v npm >/dev/null || { echo "npm is missing (Node.js 20 or later): it fetches the Claude CLI"; exit 1; }
+$(CLAUDE_STAMP):
+	@command -v npm >/dev/null || { echo "npm is missing (Node.js 18 or later): it fetches the Claude CLI"; exit 1; }
 	mkdir -p .tools/npm
-	npm install --prefix .tools/npm --no-audit --no-fund --no-save --ignore-scripts \
+	npm install --prefix .tools/npm --no-audit --no-fund --no-save --ignore-scripts --loglevel=error \
 		@anthropic-ai/claude-code@$(CLAUDE_VERSION)
-	ln -f .tools/npm/node_modules/@anthropic-ai/claude-code-linux-*/claude $(CLAUDE)
-	chmod 755 $(CLAUDE)
-	touch $(CLAUDE)
+	ln -f .tools/npm/node_modules/@anthropic-ai/claude-code-linux-*/claude .tools/claude
+	chmod 755 .tools/claude
+	touch $@
 
 .PHONY: sandbox-user
 sandbox-user:
@@ -41,3 +41,30 @@ check-tools:
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.95 or later from https://rustup.rs"; exit 1; }
 	@command -v cc >/dev/null || { echo "a C compiler is missing: apt-get install build-essential"; exit 1; }
 	@command -v git >/dev/null || { echo "git is missing: apt-get install git"; exit 1; }
+
+.PHONY: run
+run: check-tools tools ## Start a worker and generate a game before your eyes (ARGS=--once stops after it)
+	@command -v python3 >/dev/null || { echo "python3 is missing: apt-get install python3"; exit 1; }
+	cargo build --locked --workspace --bins
+	python3 tests/demo/run.py $(ARGS)
+
+.PHONY: lint
+lint: check-tools ## Formatting, clippy, licences and known vulnerabilities
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny@$(CARGO_DENY_VERSION)
+	cargo deny --offline --log-level error check licenses bans sources
+	@# The list of known vulnerabilities lies on GitHub, which not every machine reaches.
+	@if cargo deny fetch db >/dev/null 2>&1; then cargo deny --log-level error check advisories; \
+	else echo "SKIPPED: known vulnerabilities were not checked, the advisory database cannot be reached from here"; fi
+
+.PHONY: test
+test: check-tools tools ## Everything: unit tests, tests from outside, the demo
+	cargo build --locked --workspace --bins
+	cargo test --locked --workspace
+	python3 tests/demo/run.py --once
+
+.PHONY: bench
+bench: check-tools tools ## Measure the worker beside the bare CLI (ARGS='generation --pairs 20')
+	cargo build --locked --release --workspace --bins
+	"$${CARGO_TARGET_DIR:-target}/release/dreamcore-bench" $(ARGS)

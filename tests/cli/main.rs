@@ -1,3 +1,13 @@
-//! Generations by the real Claude CLI against a scripted model API, seen from outside.
+//! Generations by the real Claude CLI against a scripted model API, and by programs that misbehave
+//! in its place, seen from outside.
 
+mod api_failures;
+mod bad_cli;
+mod ends;
 mod generation;
+mod hostile_files;
+mod inputs;
+mod secrets;
+mod storage;
+mod stream;
+mod support;

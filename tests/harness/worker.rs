@@ -31,6 +31,14 @@ pub struct Worker {
     pub api: ScriptedApi,
     folders: tempfile::TempDir,
     vars: BTreeMap<String, String>,
+    uid: Option<u32>,
+}
+
+/// A worker's process, once it listens.
+struct Running {
+    child: Child,
+    base_url: String,
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Default for Setup {
@@ -55,6 +63,13 @@ impl Setup {
     #[must_use]
     pub fn script(mut self, script: scripted_api::Script) -> Self {
         self.scripts = ScriptSet::new("test", script);
+        self
+    }
+
+    /// Sets several scripts; `[script:NAME]` in a prompt chooses one.
+    #[must_use]
+    pub fn scripts(mut self, scripts: ScriptSet) -> Self {
+        self.scripts = scripts;
         self
     }
 
@@ -150,11 +165,107 @@ impl Worker {
         api: ScriptedApi,
         folders: tempfile::TempDir,
     ) -> Self {
+        let running = Running::start(&vars, uid).await;
+        Self {
+            child: running.child,
+            http: reqwest_client(),
+            base_url: running.base_url,
+            log: running.log,
+            api,
+            folders,
+            vars,
+            uid,
+        }
+    }
+
+    /// Kills the process as a crash would, and starts it anew with the same settings and folders.
+    pub async fn restart(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+        let running = Running::start(&self.vars, self.uid).await;
+        self.child = running.child;
+        self.base_url = running.base_url;
+        self.log = running.log;
+    }
+
+    /// Where it listens.
+    pub fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// Host and port, for raw connections.
+    pub fn address(&self) -> &str {
+        self.base_url.trim_start_matches("http://")
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        self.child.id().cast_signed()
+    }
+
+    /// Everything that it has logged so far.
+    pub fn log(&self) -> String {
+        self.log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .join("\n")
+    }
+
+    /// The volume.
+    pub fn data(&self) -> PathBuf {
+        self.folder_of("DREAMCORE_DATA_DIR")
+    }
+
+    /// The folder of shared things.
+    pub fn global(&self) -> PathBuf {
+        self.folders.path().join("global")
+    }
+
+    /// The folder for private copies.
+    pub fn scratch(&self) -> PathBuf {
+        self.folder_of("DREAMCORE_SCRATCH_DIR")
+    }
+
+    fn folder_of(&self, variable: &str) -> PathBuf {
+        self.vars
+            .get(variable)
+            .map(PathBuf::from)
+            .expect("it is always set")
+    }
+
+    /// Adds a shared skill.
+    pub fn add_skill(&self, name: &str, text: &str) {
+        let folder = self.global().join(".claude/skills").join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join("SKILL.md"), text).expect("a skill is written");
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), signal).expect("it lives");
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                return Some(status);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        None
+    }
+}
+
+impl Running {
+    async fn start(vars: &BTreeMap<String, String>, uid: Option<u32>) -> Self {
         let mut command = Command::new(places::program("dreamcore-worker"));
         command
             .arg("serve")
             .env_clear()
-            .envs(&vars)
+            .envs(vars)
             .stderr(Stdio::piped());
         if let Some(uid) = uid {
             std::os::unix::process::CommandExt::uid(&mut command, uid);
@@ -187,81 +298,11 @@ impl Worker {
                 .join("\n");
             panic!("the worker did not start:\n{lines}");
         };
-        let http = reqwest_client();
         Self {
             child,
-            http,
             base_url: format!("http://{address}"),
             log,
-            api,
-            folders,
-            vars,
         }
-    }
-
-    /// Where it listens.
-    pub fn base_url(&self) -> &str {
-        &self.base_url
-    }
-
-    /// Host and port, for raw connections.
-    pub fn address(&self) -> &str {
-        self.base_url.trim_start_matches("http://")
-    }
-
-    /// Its process id.
-    pub fn pid(&self) -> i32 {
-        self.child.id().cast_signed()
-    }
-
-    /// Everything that it has logged so far.
-    pub fn log(&self) -> String {
-        self.log
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .join("\n")
-    }
-
-    /// The volume.
-    pub fn data(&self) -> PathBuf {
-        self.folders.path().join("data")
-    }
-
-    /// The folder of shared things.
-    pub fn global(&self) -> PathBuf {
-        self.folders.path().join("global")
-    }
-
-    /// The folder for private copies.
-    pub fn scratch(&self) -> PathBuf {
-        self.vars
-            .get("DREAMCORE_SCRATCH_DIR")
-            .map(PathBuf::from)
-            .expect("it is always set")
-    }
-
-    /// Adds a shared skill.
-    pub fn add_skill(&self, name: &str, text: &str) {
-        let folder = self.global().join(".claude/skills").join(name);
-        std::fs::create_dir_all(&folder).expect("a folder");
-        std::fs::write(folder.join("SKILL.md"), text).expect("a skill is written");
-    }
-
-    /// Sends a signal.
-    pub fn signal(&self, signal: nix::sys::signal::Signal) {
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), signal).expect("it lives");
-    }
-
-    /// Waits for its end.
-    pub async fn ended(&mut self, patience: Duration) -> Option<ExitStatus> {
-        let deadline = Instant::now() + patience;
-        while Instant::now() < deadline {
-            if let Some(status) = self.child.try_wait().expect("it is our child") {
-                return Some(status);
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        None
     }
 }
 

@@ -25,6 +25,12 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve HTTP until SIGTERM or SIGINT.
     Serve,
+    /// Attack the sandbox from inside and report what was denied, and by what.
+    Doctor {
+        /// As JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 impl Cli {
@@ -88,32 +94,8 @@ pub(crate) fn launcher_path(config: &Config) -> Result<PathBuf, String> {
     Ok(own.with_file_name("dreamcore-confine"))
 }
 
-/// Says where the worker listens and which protections it has.
+/// Says where the worker listens. Its protections are reported when they are proven.
 pub(crate) fn report_start(runner: &Runner, address: SocketAddr) {
-    match runner.confinement() {
-        Ok(confinement) => {
-            let applied: Vec<_> = confinement
-                .outcomes
-                .iter()
-                .filter(|outcome| outcome.applied)
-                .map(|outcome| outcome.mechanism.name())
-                .collect();
-            tracing::info!(applied = applied.join(" "), "confinement");
-            for outcome in confinement.missing() {
-                tracing::warn!(
-                    mechanism = outcome.mechanism.name(),
-                    reason = outcome.detail,
-                    "protection missing"
-                );
-            }
-        }
-        Err(reason) => {
-            tracing::error!(
-                reason,
-                "nothing can be confined here; generations are refused"
-            );
-        }
-    }
     if runner.config().anthropic.api_key.is_none() {
         tracing::warn!("ANTHROPIC_API_KEY is not set; every generation will end with AUTH_ERROR");
     }

@@ -1,6 +1,7 @@
 //! The command line of the worker.
 
 mod cli;
+mod doctor;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
-    let cli::Command::Serve = cli::Cli::parse().command;
+    let command = cli::Cli::parse().command;
     let config = match Config::from_env() {
         Ok(config) => config,
         Err(error) => return cli::fail(&error),
@@ -32,14 +33,24 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return cli::fail(&error),
     };
-    match runtime.block_on(serve(config)) {
-        Ok(()) => ExitCode::SUCCESS,
+    match runtime.block_on(run(command, config)) {
+        Ok(code) => code,
         Err(error) => cli::fail(&error),
     }
 }
 
-async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+async fn run(
+    command: cli::Command,
+    config: Config,
+) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let launcher = Launcher::new(cli::launcher_path(&config)?);
+    match command {
+        cli::Command::Serve => serve(config, launcher).await.map(|()| ExitCode::SUCCESS),
+        cli::Command::Doctor { json } => doctor::run(config, launcher, json).await,
+    }
+}
+
+async fn serve(config: Config, launcher: Launcher) -> Result<(), Box<dyn std::error::Error>> {
     // Before anything else, so that a taken port is reported at once.
     let listener = TcpListener::bind(config.listen)
         .await

@@ -5,7 +5,10 @@
 
 use serde_json::json;
 
-use crate::script::{Block, Script, ScriptSet, emit, text, tool};
+use crate::{
+    block::{Block, emit, text, tool},
+    script::{Script, ScriptSet},
+};
 
 /// Between deltas of the demo, so that a person sees it being written.
 const READABLE_MS: u64 = 15;

@@ -12,6 +12,12 @@ use serde::{Deserialize, Serialize};
 /// Where a fault waits, `ms: None` means for ever (until the client leaves). `events` counts the
 /// server-sent events of the real answer that are sent first: `message_start` is the first, `ping`
 /// the second. A request that does not stream meets the same fault in the middle of its JSON body.
+///
+/// What the CLI (2.1.330) does with them matters when a script is written. It may ask again
+/// without a stream, which counts as the next attempt. And when a stream is cut after a whole
+/// content block, it keeps that block and asks to go on: the answer so far is an assistant
+/// message, so the next request is the *next turn* of the script, and a tool call that was lost
+/// has to be repeated there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fault {

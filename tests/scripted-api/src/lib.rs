@@ -33,23 +33,27 @@
 //!
 //! # How it is built
 //!
-//! [`script`] and [`fault`] are what a test author writes. A request body becomes a `Question`
-//! (`question`), a turn and a question become a `Message` (`message`), a message and a fault
-//! become a `Plan`, a list of steps (`plan`), and only `play` and `server` do I/O.
+//! [`script`], [`block`] and [`fault`] are what a test author writes. A request body becomes a
+//! `Question` (`question`), a turn and a question become a `Message` (`message`, of blocks made
+//! `ready`), a message and a fault become a `Plan`, a list of steps (`plan`), and only `play` and
+//! `server` do I/O.
 
+pub mod block;
 pub mod builtin;
 pub mod fault;
 mod message;
 mod plan;
 mod play;
 mod question;
+mod ready;
 pub mod record;
 pub mod script;
 mod server;
 mod state;
 mod wire;
 
+pub use block::{Block, emit, text, thinking, tool};
 pub use fault::Fault;
 pub use record::Recorded;
-pub use script::{Block, Script, ScriptSet, Turn, emit, text, thinking, tool};
+pub use script::{Script, ScriptSet, Turn};
 pub use server::{Options, ScriptedApi};

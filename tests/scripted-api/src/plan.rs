@@ -154,7 +154,7 @@ fn break_point(answer: &mut Answer, stream: bool, events: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{message::Context, script::text, wire::Usage};
+    use crate::{block::text, message::Context, wire::Usage};
 
     fn answer(stream: bool, fault: &Fault) -> Answer {
         let context = Context {
@@ -166,7 +166,7 @@ mod tests {
         match plan(
             &Message::new(&[text("hello")], context),
             stream,
-            Some(&fault),
+            Some(fault),
         ) {
             Plan::Answer(answer) => answer,
             Plan::Close => panic!("closed"),

@@ -12,11 +12,12 @@ use std::{
 use serde_json::Value;
 
 use crate::{
+    block::{Block, text},
     message::{Context, Message},
     plan::{Answer, Plan, plan},
     question::{Question, tokens},
     record::{Recorded, TakenAs},
-    script::{Block, ScriptSet, Turn, text},
+    script::{ScriptSet, Turn},
     wire::{CacheCreation, Usage},
 };
 

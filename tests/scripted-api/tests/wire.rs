@@ -1,6 +1,11 @@
 //! The shape of the answers on the wire, seen by a client that understands nothing but bytes:
 //! a real HTTP library would hide the chunks and the broken ends that are looked at here.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests; what fails here fails the test"
+)]
+
 use std::time::Duration;
 
 use scripted_api::{

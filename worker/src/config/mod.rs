@@ -43,6 +43,8 @@ pub struct Config {
     pub confine_bin: Option<PathBuf>,
     /// Model for the CLI; `None` leaves the choice to the CLI.
     pub model: Option<String>,
+    /// What must be proven of the confinement before anything is run.
+    pub confinement: ConfinementPolicy,
     /// Limits of one run and of all runs.
     pub runs: Runs,
     /// What may come out of a run and stand in a project.
@@ -124,6 +126,17 @@ pub struct Gemini {
     pub base_url: String,
 }
 
+/// What must be proven of the confinement. The weaker ones say what they give up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfinementPolicy {
+    /// Every attack of the self-test is denied.
+    Strict,
+    /// Attacks on the network may succeed; all others are denied.
+    WithoutNetworkIsolation,
+    /// Nothing is demanded; what can be applied is applied.
+    WithoutGuarantees,
+}
+
 /// Form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -162,6 +175,7 @@ impl Config {
             claude_bin: r.required(&s::CLAUDE_BIN, reader::absolute_path),
             confine_bin: r.optional(&s::CONFINE_BIN, reader::absolute_path),
             model: r.optional(&s::MODEL, reader::model_name),
+            confinement: r.required(&s::CONFINEMENT, reader::confinement_policy),
             runs: Runs {
                 timeout: r.required(&s::RUN_TIMEOUT_S, reader::seconds),
                 idle_timeout: r.required(&s::IDLE_TIMEOUT_S, reader::seconds),

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::settings::{SETTINGS, Setting};
-use super::{LogFormat, MIN_SECRET_CHARS, Secret};
+use super::{ConfinementPolicy, LogFormat, MIN_SECRET_CHARS, Secret};
 
 /// One mistake: which setting, and what is wrong with it. Never the value, which may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,6 +162,7 @@ placeholder! {
     usize => 0;
     u64 => 0;
     LogFormat => LogFormat::Auto;
+    ConfinementPolicy => ConfinementPolicy::Strict;
 }
 
 pub(super) fn socket_addr(text: &str) -> Parsed<SocketAddr> {
@@ -290,5 +291,14 @@ pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
         "json" => Ok(LogFormat::Json),
         "text" => Ok(LogFormat::Text),
         _ => Err("must be auto, json or text".into()),
+    }
+}
+
+pub(super) fn confinement_policy(text: &str) -> Parsed<ConfinementPolicy> {
+    match text {
+        "strict" => Ok(ConfinementPolicy::Strict),
+        "without-network-isolation" => Ok(ConfinementPolicy::WithoutNetworkIsolation),
+        "without-guarantees" => Ok(ConfinementPolicy::WithoutGuarantees),
+        _ => Err("must be strict, without-network-isolation or without-guarantees".into()),
     }
 }

@@ -45,6 +45,8 @@ settings! {
         "Model that the CLI is told to use. Default: the CLI's own choice.";
     ALLOWED_MODELS = "DREAMCORE_ALLOWED_MODELS", Some("claude-"),
         "Models that the broker lets a run use: beginnings of names, separated by commas.";
+    CONFINEMENT = "DREAMCORE_CONFINEMENT", Some("strict"),
+        "What the self-test must have denied before anything is run: strict (everything), without-network-isolation (everything but attacks on the network), without-guarantees (nothing; only for machines without anything to protect).";
     RUN_TIMEOUT_S = "DREAMCORE_RUN_TIMEOUT_S", Some("600"),
         "Longest run, in seconds.";
     IDLE_TIMEOUT_S = "DREAMCORE_IDLE_TIMEOUT_S", Some("180"),

@@ -5,7 +5,7 @@ use std::fs::File;
 use nix::sys::stat::FileStat;
 
 use super::{Project, ProjectError};
-use crate::safe_fs::{FileError, Kind, walk};
+use crate::safe_fs::{FileError, walk};
 use crate::types::{ProjectPath, RequestPath};
 
 /// The file that a game begins with.
@@ -56,8 +56,7 @@ impl Project {
     pub fn read(&self, path: &RequestPath) -> Result<OpenFile, ProjectError> {
         match self.open_path(path.as_str()) {
             Err(ProjectError::NotFound) if path.as_str() == DEFAULT_PAGE => {
-                let other = self.first_page()?.ok_or(ProjectError::NotFound)?;
-                self.open_path(&other)
+                self.first_page()
             }
             result => result,
         }
@@ -79,7 +78,8 @@ impl Project {
         }
     }
 
-    fn first_page(&self) -> Result<Option<String>, ProjectError> {
+    /// The first page that can be served: what only looks like one (a link, a folder) is passed over.
+    fn first_page(&self) -> Result<OpenFile, ProjectError> {
         let is_page = |name: &&str| {
             std::path::Path::new(name)
                 .extension()
@@ -93,11 +93,12 @@ impl Project {
             .filter(is_page)
             .collect();
         names.sort_unstable();
-        let is_file = |name: &&str| {
-            self.dir()
-                .status(*name)
-                .is_ok_and(|s| Kind::of(&s) == Kind::File)
-        };
-        Ok(names.into_iter().find(is_file).map(str::to_owned))
+        for name in names {
+            match self.open_path(name) {
+                Err(ProjectError::NotFound) => {}
+                result => return result,
+            }
+        }
+        Err(ProjectError::NotFound)
     }
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::claude::{self, Driver, Ended, Outcome, Watch};
 use super::events::{Debug, Event, EventSink};
 use super::failure::{Code, Failure};
+use super::proof::Proof;
 use super::registry::{Busy, Place};
 use super::workspace::{Manifest, Workspace};
 use super::{Runner, skills};
@@ -118,15 +119,12 @@ impl Runner {
         debug: &mut Debug,
         began: Instant,
     ) -> Result<Success, Failure> {
-        let confinement = self
-            .confinement
-            .as_ref()
-            .map_err(|reason| Failure::new(Code::SandboxError, reason.clone()))?;
+        let proof = self.proven().await?;
         let place = self.take_place(request.key, sink, cancel).await?;
         say(sink, "AIを準備しています…").await?;
         let workspace = self.make_workspace(place.slot()).await?;
         let result = self
-            .run_in_workspace(request, &workspace, confinement, sink, cancel, debug, began)
+            .run_in_workspace(request, &workspace, &proof.confinement, sink, cancel, debug, began)
             .await;
         // After the last process, whatever the result; before the last event, so that whoever
         // sees it finds nothing left.
@@ -136,6 +134,17 @@ impl Runner {
         }
         drop(place);
         result
+    }
+
+    /// The proof that the policy is met; without it nothing is run.
+    async fn proven(&self) -> Result<Arc<Proof>, Failure> {
+        let refuse = |reason: String| Failure::new(Code::SandboxError, reason);
+        let proof = self.proof.wait().await.map_err(|reason| refuse(reason.to_string()))?;
+        if proof.violations.is_empty() {
+            return Ok(proof);
+        }
+        let violations = proof.violations.join(", ");
+        Err(refuse(format!("the confinement policy is not met; not denied: {violations}")))
     }
 
     async fn take_place(

@@ -4,6 +4,7 @@ pub mod claude;
 pub mod events;
 pub mod failure;
 mod generate;
+pub mod proof;
 pub mod registry;
 mod skills;
 pub mod workspace;
@@ -19,16 +20,11 @@ pub use generate::Request;
 use crate::config::Config;
 use crate::models::broker::Broker;
 use crate::project::Volume;
-use crate::sandbox::explore::{Confinement, explore};
 use crate::sandbox::launch::Launcher;
-use crate::sandbox::plan::{Limits, SANDBOX_IDENTITY};
+use crate::sandbox::plan::SANDBOX_IDENTITY;
+use proof::ProofWatch;
 use registry::Registry;
 use workspace::Scratch;
-
-/// Processes and threads of one sandbox; the CLI has about ten, a build tool a few dozen.
-const MAX_PROCESSES: u64 = 512;
-/// Open files of one process of a sandbox.
-const MAX_OPEN_FILES: u64 = 4096;
 
 /// Everything that runs need.
 #[derive(Debug)]
@@ -39,7 +35,7 @@ pub struct Runner {
     registry: Arc<Registry>,
     broker: Broker,
     launcher: Launcher,
-    confinement: Result<Confinement, String>,
+    proof: ProofWatch,
     /// Runs under way, for waiting at the end.
     tasks: TaskTracker,
     /// Stops every run.
@@ -63,8 +59,8 @@ pub enum StartError {
 }
 
 impl Runner {
-    /// Prepares the scratch folder and finds out how runs can be confined here. A machine on which
-    /// nothing can be confined is no error: files are served, and runs are refused.
+    /// Prepares the scratch folder and begins to prove how runs are confined here. A machine on
+    /// which nothing can be confined is no error: files are served, and runs are refused.
     pub async fn new(config: Config, launcher: Launcher) -> Result<Self, StartError> {
         let owner = nix::unistd::geteuid().is_root().then_some(SANDBOX_IDENTITY);
         let path = config.scratch_dir.clone();
@@ -72,39 +68,17 @@ impl Runner {
             path: config.scratch_dir.clone(),
             source,
         };
-        let prepared = tokio::task::spawn_blocking(move || {
-            let scratch = Scratch::prepare(&path, owner)?;
-            let trial = scratch.make_trial_folder()?;
-            std::io::Result::Ok((scratch, trial))
-        });
-        let (scratch, trial) = prepared
-            .await
-            .map_err(|e| wrap(std::io::Error::other(e)))?
-            .map_err(wrap)?;
-
-        let limits = Limits {
-            // Room for one byte more than a project takes, so that the limit is ours to explain.
-            file_bytes: config.files.max_file_bytes.saturating_mul(2),
-            open_files: MAX_OPEN_FILES,
-            processes: MAX_PROCESSES,
-            cpu_s: config.runs.timeout.as_secs().saturating_mul(2).max(60),
-        };
-        let confinement = explore(&launcher, limits, &trial)
-            .await
-            .map_err(|error| error.to_string());
-        let kept = scratch.clone();
-        let removed = tokio::task::spawn_blocking(move || kept.remove_trial_folder());
-        removed
-            .await
-            .map_err(|e| wrap(std::io::Error::other(e)))?
-            .map_err(wrap)?;
+        let prepared = tokio::task::spawn_blocking(move || Scratch::prepare(&path, owner));
+        let scratch =
+            prepared.await.map_err(|e| wrap(std::io::Error::other(e)))?.map_err(wrap)?;
+        let proof = proof::begin(&config, &launcher, &scratch);
         Ok(Self {
             volume: Volume::new(&config.data_dir),
             scratch,
             registry: Registry::new(config.runs.max_runs),
             broker: Broker::new(config.anthropic.clone())?,
             launcher,
-            confinement,
+            proof,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             config,
@@ -116,9 +90,9 @@ impl Runner {
         &self.volume
     }
 
-    /// How runs are confined, or why they cannot be.
-    pub fn confinement(&self) -> Result<&Confinement, &str> {
-        self.confinement.as_ref().map_err(String::as_str)
+    /// What is proven of the confinement, as soon as it is.
+    pub fn proof(&self) -> &ProofWatch {
+        &self.proof
     }
 
     /// The settings.

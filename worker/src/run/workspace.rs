@@ -5,9 +5,13 @@
 //! regular files with valid paths within the limits ends the run with an error.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::stat::FileStat;
 
 use super::failure::{Code, Failure};
@@ -30,6 +34,8 @@ const TRIAL: &str = "trial";
 pub struct Scratch {
     path: PathBuf,
     owner: Option<Identity>,
+    /// Held for as long as the worker lives: a second one would empty the folder under the first.
+    _lock: Arc<Flock<File>>,
 }
 
 /// The private copy of one run. [`Workspace::remove`] takes it away; the next run in the same place
@@ -82,11 +88,13 @@ impl Scratch {
         // Passable, because the sandbox must reach its own folder; not readable.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o711);
         std::fs::set_permissions(path, mode)?;
+        let lock = Flock::lock(File::from(Dir::open_root(path)?), FlockArg::LockExclusiveNonblock);
+        let lock = lock.map_err(|(_, errno)| match errno {
+            Errno::EWOULDBLOCK => io::Error::other("another worker uses it"),
+            other => other.into(),
+        })?;
         empty(&Dir::open_root(path)?)?;
-        Ok(Self {
-            path: path.to_owned(),
-            owner,
-        })
+        Ok(Self { path: path.to_owned(), owner, _lock: Arc::new(lock) })
     }
 
     /// Makes an empty folder to try the confinement in. Blocking.

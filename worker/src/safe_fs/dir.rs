@@ -181,3 +181,9 @@ impl AsFd for Dir {
         self.0.as_fd()
     }
 }
+
+impl From<Dir> for File {
+    fn from(dir: Dir) -> Self {
+        Self::from(dir.0)
+    }
+}

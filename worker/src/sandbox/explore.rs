@@ -25,6 +25,11 @@ impl Confinement {
         self.policy.demands(mechanism)
     }
 
+    /// What is applied, and how.
+    pub fn applied(&self) -> impl Iterator<Item = &Outcome> {
+        self.outcomes.iter().filter(|outcome| outcome.applied)
+    }
+
     /// What is missing, with the reason.
     pub fn missing(&self) -> impl Iterator<Item = &Outcome> {
         self.outcomes.iter().filter(|outcome| !outcome.applied)

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::control::{CONTROL_FD, MAX_LINE_BYTES, Message, Outcome};
 use super::plan::Plan;
 use super::receive::receive;
+use super::steps::reaper::descendants_of;
 
 /// Longest time from spawn to exec. It takes a few milliseconds.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -91,6 +92,11 @@ impl Launcher {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// The hostile program, which lies beside the launcher.
+    pub fn probe_path(&self) -> PathBuf {
+        self.0.with_file_name("dreamcore-probe")
     }
 
     /// Starts a program as `plan` says. Returns when every step succeeded and the program is
@@ -181,6 +187,12 @@ impl Launcher {
 }
 
 impl Handle {
+    /// The processes of the program, as seen from outside.
+    pub fn processes(&self) -> Vec<i32> {
+        let launcher = self.launcher.id().map_or(0, u32::cast_signed);
+        descendants_of(launcher).into_iter().map(nix::unistd::Pid::as_raw).collect()
+    }
+
     /// Waits until the program has ended and nothing that it started is left. Its exit code, or
     /// 128 and the signal's number. May be dropped and called again.
     pub async fn wait(&mut self) -> Result<i32, LaunchError> {

@@ -8,6 +8,7 @@ pub mod explore;
 pub mod launch;
 pub mod plan;
 pub mod policy;
+pub mod probe;
 mod receive;
 pub mod steps;
 

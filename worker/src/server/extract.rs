@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::body::HttpBody as _;
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header::CONTENT_TYPE};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -24,13 +25,16 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         check_media_type(&request)?;
+        // Known to be too large before a byte of it is read: a client that waits for `100 Continue`
+        // never sends it.
+        if request.body().size_hint().lower() > MAX_JSON_BYTES as u64 {
+            return Err(too_large());
+        }
         let body = Limited::new(request.into_body(), MAX_JSON_BYTES);
         let bytes = match timeout(BODY_TIMEOUT, body.collect()).await {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                let message = format!("the body is larger than {MAX_JSON_BYTES} bytes");
-                let status = StatusCode::PAYLOAD_TOO_LARGE;
-                return Err(ApiError::new(status, "BODY_TOO_LARGE", message));
+                return Err(too_large());
             }
             Ok(Err(_)) => return Err(ApiError::bad_request("the body broke off")),
             Err(_) => {
@@ -48,6 +52,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             .map(Self)
             .map_err(|error| ApiError::bad_request(format!("the body is not valid: {error}")))
     }
+}
+
+fn too_large() -> ApiError {
+    let message = format!("the body is larger than {MAX_JSON_BYTES} bytes");
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", message)
 }
 
 /// A body that says that it is something else than JSON is refused; one that says nothing is read.

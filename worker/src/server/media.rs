@@ -47,7 +47,7 @@ mod tests {
             ("index.html", "text/html; charset=utf-8", "no-store"),
             ("a/INDEX.HTM", "text/html; charset=utf-8", "no-store"),
             ("game.js", "text/javascript; charset=utf-8", "no-cache"),
-            ("game.mjs", "text/javascript; charset=utf-8", "no-cache"),
+            ("game.mjs", "application/javascript; charset=utf-8", "no-cache"),
             ("style.css", "text/css; charset=utf-8", "no-cache"),
             ("data.json", "application/json; charset=utf-8", "no-cache"),
             ("spec.md", "text/markdown; charset=utf-8", "no-cache"),

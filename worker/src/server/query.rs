@@ -5,6 +5,9 @@ use percent_encoding::percent_decode_str;
 
 use super::error::ApiError;
 
+/// Most parameters of one request. Each is compared with those before it.
+const MAX_PARAMETERS: usize = 32;
+
 /// The parameters of one request.
 #[derive(Debug, Default)]
 pub(super) struct Query(Vec<(String, String)>);
@@ -15,6 +18,10 @@ impl Query {
     pub(super) fn parse(text: &str) -> Result<Self, ApiError> {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+            if pairs.len() == MAX_PARAMETERS {
+                let message = format!("the query has more than {MAX_PARAMETERS} parameters");
+                return Err(ApiError::bad_request(message));
+            }
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decode(name)?, decode(value)?);
             if pairs.iter().any(|(known, _)| *known == name) {
@@ -101,6 +108,13 @@ mod tests {
         ] {
             assert!(Query::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn refuses_more_parameters_than_any_endpoint_has() {
+        let query = |n: usize| (0..n).map(|i| format!("p{i}=&")).collect::<String>();
+        assert!(Query::parse(&query(MAX_PARAMETERS)).is_ok());
+        assert!(Query::parse(&query(MAX_PARAMETERS + 1)).is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::http::{StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, get, post};
+use tower::Layer as _;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::auth::{Accepted, require_secret};
@@ -65,19 +66,25 @@ pub fn app(runner: &Arc<Runner>) -> Result<Router, UnknownEndpoint> {
     let guarded = guarded
         .fallback(no_endpoint)
         .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn_with_state(
-            Accepted::new(&config.secrets),
-            require_secret,
-        ));
+        .with_state(Arc::clone(runner));
+    // Around the router, not around its routes: whoever has no secret learns nothing of them, not
+    // even from the `Allow` that a router adds to the answer of a route.
+    let guarded = from_fn_with_state(Accepted::new(&config.secrets), require_secret).layer(guarded);
     let open = Router::new()
         .route("/health/live", get(routes::health::live))
         .route("/health/ready", get(routes::health::ready))
-        .route("/version", get(routes::health::version));
-    Ok(open
-        .merge(guarded)
+        .route("/version", get(routes::health::version))
+        .method_not_allowed_fallback(wrong_method)
+        .fallback_service(guarded);
+    Ok(watched(open).with_state(Arc::clone(runner)))
+}
+
+/// What every request passes, whatever it asks for: a panic becomes an answer, and the answer to
+/// it is logged like any other.
+fn watched<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+    router
         .layer(CatchPanicLayer::custom(observe::after_panic))
         .layer(from_fn(observe::observe))
-        .with_state(Arc::clone(runner)))
 }
 
 fn unknown(name: &str) -> UnknownEndpoint {
@@ -99,4 +106,38 @@ async fn wrong_method() -> ApiError {
         "METHOD_NOT_ALLOWED",
         message,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::Request;
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_becomes_an_answer_that_says_nothing_of_it() {
+        let broken = async || -> StatusCode { panic!("the text of a panic") };
+        let app = watched(Router::new().route("/", get(broken)));
+        let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(response.headers().contains_key("x-request-id"));
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(
+            body,
+            r#"{"code":"INTERNAL_ERROR","error":"internal error"}"#
+        );
+    }
+
+    #[test]
+    fn endpoint_names_have_one_hyphenated_form_each() {
+        let mut names: Vec<_> = ENDPOINTS.iter().map(|e| e.name).collect();
+        assert!(names.iter().all(|name| !name.contains('-')));
+        let before = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), before);
+    }
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use super::content::Content;
 use crate::config::Secret;
 
 /// What is asked for.
@@ -61,6 +62,10 @@ pub(super) struct Request {
     #[serde(default)]
     tools: Vec<Tool>,
     #[serde(default)]
+    messages: Content,
+    #[serde(default)]
+    system: Content,
+    #[serde(default)]
     mcp_servers: Option<serde_json::Value>,
     #[serde(default)]
     container: Option<serde_json::Value>,
@@ -93,6 +98,9 @@ impl Request {
         }
         if request.mcp_servers.is_some() || request.container.is_some() {
             return Err("remote servers and containers are not allowed here".to_owned());
+        }
+        if request.messages.is_remote || request.system.is_remote {
+            return Err("content that the API fetches itself is not allowed here".to_owned());
         }
         Ok(request)
     }
@@ -175,6 +183,8 @@ mod tests {
             r#"{"model":"claude-x","tools":[{"type":"code_execution_20250825"}]}"#,
             r#"{"model":"claude-x","mcp_servers":[{"url":"https://example.org"}]}"#,
             r#"{"model":"claude-x","container":"c"}"#,
+            r#"{"model":"claude-x","messages":[{"content":[{"source":{"type":"url"}}]}]}"#,
+            r#"{"model":"claude-x","system":[{"source":{"type":"file"}}]}"#,
         ] {
             assert!(parse(text).is_err(), "{text}");
         }

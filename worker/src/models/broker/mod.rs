@@ -6,6 +6,7 @@
 
 mod answer;
 mod check;
+mod content;
 mod forward;
 mod ledger;
 mod usage;

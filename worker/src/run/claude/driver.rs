@@ -167,9 +167,11 @@ impl Driver {
                     if let Err(ended) = self.take(chunk.get(..n), sink, watch, cancel).await {
                         return ended;
                     }
-                    last_output = Instant::now();
+                    if !self.parser.last_was_ping() {
+                        last_output = Instant::now();
+                    }
                     if self.result.is_some() {
-                        result_at.get_or_insert(last_output);
+                        result_at.get_or_insert_with(Instant::now);
                     }
                 }
                 read = self.stderr.read(&mut err_chunk), if err_open => {

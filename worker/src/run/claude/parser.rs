@@ -55,16 +55,20 @@ pub struct Parser {
     current: Option<String>,
     replay: Replay,
     skipped: u64,
+    ping: bool,
 }
 
 /// After an answer broke off, the next attempt often begins with the same words. They are held back
 /// for as long as they repeat what was shown.
 #[derive(Debug, Default)]
 struct Replay {
-    /// Text of the message under way; of the broken one, once the next begins.
+    /// Text that was shown of a message whose end has not been seen.
     shown: String,
     /// What the new attempt has said so far, while it repeats.
     held: Option<String>,
+    /// Whether the message under way has announced its end. The CLI closes broken messages itself,
+    /// but does not announce it.
+    ending: bool,
 }
 
 #[derive(Deserialize)]
@@ -102,8 +106,13 @@ struct Message {
     #[serde(default)]
     id: Value,
     #[serde(default)]
+    model: Value,
+    #[serde(default)]
     content: Value,
 }
+
+/// What the CLI calls the model of messages that it wrote itself, about errors.
+const SYNTHETIC: &str = "<synthetic>";
 
 impl Parser {
     /// A parser for a CLI that works in `folder`.
@@ -119,6 +128,12 @@ impl Parser {
         self.skipped
     }
 
+    /// Whether the last line was a ping. While the CLI waits for an answer in one piece it makes
+    /// up pings itself, so they are no sign of life.
+    pub fn last_was_ping(&self) -> bool {
+        self.ping
+    }
+
     /// Reads one line.
     pub fn line(&mut self, line: &[u8]) -> Vec<CliEvent> {
         if line.iter().all(u8::is_ascii_whitespace) {
@@ -131,6 +146,7 @@ impl Parser {
             self.skipped += 1;
             return Vec::new();
         };
+        self.ping = line.event.as_ref().is_some_and(|event| event.kind == "ping");
         match (line.kind.as_str(), line.subtype.as_deref()) {
             ("system", Some("init")) => {
                 let version = line.claude_code_version.as_str().map(str::to_owned);
@@ -144,15 +160,11 @@ impl Parser {
             ("stream_event" | "assistant", _) if !line.parent_tool_use_id.is_null() => Vec::new(),
             ("stream_event", _) => line.event.map_or_else(Vec::new, |e| self.raw_event(&e)),
             ("assistant", _) => line.message.map_or_else(Vec::new, |m| self.message(&m)),
-            ("result", _) => {
-                let mut events = self.flush();
-                events.push(CliEvent::Result {
-                    // Anything but a clear "no" counts as an error.
-                    is_error: line.is_error != Value::Bool(false),
-                    text: line.result.as_str().map(str::to_owned),
-                });
-                events
-            }
+            ("result", _) => vec![CliEvent::Result {
+                // Anything but a clear "no" counts as an error.
+                is_error: line.is_error != Value::Bool(false),
+                text: line.result.as_str().map(str::to_owned),
+            }],
             _ => Vec::new(),
         }
     }
@@ -160,20 +172,20 @@ impl Parser {
     fn raw_event(&mut self, event: &RawEvent) -> Vec<CliEvent> {
         match event.kind.as_str() {
             "message_start" => {
-                self.current = event
-                    .message
-                    .as_ref()
-                    .and_then(|m| m.id.as_str())
-                    .map(str::to_owned);
-                // Text without the message's end before it: that message broke off.
-                let broke_off = !self.replay.shown.is_empty();
-                self.replay.held = broke_off.then(String::new);
+                self.current =
+                    event.message.as_ref().and_then(|m| m.id.as_str()).map(str::to_owned);
+                self.begin_attempt();
+                Vec::new()
+            }
+            "message_delta" => {
+                self.replay.ending = true;
                 Vec::new()
             }
             "message_stop" => {
-                let events = self.flush();
-                self.replay = Replay::default();
-                events
+                if self.replay.ending {
+                    self.replay = Replay::default();
+                }
+                Vec::new()
             }
             "content_block_delta" if event.delta.get("type") == Some(&"text_delta".into()) => {
                 let text = event
@@ -213,14 +225,19 @@ impl Parser {
         vec![CliEvent::Text(new)]
     }
 
-    /// The new attempt ended while it still repeated; what was shown is longer, and stays.
-    fn flush(&mut self) -> Vec<CliEvent> {
-        self.replay.held = None;
-        Vec::new()
+    /// A message begins. If text of one without an end was shown, this is the next attempt at it.
+    fn begin_attempt(&mut self) {
+        let broke_off = !self.replay.shown.is_empty();
+        self.replay.held = broke_off.then(String::new);
+        self.replay.ending = false;
     }
 
     /// A whole message: its tools, and its text unless pieces of it were passed on.
     fn message(&mut self, message: &Message) -> Vec<CliEvent> {
+        if message.model == SYNTHETIC {
+            // The CLI's own words about an error; the run's last event says it better.
+            return Vec::new();
+        }
         let told = message
             .id
             .as_str()
@@ -234,8 +251,11 @@ impl Parser {
         for block in blocks {
             let text_of = |name: &str| block.get(name).and_then(Value::as_str);
             match (text_of("type"), text_of("text"), text_of("name")) {
-                (Some("text"), Some(text), _) if !told && !text.is_empty() => {
-                    events.push(CliEvent::Text(text.to_owned()));
+                (Some("text"), Some(text), _) if !told => {
+                    // Not streamed: often the second attempt at a message that broke off.
+                    self.begin_attempt();
+                    events.extend(self.piece(text));
+                    self.replay = Replay::default();
                 }
                 (Some("tool_use"), _, Some(name)) => {
                     let input = block.get("input").unwrap_or(&Value::Null);

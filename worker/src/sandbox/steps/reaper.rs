@@ -102,7 +102,7 @@ fn exit_code_of(first: Pid, status: WaitStatus) -> Option<i32> {
 /// process that forks while it is hunted is found in the next round, as its orphan comes here too.
 fn end_descendants() -> StepResult {
     loop {
-        for pid in descendants() {
+        for pid in descendants_of(std::process::id().cast_signed()) {
             match kill(pid, Signal::SIGKILL) {
                 Ok(()) | Err(Errno::ESRCH) => {}
                 Err(error) => return Err(StepError::at("kill")(error)),
@@ -116,13 +116,11 @@ fn end_descendants() -> StepResult {
     }
 }
 
-/// Every process whose chain of parents leads here. Empty where `/proc` cannot be read; the wait
-/// that follows then blocks until the children end by themselves or the worker kills this process.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "/proc is the kernel's, not a project's"
-)]
-fn descendants() -> Vec<Pid> {
+/// Every process whose chain of parents leads to `ancestor`. Empty where `/proc` cannot be read; the
+/// wait that follows then blocks until the children end by themselves or the worker kills this
+/// process.
+#[allow(clippy::disallowed_methods, reason = "/proc is the kernel's, not a project's")]
+pub fn descendants_of(ancestor: i32) -> Vec<Pid> {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return Vec::new();
     };
@@ -130,12 +128,11 @@ fn descendants() -> Vec<Pid> {
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter_map(|pid: i32| Some((pid, parent_of(pid)?)))
         .collect();
-    let own = std::process::id().cast_signed();
     let leads_here = |mut pid: i32| {
         // Bounded by the number of processes, should a snapshot ever contain a cycle.
         for _ in 0..parents.len() {
             match parents.get(&pid) {
-                Some(parent) if *parent == own => return true,
+                Some(parent) if *parent == ancestor => return true,
                 Some(parent) => pid = *parent,
                 None => return false,
             }

@@ -1,11 +1,14 @@
 //! Health and version: the only endpoints without a secret, so they say nothing of users or keys.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
+use crate::run::proof::Proof;
 use crate::server::router::App;
 
 pub(in crate::server) async fn live() -> Json<Value> {
@@ -19,9 +22,11 @@ pub(in crate::server) async fn ready(State(app): State<App>) -> Response {
     let claude = app.config().claude_bin.clone();
     let checks = tokio::task::spawn_blocking(move || {
         let data = volume.check().err().map(|error| error.kind().to_string());
-        let cli = std::fs::metadata(claude)
-            .err()
-            .map(|error| error.kind().to_string());
+        let cli = match std::fs::metadata(claude) {
+            Ok(meta) if meta.is_file() && meta.permissions().mode() & 0o111 != 0 => None,
+            Ok(_) => Some("is not an executable file".to_owned()),
+            Err(error) => Some(error.kind().to_string()),
+        };
         (data, cli)
     });
     let (data, cli) = checks
@@ -40,16 +45,20 @@ pub(in crate::server) async fn ready(State(app): State<App>) -> Response {
     if app.is_closing() {
         problems.insert("worker".into(), "is shutting down".into());
     }
-    let confinement = match app.confinement() {
-        Ok(confinement) => json!({
-            "applied": confinement.outcomes.iter().filter(|o| o.applied)
-                .map(|o| o.mechanism).collect::<Vec<_>>(),
-            "missing": confinement.missing()
-                .map(|o| json!({ "mechanism": o.mechanism, "reason": o.detail }))
-                .collect::<Vec<_>>(),
-        }),
-        Err(reason) => {
-            problems.insert("confinement".into(), reason.into());
+    let confinement = match app.proof().now() {
+        Some(Ok(proof)) => {
+            if !proof.violations.is_empty() {
+                let reason = format!("not denied: {}", proof.violations.join(", "));
+                problems.insert("confinement".into(), reason.into());
+            }
+            described(&proof)
+        }
+        Some(Err(reason)) => {
+            problems.insert("confinement".into(), reason.as_ref().into());
+            json!(null)
+        }
+        None => {
+            problems.insert("confinement".into(), "is being tested".into());
             json!(null)
         }
     };
@@ -66,6 +75,20 @@ pub(in crate::server) async fn ready(State(app): State<App>) -> Response {
         "running": app.running(),
     });
     (status, Json(body)).into_response()
+}
+
+fn described(proof: &Proof) -> Value {
+    let missing = proof
+        .confinement
+        .missing()
+        .map(|outcome| json!({ "mechanism": outcome.mechanism, "reason": outcome.detail }));
+    let findings = &proof.selftest.findings;
+    json!({
+        "applied": proof.confinement.applied().map(|o| o.mechanism).collect::<Vec<_>>(),
+        "missing": missing.collect::<Vec<_>>(),
+        "attacks": findings.len(),
+        "not_denied": proof.selftest.not_denied().map(|finding| finding.name).collect::<Vec<_>>(),
+    })
 }
 
 pub(in crate::server) async fn version() -> Json<Value> {

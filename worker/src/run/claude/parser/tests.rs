@@ -29,7 +29,12 @@ fn delta(text: &str) -> Value {
         "type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}})
 }
 
+/// The end of a message that the model brought to its end. Two lines, as the CLI writes them.
 fn stop() -> Value {
+    json!({"type": "stream_event", "event": {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}})
+}
+
+fn closed() -> Value {
     json!({"type": "stream_event", "event": {"type": "message_stop"}})
 }
 
@@ -47,7 +52,7 @@ fn text_is_passed_on_piece_by_piece_and_never_twice() {
             delta("星を"),
             delta("集める"),
             whole("m1", "星を集める"),
-            stop(),
+            stop(), closed(),
         ],
     );
     assert_eq!(text_of(&events), "星を集める");
@@ -72,7 +77,7 @@ fn a_repeated_attempt_does_not_repeat_its_words() {
             start("b"),
             delta("Hel"),
             delta("lo world!"),
-            stop(),
+            stop(), closed(),
         ],
     );
     assert_eq!(text_of(&events), "Hello world!");
@@ -89,7 +94,7 @@ fn an_attempt_that_says_something_else_is_shown_whole() {
             start("b"),
             delta("I will"),
             delta(" not"),
-            stop(),
+            stop(), closed(),
         ],
     );
     assert_eq!(text_of(&events), "I will ma\n\nI will not");
@@ -100,16 +105,36 @@ fn the_next_message_may_begin_like_the_last_one() {
     let mut parser = Parser::new("/w");
     let events = feed(
         &mut parser,
-        &[
-            start("a"),
-            delta("ok"),
-            stop(),
-            start("b"),
-            delta("ok"),
-            stop(),
-        ],
+        &[start("a"), delta("ok"), stop(), closed(), start("b"), delta("ok"), stop(), closed()],
     );
     assert_eq!(text_of(&events), "okok");
+}
+
+#[test]
+fn a_message_that_the_cli_closed_itself_counts_as_broken_off() {
+    let mut parser = Parser::new("/w");
+    let events = feed(
+        &mut parser,
+        &[start("a"), delta("Hello wor"), closed(), start("b"), delta("Hello world"), stop(), closed()],
+    );
+    assert_eq!(text_of(&events), "Hello world");
+}
+
+#[test]
+fn a_second_attempt_that_is_not_streamed_does_not_repeat_its_words_either() {
+    let mut parser = Parser::new("/w");
+    let events =
+        feed(&mut parser, &[start("a"), delta("Hello wor"), closed(), whole("b", "Hello world")]);
+    assert_eq!(text_of(&events), "Hello world");
+    assert_eq!(text_of(&feed(&mut parser, &[whole("c", "Hello world")])), "Hello world");
+}
+
+#[test]
+fn what_the_cli_says_itself_about_errors_is_not_the_assistants_word() {
+    let mut parser = Parser::new("/w");
+    let mut line = whole("m", "API Error: 529 Overloaded");
+    line["message"]["model"] = json!("<synthetic>");
+    assert!(feed(&mut parser, &[line]).is_empty());
 }
 
 #[test]
@@ -241,7 +266,7 @@ proptest! {
         let mut parser = Parser::new("/w");
         let mut lines = vec![start("m")];
         lines.extend(pieces.iter().map(|piece| delta(piece)));
-        lines.extend([whole("m", &pieces.concat()), stop()]);
+        lines.extend([whole("m", &pieces.concat()), stop(), closed()]);
         prop_assert_eq!(text_of(&feed(&mut parser, &lines)), pieces.concat());
     }
 }

@@ -1,0 +1,137 @@
+//! Which names are answered, and how the others are refused.
+
+use dreamcore_worker::server::ENDPOINTS;
+use harness::{Ids, Setup};
+use reqwest::Method;
+use serde_json::json;
+
+use crate::raw::Raw;
+use crate::support::{anonymous, head, query, refused};
+
+#[tokio::test]
+async fn every_endpoint_answers_the_same_in_both_spellings() {
+    let worker = Setup::default().start().await;
+    for endpoint in ENDPOINTS {
+        let mut known_methods = Vec::new();
+        for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE] {
+            let mut answers = Vec::new();
+            for name in [endpoint.name.to_owned(), endpoint.name.replace('_', "-")] {
+                // Too little for any endpoint to begin something.
+                let request = worker.request(method.clone(), &name).json(&json!({}));
+                let answer = worker.send(request).await;
+                let status = refused(&worker, &answer, &format!("{method} {name}"));
+                answers.push((status, answer.json()));
+            }
+            assert_eq!(answers[0], answers[1], "{method} {}", endpoint.name);
+            let (status, body) = &answers[0];
+            match status {
+                405 => assert_eq!(body["code"], "METHOD_NOT_ALLOWED"),
+                400 => known_methods.push(method),
+                other => panic!("{method} {}: {other} {body}", endpoint.name),
+            }
+        }
+        assert_eq!(known_methods.len(), 1, "{}", endpoint.name);
+    }
+}
+
+#[tokio::test]
+async fn the_relay_finds_endpoints_by_replacing_a_name_in_its_url() {
+    let worker = Setup::default().start().await;
+    let ids = Ids::new();
+    worker.put(ids, "index.html", "<p>");
+    for base in ["generate_game", "generate-game"] {
+        let derived = base.replacen(base, "get-file", 1);
+        let (user, project) = (ids.user, ids.project);
+        let target = format!("{derived}?user_id={user}&project_id={project}");
+        assert_eq!(worker.get(&target).await.text(), "<p>");
+    }
+}
+
+#[tokio::test]
+async fn names_that_are_nearly_right_are_not_found() {
+    let worker = Setup::default().start().await;
+    for path in [
+        "/",
+        "/get_file/",
+        "//get_file",
+        "/get-File",
+        "/GET_FILE",
+        "/getfile",
+        "/get_file/index.html",
+        "/get%5Ffile",
+        "/list_files;x",
+        "/health",
+        "/health/live/",
+        "/../version",
+        "/%2e%2e/version",
+        "/.git/config",
+        "/index.html",
+        "/%E7%94%BB",
+    ] {
+        // Written by hand, because HTTP clients clean what they send.
+        let raw = Raw::ask(&worker, format!("{}\r\n", head("GET", path))).await;
+        let answer = raw.into_answer();
+        assert_eq!(refused(&worker, &answer, path), 404, "{path}");
+        assert_eq!(answer.json()["code"], "NOT_FOUND", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_refused_in_json_on_open_endpoints_too() {
+    let worker = Setup::default().start().await;
+    for path in ["/health/live", "/health/ready", "/version", "/get_file"] {
+        let answer = worker.post(path, &json!({})).await;
+        assert_eq!(refused(&worker, &answer, path), 405, "{path}");
+        assert_eq!(answer.json()["code"], "METHOD_NOT_ALLOWED");
+        assert_eq!(answer.header("allow"), "GET,HEAD", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn head_says_what_get_would_without_the_body() {
+    let worker = Setup::default().start().await;
+    let ids = Ids::new();
+    worker.put(ids, "game.js", "let a = 1;");
+    let (user, project) = (ids.user, ids.project);
+    for (path, status, length) in [("game.js", 200, "10"), ("none.js", 404, "")] {
+        let target = format!("get_file?user_id={user}&project_id={project}&path={path}");
+        let answer = worker.send(worker.request(Method::HEAD, &target)).await;
+        assert_eq!(answer.status, status, "{path}");
+        assert!(answer.body.is_empty());
+        if !length.is_empty() {
+            assert_eq!(answer.header("content-length"), length);
+            assert_eq!(
+                answer.header("content-type"),
+                "text/javascript; charset=utf-8"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_root_stands_for_the_endpoint_that_is_set() {
+    for spelling in ["get_file", "get-file", "/get-file"] {
+        let setup = Setup::default().var("DREAMCORE_ROOT_ENDPOINT", spelling);
+        let worker = setup.start().await;
+        let ids = Ids::new();
+        worker.put(ids, "a.txt", "from the root");
+        let (user, project) = (ids.user, ids.project);
+        for name in ["", "get_file", "get-file"] {
+            let target = format!("{name}?user_id={user}&project_id={project}&path=a.txt");
+            assert_eq!(worker.get(&target).await.text(), "from the root");
+        }
+        let stranger = anonymous(&worker, Method::GET, &format!("/?{}", query("a.txt")));
+        assert_eq!(worker.send(stranger).await.status, 401);
+        let answer = worker.post("/", &json!({})).await;
+        assert_eq!(refused(&worker, &answer, "POST /"), 405);
+    }
+}
+
+#[tokio::test]
+async fn the_root_can_stand_for_a_generation() {
+    let setup = Setup::default().var("DREAMCORE_ROOT_ENDPOINT", "generate-game");
+    let worker = setup.start().await;
+    let answer = worker.post("/", &json!({"user_id": "x"})).await;
+    assert_eq!(refused(&worker, &answer, "POST /"), 400);
+    assert_eq!(worker.get("/").await.status, 405);
+}

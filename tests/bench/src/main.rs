@@ -1,0 +1,87 @@
+//! `dreamcore-bench`: measures and prints tables.
+
+#![expect(clippy::print_stdout, reason = "a report is what this program is for")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use dreamcore_bench::{events, generation, memory, report, start};
+
+/// Measures the worker beside the bare CLI, a bare process and a bare pipe, in alternation.
+///
+/// Ratio and difference are the medians over the pairs, not those of the medians.
+#[derive(Parser)]
+struct Args {
+    /// What to measure; everything, if nothing is named.
+    sections: Vec<Section>,
+    /// Pairs that are counted, after two to warm up. Some sections take a multiple or a part.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pairs: u16,
+    /// Writes every figure and sample there too, as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Section {
+    /// A small job: the bare CLI against `POST /generate_game`.
+    Generation,
+    /// The start of a process, confined and not.
+    Start,
+    /// Events a second, and their delay.
+    Events,
+    /// The worker's own start and memory.
+    Memory,
+}
+
+impl Section {
+    const ALL: [Self; 4] = [Self::Generation, Self::Start, Self::Events, Self::Memory];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Generation => "generation",
+            Self::Start => "start",
+            Self::Events => "events",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    let pairs = usize::from(args.pairs);
+    let wanted = |section: &Section| args.sections.is_empty() || args.sections.contains(section);
+    let mut all = Vec::new();
+    for section in Section::ALL.into_iter().filter(wanted) {
+        println!("{} ({})", section.name(), machine());
+        let measured = match section {
+            Section::Generation => generation::measure(pairs).await,
+            Section::Start => start::measure(pairs).await,
+            Section::Events => events::measure(pairs).await,
+            Section::Memory => memory::measure(pairs).await,
+        };
+        println!("{}", report::table(&measured));
+        all.push((section.name(), measured));
+    }
+    let Some(path) = args.json else {
+        return ExitCode::SUCCESS;
+    };
+    let text = format!("{:#}\n", report::json(&all));
+    match std::fs::write(&path, text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("{} cannot be written: {error}", path.display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a reader has to know of the machine: how many processors, and how busy they are already.
+fn machine() -> String {
+    let processors = std::thread::available_parallelism().map_or(0, usize::from);
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or("?");
+    format!("{processors} processors, load {load}")
+}

@@ -1,0 +1,133 @@
+//! The worker itself: how soon it is ready and how much memory it takes.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use harness::{Ids, Setup};
+
+use crate::bare::{ms, open_folder};
+use crate::generation::{WARM_UPS, generate};
+use crate::report::{Aim, Measurement};
+use crate::stats::Samples;
+
+const READY_MS: f64 = 50.0;
+const MEMORY_MB: f64 = 15.0;
+const GENERATIONS: usize = 10;
+/// Until what starts has come to rest.
+const REST: Duration = Duration::from_millis(200);
+
+/// From exec to the first answer, and memory idle and after some work.
+pub async fn measure(pairs: usize) -> Vec<Measurement> {
+    let [mut ready, mut idle, mut peak] = [const { Vec::new() }; 3];
+    for start in 0..WARM_UPS + pairs {
+        let one = tokio::task::block_in_place(Started::measure);
+        if start >= WARM_UPS {
+            ready.push(one.ready_ms);
+            idle.push(one.idle_mb);
+            peak.push(one.peak_mb);
+        }
+    }
+
+    let setup = Setup::default().var("DREAMCORE_LOG", "info");
+    let worker = setup.start().await;
+    for _ in 0..GENERATIONS {
+        generate(&worker, Ids::new(), "[script:small] ページ", |_| {}).await;
+    }
+    tokio::time::sleep(REST).await;
+    let after = |field| Samples::from_iter([memory_mb(worker.pid().unsigned_abs(), field)]);
+
+    let single = |name: &str, unit, values: Vec<f64>, aim| {
+        Measurement::single(name, unit, values.into_iter().collect(), aim)
+    };
+    let below = Aim::Below(MEMORY_MB);
+    let busy = format!("memory after {GENERATIONS} generations");
+    vec![
+        single("exec to first answer", "ms", ready, Aim::Below(READY_MS)),
+        single("memory idle (VmRSS)", "MB", idle, below),
+        single("memory idle, peak (VmHWM)", "MB", peak, below),
+        Measurement::single(format!("{busy} (VmRSS)"), "MB", after("VmRSS"), below),
+        Measurement::single(format!("{busy}, peak (VmHWM)"), "MB", after("VmHWM"), below),
+    ]
+}
+
+/// One start of a worker.
+struct Started {
+    ready_ms: f64,
+    idle_mb: f64,
+    peak_mb: f64,
+}
+
+impl Started {
+    /// Starts a worker, asks it for its health and ends it.
+    fn measure() -> Self {
+        let folder = open_folder();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["data", "global"] {
+            std::fs::create_dir(path(name)).expect("a folder");
+        }
+        let mut command = Command::new(harness::target_dir().join("dreamcore-worker"));
+        command
+            .arg("serve")
+            .env_clear()
+            .env("MODAL_INTERNAL_SECRET", harness::SECRET)
+            .env("ANTHROPIC_API_KEY", harness::REAL_KEY)
+            .env("DREAMCORE_LISTEN", "127.0.0.1:0")
+            .env("DREAMCORE_DATA_DIR", path("data"))
+            .env("DREAMCORE_GLOBAL_DIR", path("global"))
+            .env("DREAMCORE_SCRATCH_DIR", path("scratch"))
+            .env("DREAMCORE_CLAUDE_BIN", harness::claude())
+            .env("DREAMCORE_LOG_FORMAT", "json")
+            .stderr(Stdio::piped());
+        let began = Instant::now();
+        let mut child = command.spawn().expect("the worker can be executed");
+        let address = listening(&mut child);
+        ask_health(&address);
+        let ready_ms = ms(began.elapsed());
+        std::thread::sleep(REST);
+        let memory = |field| memory_mb(child.id(), field);
+        let (idle_mb, peak_mb) = (memory("VmRSS"), memory("VmHWM"));
+        child.kill().expect("it is our child");
+        child.wait().expect("it is our child");
+        Self {
+            ready_ms,
+            idle_mb,
+            peak_mb,
+        }
+    }
+}
+
+/// Where the worker says that it listens.
+fn listening(child: &mut Child) -> String {
+    let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+    let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
+        let json: serde_json::Value = serde_json::from_str(&line).ok()?;
+        let address = json["address"].as_str()?;
+        (json["message"] == "listening").then(|| address.to_owned())
+    });
+    // Its pipe stays open for what it says later.
+    std::thread::spawn(move || lines.for_each(drop));
+    address.expect("it listens")
+}
+
+fn ask_health(address: &str) {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    let secret = harness::SECRET;
+    write!(
+        stream,
+        "GET /health HTTP/1.1\r\nHost: bench\r\nX-Modal-Secret: {secret}\r\nConnection: close\r\n\r\n"
+    )
+    .expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+/// A field of a process's status, in MB of 1,024 KB.
+fn memory_mb(pid: u32, field: &str) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
+    let line = status.lines().find(|line| line.starts_with(field));
+    let kb = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u32>().ok());
+    f64::from(kb.expect("every process has it")) / 1024.0
+}

@@ -1,0 +1,273 @@
+//! The table and the JSON file.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::stats::{Samples, Summary};
+
+/// What a measurement should come out as.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Aim {
+    /// None; it is good to know.
+    Know,
+    /// Both: at most so many percent, and at most so much, more than the other side.
+    More {
+        /// Percent of the other side.
+        percent: f64,
+        /// In the measurement's unit.
+        by: f64,
+    },
+    /// At most so much more than the other side, in the measurement's unit.
+    Added(f64),
+    /// At most that, in the measurement's unit.
+    Below(f64),
+    /// At least so many percent of the other side.
+    Rate {
+        /// Percent of the other side.
+        percent: f64,
+    },
+}
+
+/// One thing that was measured.
+#[derive(Debug, Clone)]
+pub struct Measurement {
+    /// What.
+    pub name: String,
+    /// In what.
+    pub unit: &'static str,
+    /// Without the worker, where there is such a thing.
+    pub bare: Option<Samples>,
+    /// With it.
+    pub worker: Samples,
+    /// What it should be.
+    pub aim: Aim,
+}
+
+/// A measurement, compared and judged.
+struct Judged {
+    bare: Option<Summary>,
+    worker: Summary,
+    ratio: Option<f64>,
+    difference: Option<f64>,
+    verdict: &'static str,
+}
+
+impl Measurement {
+    /// A comparison.
+    pub fn pair(
+        name: impl Into<String>,
+        unit: &'static str,
+        bare: Samples,
+        worker: Samples,
+        aim: Aim,
+    ) -> Self {
+        let bare = Some(bare);
+        Self {
+            bare,
+            ..Self::single(name, unit, worker, aim)
+        }
+    }
+
+    /// A figure that has nothing to be compared with.
+    pub fn single(name: impl Into<String>, unit: &'static str, worker: Samples, aim: Aim) -> Self {
+        Self {
+            name: name.into(),
+            unit,
+            bare: None,
+            worker,
+            aim,
+        }
+    }
+
+    fn judge(&self) -> Option<Judged> {
+        let worker = self.worker.summary()?;
+        let compare = |combine: fn(f64, f64) -> f64| {
+            let bare = self.bare.as_ref()?;
+            bare.over_pairs(&self.worker, combine)
+        };
+        let ratio = compare(|bare, worker| worker / bare);
+        let difference = compare(|bare, worker| worker - bare);
+        let met = match (self.aim, ratio, difference) {
+            (Aim::Below(most), ..) => Some(worker.median <= most),
+            (Aim::Added(most), _, Some(difference)) => Some(difference <= most),
+            (Aim::More { percent, by }, Some(ratio), Some(difference)) => {
+                Some(ratio <= 1.0 + percent / 100.0 && difference <= by)
+            }
+            (Aim::Rate { percent }, Some(ratio), _) => Some(ratio >= percent / 100.0),
+            _ => None,
+        };
+        let verdict = match met {
+            Some(true) => "met",
+            Some(false) => "MISSED",
+            None => "",
+        };
+        Some(Judged {
+            bare: self.bare.as_ref().and_then(Samples::summary),
+            worker,
+            ratio,
+            difference,
+            verdict,
+        })
+    }
+
+    fn aim_text(&self) -> String {
+        let unit = self.unit;
+        match self.aim {
+            Aim::Know => String::new(),
+            Aim::More { percent, by } => format!("at most {percent} % and {by} {unit} more"),
+            Aim::Added(most) => format!("at most {most} {unit} more"),
+            Aim::Below(most) => format!("at most {most} {unit}"),
+            Aim::Rate { percent } => format!("at least {percent} %"),
+        }
+    }
+
+    fn json(&self, section: &str) -> Option<Value> {
+        let judged = self.judge()?;
+        Some(json!({
+            "section": section,
+            "name": self.name,
+            "unit": self.unit,
+            "bare": judged.bare,
+            "worker": judged.worker,
+            "bare_samples": self.bare.as_ref().map(Samples::values),
+            "worker_samples": self.worker.values(),
+            "ratio": judged.ratio,
+            "difference": judged.difference,
+            "aim": self.aim_text(),
+            "verdict": judged.verdict,
+        }))
+    }
+}
+
+const HEAD: [&str; 11] = [
+    "measurement",
+    "side",
+    "n",
+    "median",
+    "min",
+    "p90",
+    "p99",
+    "ratio",
+    "difference",
+    "aim",
+    "verdict",
+];
+/// Columns of words; all others are numbers and stand right.
+const LEFT: [usize; 4] = [0, 1, 9, 10];
+
+/// The measurements of one section as an aligned table.
+pub fn table(measurements: &[Measurement]) -> String {
+    let mut rows = vec![HEAD.map(str::to_owned)];
+    for measurement in measurements {
+        let Some(judged) = measurement.judge() else {
+            continue;
+        };
+        let mut name = format!("{} ({})", measurement.name, measurement.unit);
+        if let Some(bare) = &judged.bare {
+            let row = [String::new(), String::new(), String::new(), String::new()];
+            rows.push(cells(std::mem::take(&mut name), "bare", bare, row));
+        }
+        let compared = [
+            judged.ratio.map(|r| format!("{r:.3}")).unwrap_or_default(),
+            judged.difference.map(signed).unwrap_or_default(),
+            measurement.aim_text(),
+            judged.verdict.to_owned(),
+        ];
+        rows.push(cells(name, "worker", &judged.worker, compared));
+    }
+    let widths: Vec<usize> = (0..HEAD.len())
+        .map(|c| rows.iter().map(|row| row[c].chars().count()).max())
+        .map(Option::unwrap_or_default)
+        .collect();
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (c, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let wrote = if LEFT.contains(&c) {
+                write!(line, "{cell:<width$}  ")
+            } else {
+                write!(line, "{cell:>width$}  ")
+            };
+            wrote.expect("a String takes everything");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// All sections for a machine to read.
+pub fn json(sections: &[(&str, Vec<Measurement>)]) -> Value {
+    sections
+        .iter()
+        .flat_map(|(name, list)| list.iter().filter_map(|m| m.json(name)))
+        .collect()
+}
+
+fn cells(name: String, side: &str, of: &Summary, compared: [String; 4]) -> [String; 11] {
+    let [ratio, difference, aim, verdict] = compared;
+    let count = of.count.to_string();
+    let [median, min, p90, p99] = [of.median, of.min, of.p90, of.p99].map(number);
+    let side = side.to_owned();
+    [
+        name, side, count, median, min, p90, p99, ratio, difference, aim, verdict,
+    ]
+}
+
+/// As many digits as are worth reading.
+fn number(value: f64) -> String {
+    let digits = match value.abs() {
+        v if v >= 1000.0 => 0,
+        v if v >= 10.0 => 1,
+        v if v >= 1.0 => 2,
+        _ => 3,
+    };
+    format!("{value:.digits$}")
+}
+
+fn signed(value: f64) -> String {
+    let text = number(value);
+    if value > 0.0 {
+        format!("+{text}")
+    } else {
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(bare: f64, worker: f64, aim: Aim) -> Measurement {
+        let one = |value| Samples::from_iter([value]);
+        Measurement::pair("x", "ms", one(bare), one(worker), aim)
+    }
+
+    #[test]
+    fn an_aim_of_percent_and_amount_means_both() {
+        let aim = Aim::More {
+            percent: 5.0,
+            by: 50.0,
+        };
+        let verdict = |bare, worker| pair(bare, worker, aim).judge().unwrap().verdict;
+        assert_eq!(verdict(1000.0, 1040.0), "met");
+        assert_eq!(verdict(500.0, 540.0), "MISSED");
+        assert_eq!(verdict(5000.0, 5060.0), "MISSED");
+        assert_eq!(verdict(1000.0, 900.0), "met");
+    }
+
+    #[test]
+    fn columns_are_aligned_and_nothing_trails() {
+        let text = table(&[
+            pair(1.0, 2000.0, Aim::Added(5.0)),
+            pair(10.0, 9.5, Aim::Know),
+        ]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 5);
+        assert!(lines.iter().all(|line| *line == line.trim_end()));
+        assert!(lines[2].contains("2000.000  +1999  at most 5 ms more  MISSED"));
+        let at = |line: &str| line.find("bare").or_else(|| line.find("worker"));
+        assert_eq!(at(lines[1]), at(lines[2]));
+    }
+}

@@ -1,0 +1,171 @@
+//! The real key and the worker's secret are nowhere that an agent can look, and the token that it
+//! does have is good for one run and nothing but messages.
+//!
+//! The agent here is the real CLI with Bash calls that search the sandbox. Their output is in the
+//! next request to the model API, which is recorded. Patterns are written so that they do not find
+//! themselves.
+
+use harness::script::{Script, ScriptSet, text, tool};
+use harness::{Ids, REAL_KEY, SECRET, Setup, Worker};
+use serde_json::{Value, json};
+
+use crate::support::{expect_done, expect_error};
+
+/// Finds the real key, and the secret, without containing either.
+const PATTERN: &str = "sk-ant-real-ke[y]|456789abcdef012345678[9]|-real-key-of-the-tes[t]";
+
+fn bash(command: &str) -> harness::script::Block {
+    tool("Bash", json!({"command": command}))
+}
+
+/// Everything that the model API was sent, as text.
+fn sent(worker: &Worker) -> String {
+    let bodies = worker.api.requests().into_iter().map(|request| request.body.to_string());
+    bodies.collect::<Vec<_>>().join("\n")
+}
+
+/// What the last tool call said.
+fn answer(worker: &Worker) -> String {
+    let requests = worker.api.requests();
+    let last = requests.iter().rev().find(|request| request.body["tools"].is_array());
+    let messages = last.expect("a request").body["messages"].clone();
+    let results = messages.as_array().expect("messages").iter().rev();
+    let mut blocks = results.filter_map(|message| message["content"].as_array()).flatten();
+    let result = blocks.find(|block| block["type"] == "tool_result").expect("a tool's result");
+    match &result["content"] {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn the_agent_finds_neither_the_key_nor_the_secret() {
+    let script = Script::new()
+        .turn([bash("env; cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n'")])
+        .turn([bash(&format!(
+            "grep -rlsE '{PATTERN}' \"$HOME\" \"$TMPDIR\" /tmp . /etc /run /var /root /home /work 2>/dev/null | sed s/^/FOUND-/; \
+             for p in /proc/[0-9]*; do ls -l $p/fd; cat $p/fd/[0-9]* < /dev/null & done 2>/dev/null | grep -aE '{PATTERN}'; \
+             kill $(jobs -p) 2>/dev/null; echo searched-all"
+        ))])
+        .turn([bash(&format!(
+            "for p in /proc/[0-9]*; do grep -acE '{PATTERN}' $p/environ $p/maps $p/cmdline; done 2>/dev/null | grep -v ':0$' | sed s/^/FOUND-/; \
+             curl -s http://127.0.0.1:1/ ; ls -la / /proc; echo listed-all"
+        ))])
+        .turn([text("ok")]);
+    let worker = Setup::default().script(script).start().await;
+    worker.add_skill("p5js-setup", "---\nname: p5js-setup\ndescription: x\n---\n");
+    let events = worker.generate(Ids::new(), "さがして").await;
+    expect_done(&worker, &events);
+
+    let sent = sent(&worker);
+    // The probes did run, and would have found what is there.
+    assert!(sent.contains("ANTHROPIC_API_KEY=dreamcore-run-"), "{sent}");
+    assert!(sent.contains("searched-all") && sent.contains("listed-all"), "{}", answer(&worker));
+    assert!(!sent.contains("FOUND-/") && !sent.contains("FOUND-."), "{}", answer(&worker));
+    assert!(!sent.contains(REAL_KEY));
+    assert!(!sent.contains(SECRET));
+    assert!(!sent.contains("MODAL_INTERNAL_SECRET"));
+
+    for request in worker.api.requests() {
+        if request.path == "/v1/messages" {
+            assert_eq!(request.headers["x-api-key"], REAL_KEY);
+        }
+    }
+    let log = worker.log();
+    assert!(!log.contains(REAL_KEY) && !log.contains(SECRET) && !log.contains("さがして"));
+    assert!(!log.contains("dreamcore-run-"), "{log}");
+    for event in events {
+        assert!(!event.0.to_string().contains(REAL_KEY));
+    }
+}
+
+#[tokio::test]
+async fn a_token_ends_with_its_run() {
+    let ask = "curl -s -o /dev/null -w '%{http_code} ' -X POST -H \"x-api-key: $key\" -H 'content-type: application/json' \
+               -d '{\"model\":\"claude-x\",\"max_tokens\":1,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}' \
+               \"$ANTHROPIC_BASE_URL/v1/messages\"";
+    let first = Script::new()
+        .turn([bash("printf %s \"$ANTHROPIC_API_KEY\" > token.txt")])
+        .turn([text("ok")]);
+    let second = Script::new()
+        .turn([bash(&format!(
+            "key=$(cat token.txt); {ask}; key=; {ask}; key=\"$ANTHROPIC_API_KEY\"; {ask}; key=\"${{key}}x\"; {ask}"
+        ))])
+        .turn([text("ok")]);
+    let scripts = ScriptSet::new("first", first).with("second", second);
+    let worker = Setup::default().scripts(scripts).start().await;
+    let ids = Ids::new();
+    expect_done(&worker, &worker.generate(ids, "[script:first]").await);
+    expect_done(&worker, &worker.generate(ids, "[script:second]").await);
+    assert_eq!(answer(&worker).trim(), "401 401 200 401");
+}
+
+#[tokio::test]
+async fn the_broker_serves_messages_of_allowed_models_and_nothing_else() {
+    let post = |path: &str, body: &Value| {
+        format!(
+            "curl -s -o /dev/null -w '%{{http_code}} ' --path-as-is -X POST -H \"x-api-key: $ANTHROPIC_API_KEY\" \
+             -H 'content-type: application/json' -d '{body}' \"$ANTHROPIC_BASE_URL{path}\"; "
+        )
+    };
+    let with = |name: &str, value: Value| {
+        let mut body = json!({"model": "claude-x", "max_tokens": 1, "messages": [{"role": "user", "content": "hi"}]});
+        body[name] = value;
+        body
+    };
+    let user = |block: Value| with("messages", json!([{"role": "user", "content": [block]}]));
+    let url = json!({"type": "url", "url": "https://example.org/?stolen"});
+    let good = with("max_tokens", json!(2));
+    let refused = [
+        with("model", json!("gpt-5")),
+        with("tools", json!([{"type": "web_fetch_20250910", "name": "web_fetch"}])),
+        with("tools", json!([{"type": "web_search_20250305", "name": "web_search"}])),
+        with("mcp_servers", json!([{"type": "url", "url": "https://example.org", "name": "x"}])),
+        with("container", json!("c")),
+        // The API would fetch these itself, which is a way out with whatever the address says.
+        user(json!({"type": "image", "source": url})),
+        user(json!({"type": "document", "source": url})),
+        user(json!({"type": "image", "source": {"type": "file", "file_id": "file_1"}})),
+        user(json!({"type": "document", "source": {"type": "content", "content": [{"type": "image", "source": url}]}})),
+        user(json!({"type": "tool_result", "tool_use_id": "t", "content": [{"type": "image", "source": url}]})),
+        user(json!({"type": "container_upload", "file_id": "file_1"})),
+        with("system", json!([{"type": "image", "source": url}])),
+    ];
+    let paths = ["/v1/messages/batches", "/v1/files", "/v1/messages/../files", "/v1/messages?x=1", "//v1/messages", "/v1/models"];
+    let mut command = post("/v1/messages", &good);
+    for body in &refused {
+        command += &post("/v1/messages", body);
+    }
+    for path in paths {
+        command += &post(path, &good);
+    }
+    command += "curl -s -o /dev/null -w '%{http_code} ' -H \"x-api-key: $ANTHROPIC_API_KEY\" $ANTHROPIC_BASE_URL/v1/messages; ";
+    command += "curl -s -m 3 -o /dev/null -w '%{http_code}' -x $ANTHROPIC_BASE_URL http://example.org/";
+    let script = Script::new().turn([bash(&command)]).turn([text("ok")]);
+    let worker = Setup::default().script(script).start().await;
+    let events = worker.generate(Ids::new(), "test").await;
+    expect_done(&worker, &events);
+    let expected = format!("200 {}{}404 404", "400 ".repeat(refused.len()), "404 ".repeat(paths.len()));
+    assert_eq!(answer(&worker).trim(), expected);
+    assert!(worker.api.requests().iter().all(|r| r.path.starts_with("/v1/messages") || r.path == "/api/hello"));
+}
+
+#[tokio::test]
+async fn a_run_cannot_ask_for_more_than_its_budget() {
+    let script = Script::new()
+        .turn([bash("echo 1 > 1.txt")])
+        .turn([bash("echo 2 > 2.txt")])
+        .turn([bash("echo 3 > 3.txt")])
+        .turn([text("ok")]);
+    for (name, value) in [("DREAMCORE_RUN_MAX_REQUESTS", 2), ("DREAMCORE_RUN_MAX_TOKENS", 100)] {
+        let setup = Setup::default().script(script.clone()).var(name, value);
+        let worker = setup.start().await;
+        let ids = Ids::new();
+        let events = worker.generate(ids, "test").await;
+        expect_error(&worker, &events, "QUOTA_EXCEEDED");
+        assert!(!worker.project(ids).exists());
+        let asked = worker.api.requests().iter().filter(|r| r.path == "/v1/messages").count();
+        assert!(asked <= 2, "{asked}");
+    }
+}

@@ -1,0 +1,201 @@
+//! What these tests share: a worker whose CLI is a shell script, what a failed run must look like,
+//! and a way to see that a folder was not touched.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs;
+use std::hash::{Hash as _, Hasher as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use harness::{Event, Ids, Setup, Worker, leftovers, terminal};
+
+/// The line of a CLI that succeeded.
+pub const GOOD: &str =
+    r#"echo '{"type":"result","subtype":"success","is_error":false,"result":"ok"}'"#;
+
+/// A worker with a shell script in the CLI's place; the script can be another one for each run.
+pub struct Scene {
+    /// The worker.
+    pub worker: Worker,
+    folder: tempfile::TempDir,
+}
+
+impl Scene {
+    /// Starts one. Runs are quick, so a broken test must not wait for minutes.
+    pub async fn start(setup: Setup) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let setup = setup.instead_of_claude(folder.path(), "exit 1");
+        Self {
+            worker: setup.start().await,
+            folder,
+        }
+    }
+
+    /// Makes these lines the CLI of the runs that follow.
+    pub fn script(&self, lines: &str) {
+        // Renamed into place: a file that is open for writing cannot be executed.
+        let new = self.folder.path().join("new");
+        fs::write(&new, format!("#!/bin/bash\n{lines}\n")).expect("a script is written");
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).expect("it is executable");
+        fs::rename(new, self.folder.path().join("claude")).expect("it is renamed");
+    }
+
+    /// One run of these lines.
+    pub async fn run(&self, ids: Ids, lines: &str) -> Vec<Event> {
+        self.script(lines);
+        self.worker.generate(ids, "test").await
+    }
+
+    /// A run that makes these files ready to be saved, and succeeds.
+    pub async fn succeed(&self, ids: Ids, lines: &str) -> Vec<Event> {
+        let events = self.run(ids, &format!("{lines}\n{GOOD}")).await;
+        expect_done(&self.worker, &events);
+        events
+    }
+
+    /// A run on a project with one version that ends with this code and changes nothing.
+    pub async fn fail(&self, ids: Ids, lines: &str, code: &str) -> Event {
+        let folder = self.worker.project(ids);
+        if !folder.exists() {
+            self.succeed(ids, "echo '<p>game</p>' > index.html").await;
+        }
+        let before = fingerprint(&folder);
+        let events = self.run(ids, lines).await;
+        let end = expect_error(&self.worker, &events, code);
+        assert_eq!(fingerprint(&folder), before, "the project was touched: {lines}");
+        end
+    }
+}
+
+/// Checks that the run succeeded and left nothing behind.
+pub fn expect_done(worker: &Worker, events: &[Event]) {
+    let end = terminal(events);
+    assert_eq!(end.kind(), "done", "{events:#?}\n{}", worker.log());
+    assert_eq!(leftovers(worker), Vec::<String>::new());
+}
+
+/// As [`expect_failure`], and that nothing is left behind by this run, or any other of this worker.
+pub fn expect_error(worker: &Worker, events: &[Event], code: &str) -> Event {
+    let end = expect_failure(worker, events, code);
+    assert_eq!(leftovers(worker), Vec::<String>::new());
+    end
+}
+
+/// Checks that the run failed with this code and said so as the relay wants it. Returns the last
+/// event.
+pub fn expect_failure(worker: &Worker, events: &[Event], code: &str) -> Event {
+    let end = terminal(events).clone();
+    assert_eq!(end.text("code"), code, "{events:#?}\n{}", worker.log());
+    let recoverable = matches!(
+        code,
+        "CLI_TIMEOUT"
+            | "CLI_KILLED"
+            | "CLI_TERMINATED"
+            | "NETWORK_ERROR"
+            | "RATE_LIMIT"
+            | "API_TIMEOUT"
+            | "PROJECT_BUSY"
+            | "WORKER_BUSY"
+            | "STORAGE_ERROR"
+    );
+    assert_eq!(end.0["recoverable"], recoverable, "{end:?}");
+    assert!(!end.text("message").is_empty(), "{end:?}");
+    assert!(end.text("userMessage").ends_with('。'), "{end:?}");
+    let message = end.text("message");
+    let private = worker.scratch().display().to_string();
+    assert!(!message.contains(&private), "a path of the machine: {message}");
+    assert!(events.iter().all(|event| event.kind() != "result"), "{events:#?}");
+    assert!(!worker.log().contains("panicked"), "{}", worker.log());
+    end
+}
+
+/// The only event of a kind.
+pub fn only<'a>(events: &'a [Event], kind: &str) -> &'a Event {
+    let mut found = events.iter().filter(|event| event.kind() == kind);
+    let first = found.next().unwrap_or_else(|| panic!("no {kind}: {events:#?}"));
+    assert!(found.next().is_none(), "more than one {kind}: {events:#?}");
+    first
+}
+
+/// Everything that the assistant said.
+pub fn spoken(events: &[Event]) -> String {
+    let pieces = events.iter().filter(|event| event.kind() == "stream");
+    pieces.map(|event| event.text("content")).collect()
+}
+
+/// The path and action of each file in the result.
+pub fn changes(events: &[Event]) -> Vec<String> {
+    let files = only(events, "result").0["files"].clone();
+    let files = files.as_array().expect("a list");
+    let line = |file: &serde_json::Value| {
+        let text = |name: &str| file[name].as_str().expect("a text").to_owned();
+        format!("{} {}", text("action"), text("path"))
+    };
+    files.iter().map(line).collect()
+}
+
+/// Every name below a folder with its kind, mode, time, and content: equal before and after means
+/// that nothing was touched.
+pub fn fingerprint(folder: &Path) -> Vec<String> {
+    let mut lines = Vec::new();
+    visit(folder, &mut lines);
+    lines.sort();
+    lines
+}
+
+fn visit(path: &Path, lines: &mut Vec<String>) {
+    let Ok(meta) = fs::symlink_metadata(path) else {
+        return;
+    };
+    let mut hasher = DefaultHasher::new();
+    if meta.is_file() {
+        fs::read(path).expect("root reads everything").hash(&mut hasher);
+    } else if meta.is_symlink() {
+        fs::read_link(path).expect("a link").hash(&mut hasher);
+    }
+    lines.push(format!(
+        "{} {:o} {} {}.{} {:x}",
+        path.display(),
+        meta.mode(),
+        meta.uid(),
+        meta.mtime(),
+        meta.mtime_nsec(),
+        hasher.finish()
+    ));
+    if meta.is_dir() {
+        for entry in fs::read_dir(path).expect("a folder") {
+            visit(&entry.expect("an entry").path(), lines);
+        }
+    }
+}
+
+/// Processes of any user with this text in their command line.
+pub fn processes_with(text: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
+    let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    found.retain(|path| {
+        let line = fs::read(path.join("cmdline")).unwrap_or_default();
+        path.file_name() != Some("self".as_ref())
+            && line.split(|byte| *byte == 0).any(|part| part == text.as_bytes())
+    });
+    found
+}
+
+/// Waits until `true`, or panics after so long.
+pub async fn until(what: &str, patience: Duration, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < patience, "not within {patience:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Whether the tests run as root. If not, says loudly what is not looked at.
+pub fn root_or_skip(test: &str) -> bool {
+    let root = harness::is_root();
+    if !root {
+        eprintln!("SKIPPED {test}: it mounts file systems or changes owners, which only root can");
+    }
+    root
+}

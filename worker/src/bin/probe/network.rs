@@ -1,0 +1,50 @@
+//! Attacks on the network.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr as UnixAddr, UnixStream};
+use std::path::Path;
+use std::time::Duration;
+
+use dreamcore_worker::sandbox::probe::Report;
+
+use super::report;
+
+/// A refusal comes at once; an address that swallows packets must not hold up the rest.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+pub(super) fn tcp_connect(address: SocketAddr) -> Report {
+    report(TcpStream::connect_timeout(&address, PATIENCE), |_| "connected".to_owned())
+}
+
+pub(super) fn tcp_listen(address: SocketAddr) -> Report {
+    report(TcpListener::bind(address), |_| "listening".to_owned())
+}
+
+pub(super) fn udp_send(address: SocketAddr) -> Report {
+    let sent = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
+        .and_then(|socket| socket.send_to(b"dreamcore-probe", address));
+    report(sent, |bytes| format!("{bytes} bytes sent"))
+}
+
+pub(super) fn unix_connect(path: &Path) -> Report {
+    report(UnixStream::connect(path), |_| "connected".to_owned())
+}
+
+pub(super) fn abstract_connect(name: &str) -> Report {
+    let connected = UnixAddr::from_abstract_name(name).and_then(|a| UnixStream::connect_addr(&a));
+    report(connected, |_| "connected".to_owned())
+}
+
+#[allow(unsafe_code, reason = "sockets of unusual kinds have no safe interface")]
+pub(super) fn socket(family: i32, kind: i32) -> Report {
+    // SAFETY: a plain system call; the descriptor, if there is one, is closed below.
+    let fd = unsafe { libc::socket(family, kind, 0) };
+    if fd == -1 {
+        return Report::refused(&io::Error::last_os_error());
+    }
+    // SAFETY: opened above and owned by nobody else.
+    unsafe { libc::close(fd) };
+    Report::succeeded("opened")
+}

@@ -1,0 +1,82 @@
+//! `dreamcore-worker doctor`: the self-test by itself, as a table for people or JSON for programs.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use dreamcore_worker::config::Config;
+use dreamcore_worker::run::proof::{self, Proof};
+use dreamcore_worker::run::workspace::Scratch;
+use dreamcore_worker::sandbox::launch::Launcher;
+use dreamcore_worker::sandbox::plan::SANDBOX_IDENTITY;
+use serde_json::json;
+
+/// Runs the self-test and prints what it found. Code 0 if the policy is met.
+pub(crate) async fn run(
+    config: Config,
+    launcher: Launcher,
+    as_json: bool,
+) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    // Beside the worker's own folder, which may be in use.
+    let mut folder = config.scratch_dir.clone().into_os_string();
+    folder.push(".doctor");
+    let owner = nix::unistd::geteuid().is_root().then_some(SANDBOX_IDENTITY);
+    let folder = std::path::PathBuf::from(folder);
+    let scratch = Scratch::prepare(&folder, owner)
+        .map_err(|error| format!("{}: {error}", folder.display()))?;
+    let proven = proof::prove(&config, &launcher, &scratch).await;
+    drop(scratch);
+    std::fs::remove_dir(&folder)?;
+    let met = proven.as_ref().is_ok_and(|proof| proof.violations.is_empty());
+    let mut out = std::io::stdout().lock();
+    match (&proven, as_json) {
+        (Ok(proof), true) => writeln!(out, "{}", serde_json::to_string_pretty(&to_json(proof))?)?,
+        (Err(reason), true) => writeln!(out, "{}", json!({ "met": false, "error": reason.as_ref() }))?,
+        (Ok(proof), false) => table(&mut out, proof)?,
+        (Err(reason), false) => writeln!(out, "Nothing can be confined here: {reason}")?,
+    }
+    Ok(if met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn to_json(proof: &Proof) -> serde_json::Value {
+    json!({
+        "met": proof.violations.is_empty(),
+        "violations": proof.violations,
+        "mechanisms": proof.confinement.outcomes,
+        "attacks": proof.selftest.findings,
+    })
+}
+
+fn table(out: &mut impl std::io::Write, proof: &Proof) -> std::io::Result<()> {
+    let colour = std::io::stdout().is_terminal();
+    let paint = |code: u8, text: &str| {
+        if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    };
+    let verdict = |good: bool, yes: &str, no: &str| {
+        if good { paint(32, yes) } else { paint(31, no) }
+    };
+    writeln!(out, "{}", paint(1, "Mechanisms"))?;
+    for outcome in &proof.confinement.outcomes {
+        let applied = verdict(outcome.applied, "applied", "missing");
+        writeln!(out, "  {applied}  {:<18} {}", outcome.mechanism.name(), outcome.detail)?;
+    }
+    writeln!(out, "{}", paint(1, "Attacks from inside"))?;
+    for finding in &proof.selftest.findings {
+        let denied = verdict(finding.denied, "denied ", "ALLOWED");
+        writeln!(
+            out,
+            "  {denied}  {:<38} {:<18} {}",
+            finding.name, finding.layer, finding.detail
+        )?;
+    }
+    if proof.violations.is_empty() {
+        writeln!(out, "{}", paint(32, "The policy is met: games can be generated."))
+    } else {
+        let list = proof.violations.join(", ");
+        writeln!(out, "{} {list}", paint(31, "The policy is not met. Not denied:"))?;
+        writeln!(
+            out,
+            "Run the worker as root, or on a kernel with user namespaces and Landlock; or choose \
+             a weaker DREAMCORE_CONFINEMENT and know what it gives up."
+        )
+    }
+}

@@ -1,0 +1,165 @@
+//! Finding out at start how runs can be confined here, proving it, and judging the proof by the
+//! operator's policy.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::workspace::Scratch;
+use crate::config::{Config, ConfinementPolicy};
+use crate::sandbox::explore::{Confinement, explore};
+use crate::sandbox::launch::Launcher;
+use crate::sandbox::plan::{Limits, SANDBOX_IDENTITY};
+use crate::sandbox::probe::{Group, Scene, SelfTest, selftest};
+
+/// Processes and threads of one sandbox; the CLI has about ten, a build tool a few dozen.
+const MAX_PROCESSES: u64 = 512;
+/// Open files of one process of a sandbox.
+const MAX_OPEN_FILES: u64 = 4096;
+
+/// What holds on this machine, proven by attack.
+#[derive(Debug)]
+pub struct Proof {
+    /// Which mechanisms are applied.
+    pub confinement: Confinement,
+    /// What a hostile program was denied.
+    pub selftest: SelfTest,
+    /// What the policy demands and is not denied; empty if all is well.
+    pub violations: Vec<String>,
+}
+
+/// The outcome of the proof: there is one, or it could not be had.
+pub type Proven = Result<Arc<Proof>, Arc<str>>;
+
+/// Where the proof appears when it is done.
+#[derive(Debug, Clone)]
+pub struct ProofWatch(watch::Receiver<Option<Proven>>);
+
+impl ProofWatch {
+    /// The outcome, if it is known already.
+    pub fn now(&self) -> Option<Proven> {
+        self.0.borrow().clone()
+    }
+
+    /// The outcome, as soon as it is known.
+    pub async fn wait(&self) -> Proven {
+        let mut receiver = self.0.clone();
+        match receiver.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone().unwrap_or_else(|| Err("not proven".into())),
+            Err(_) => Err("the proof of the confinement broke off".into()),
+        }
+    }
+}
+
+/// Begins the proof in the background, so that files are served meanwhile.
+pub fn begin(config: &Config, launcher: &Launcher, scratch: &Scratch) -> ProofWatch {
+    let (sender, receiver) = watch::channel(None);
+    let (config, launcher, scratch) = (config.clone(), launcher.clone(), scratch.clone());
+    tokio::spawn(async move {
+        let proven = prove(&config, &launcher, &scratch).await;
+        log(&proven);
+        // Nobody listens any more if the worker is stopping.
+        sender.send(Some(proven)).unwrap_or_default();
+    });
+    ProofWatch(receiver)
+}
+
+/// Explores, attacks and judges.
+pub async fn prove(config: &Config, launcher: &Launcher, scratch: &Scratch) -> Proven {
+    prove_by(config, launcher, scratch).await.map(Arc::new).map_err(|reason| {
+        // The reason goes to clients too, who need not know the machine's paths.
+        Arc::from(reason)
+    })
+}
+
+async fn prove_by(
+    config: &Config,
+    launcher: &Launcher,
+    scratch: &Scratch,
+) -> Result<Proof, String> {
+    let trial = {
+        let scratch = scratch.clone();
+        blocking(move || scratch.make_trial_folder()).await?
+    };
+    let proof = prove_in(config, launcher, trial).await;
+    let scratch = scratch.clone();
+    blocking(move || scratch.remove_trial_folder()).await?;
+    proof
+}
+
+async fn prove_in(config: &Config, launcher: &Launcher, trial: PathBuf) -> Result<Proof, String> {
+    let confinement =
+        explore(launcher, limits(config), &trial).await.map_err(|error| error.to_string())?;
+    let owner = nix::unistd::geteuid().is_root().then_some(SANDBOX_IDENTITY);
+    let (data, probe) = (config.data_dir.clone(), launcher.probe_path());
+    let scene = blocking(move || Scene::set(&trial, &data, &probe, owner)).await?;
+    let neighbours = config.runs.max_runs > 1;
+    let data = config.data_dir.clone();
+    let tested = selftest(launcher, &confinement, &scene, data, neighbours).await;
+    blocking(move || scene.remove()).await?;
+    let selftest = tested.map_err(|error| error.to_string())?;
+    let violations = selftest
+        .not_denied()
+        .filter(|finding| {
+            // Runs beside one another must be apart, whatever the policy gives up.
+            let apart = matches!(finding.group, Group::Files | Group::Processes);
+            demanded(config.confinement, finding.group) || (neighbours && apart)
+        })
+        .map(|finding| finding.name.to_owned())
+        .collect();
+    Ok(Proof { confinement, selftest, violations })
+}
+
+fn demanded(policy: ConfinementPolicy, group: Group) -> bool {
+    match policy {
+        ConfinementPolicy::Strict => true,
+        ConfinementPolicy::WithoutNetworkIsolation => group != Group::Network,
+        ConfinementPolicy::WithoutGuarantees => false,
+    }
+}
+
+/// The kernel's limits for every sandbox.
+fn limits(config: &Config) -> Limits {
+    Limits {
+        // Room for more than a project takes, so that the limit is ours to explain.
+        file_bytes: config.files.max_file_bytes.saturating_mul(2),
+        open_files: MAX_OPEN_FILES,
+        processes: MAX_PROCESSES,
+        cpu_s: config.runs.timeout.as_secs().saturating_mul(2).max(60),
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, String> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(|error| format!("preparing the self-test: {error}")),
+        Err(_) => Err("preparing the self-test: the worker made a mistake".to_owned()),
+    }
+}
+
+fn log(proven: &Proven) {
+    let proof = match proven {
+        Ok(proof) => proof,
+        Err(reason) => {
+            let reason = reason.as_ref();
+            tracing::error!(reason, "nothing can be confined here; generations are refused");
+            return;
+        }
+    };
+    let applied: Vec<_> =
+        proof.confinement.applied().map(|outcome| outcome.mechanism.name()).collect();
+    tracing::info!(applied = applied.join(" "), "confinement");
+    for outcome in proof.confinement.missing() {
+        let mechanism = outcome.mechanism.name();
+        tracing::warn!(mechanism, reason = outcome.detail, "protection missing");
+    }
+    for finding in proof.selftest.not_denied() {
+        tracing::warn!(attack = finding.name, detail = finding.detail, "attack not denied");
+    }
+    if !proof.violations.is_empty() {
+        let attacks = proof.violations.join(", ");
+        tracing::error!(attacks, "the policy is not met; generations are refused");
+    }
+}
