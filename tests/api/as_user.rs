@@ -30,7 +30,12 @@ async fn generations_work_without_root_and_readiness_says_what_is_missing() {
 
     let ids = Ids::new();
     let events = worker.generate(ids, "[script:small] a page").await;
-    assert_eq!(terminal(&events).kind(), "done", "{events:?}\n{}", worker.log());
+    assert_eq!(
+        terminal(&events).kind(),
+        "done",
+        "{events:?}\n{}",
+        worker.log()
+    );
     assert_eq!(worker.get_file(ids, "index.html").await.status, 200);
     let page = worker.project(ids).join("index.html");
     let owner = std::os::unix::fs::MetadataExt::uid(&page.metadata().unwrap());

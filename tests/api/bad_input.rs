@@ -154,7 +154,12 @@ async fn what_is_not_the_json_we_want_is_refused() {
     .iter()
     .map(|text| text.as_bytes().to_vec())
     .collect();
-    for broken in [&b"\xff"[..], b"\xc0\xae", b"\xed\xa0\x80", b"\xf4\x90\x80\x80"] {
+    for broken in [
+        &b"\xff"[..],
+        b"\xc0\xae",
+        b"\xed\xa0\x80",
+        b"\xf4\x90\x80\x80",
+    ] {
         let (before, after) = good.split_once("a game").expect("the prompt");
         bodies.push([before.as_bytes(), broken, after.as_bytes()].concat());
     }
@@ -216,7 +221,12 @@ async fn a_body_that_is_too_large_is_refused_however_it_comes() {
     let mut raw = Raw::open(&worker).await;
     raw.send(format!("{head}Transfer-Encoding: chunked\r\n\r\n"))
         .await;
-    let chunk = [format!("{:x}\r\n", 1 << 20).as_bytes(), &[b' '; 1 << 20], b"\r\n"].concat();
+    let chunk = [
+        format!("{:x}\r\n", 1 << 20).as_bytes(),
+        &[b' '; 1 << 20],
+        b"\r\n",
+    ]
+    .concat();
     for _ in 0..=MAX_BODY_BYTES >> 20 {
         raw.send(&chunk).await;
     }

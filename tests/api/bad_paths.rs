@@ -157,7 +157,10 @@ async fn parameters_must_be_there_once_and_well_formed() {
         format!("?user_id={ID}&project_id=%20{ID}"),
         format!("?user_id={ID}&project_id={ID}+"),
         format!("?user_id={ID}&project_id={ID}%00"),
-        format!("?user_id={ID}&project_id={}", ID.replacen('6', "%EF%BC%96", 1)),
+        format!(
+            "?user_id={ID}&project_id={}",
+            ID.replacen('6', "%EF%BC%96", 1)
+        ),
         format!("?user_id=..%2f..%2f..&project_id={ID}"),
     ];
     for endpoint in ["/get_file", "/list_files"] {

@@ -9,6 +9,8 @@ use serde_json::json;
 use crate::raw::Raw;
 use crate::support::{anonymous, head, logged, query};
 
+/// Few enough to be used up, and enough that the rest fits into the kernel's queue.
+const PLACES: usize = 220;
 const LIVE: &str = "GET /health/live HTTP/1.1\r\nHost: t\r\n\r\n";
 
 async fn is_served(worker: &Worker) {
@@ -178,13 +180,13 @@ async fn a_client_that_asks_first_is_told_to_go_on() {
 #[tokio::test]
 async fn more_connections_than_there_are_places_wait_until_some_end() {
     let worker = Setup::default()
-        .var("DREAMCORE_MAX_CONNECTIONS", 100)
+        .var("DREAMCORE_MAX_CONNECTIONS", PLACES)
         .start()
         .await;
     let mut idle = Vec::new();
     for n in 0..300 {
         let mut raw = Raw::open(&worker).await;
-        if n < 100 {
+        if n < PLACES {
             raw.send(LIVE).await;
             assert_eq!(raw.answer().await.status, 200);
         }
@@ -229,7 +231,9 @@ async fn every_answer_has_an_id_of_its_own_that_stands_in_the_log() {
         let chosen = worker.request(Method::GET, &files);
         let chosen = chosen.header("X-Request-Id", "chosen-by-the-client");
         let answers = [
-            worker.send(anonymous(&worker, Method::GET, "/version")).await,
+            worker
+                .send(anonymous(&worker, Method::GET, "/version"))
+                .await,
             worker.send(anonymous(&worker, Method::GET, "/")).await,
             worker.get("/nothing").await,
             worker.post("/list_files", &json!({})).await,

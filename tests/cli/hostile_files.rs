@@ -184,10 +184,10 @@ async fn the_folder_itself_cannot_be_replaced() {
     for attack in [
         "mv \"$PWD\" \"$PWD.moved\"",
         "mv \"$PWD\" \"$TMPDIR/game\"",
-        "g=$PWD; cd ..; rmdir game; ln -s /etc game",
+        "g=$PWD; cd ..; rmdir game; ln -sT /etc game",
         "g=$PWD; cd ..; mkdir other; ln -s /etc other/x",
         "cd ..; mv home game2; mv tmp home",
-        "ln -sfn /etc \"$HOME\"; ln -sfn /etc \"$TMPDIR\"; rm -rf \"$HOME\" \"$TMPDIR\"",
+        "rm -rf \"$HOME\" \"$TMPDIR\"; ln -sT /etc \"$HOME\"",
     ] {
         let ids = Ids::new();
         let attack = format!("( {attack} ) 2>/dev/null; cd \"$PWD\"; echo '<p>x</p>' > index.html");

@@ -41,7 +41,7 @@ async fn a_message_is_a_prompt_and_a_large_prompt_arrives_whole() {
 #[tokio::test]
 async fn skills_are_found_without_a_copy_and_used_by_name() {
     let script = Script::new()
-        .turn([tool("Skill", json!({"skill": "PLUGIN:p5js-setup"}))])
+        .turn([tool("Skill", json!({"skill": ".claude:p5js-setup"}))])
         .turn([tool("Bash", json!({"command": "ls -A; echo x > index.html"}))])
         .turn([text("ok")]);
     let worker = Setup::default().script(script).start().await;

@@ -24,19 +24,20 @@ fn sent(worker: &Worker) -> String {
     bodies.collect::<Vec<_>>().join("\n")
 }
 
-/// What the last tool call said.
-fn answer(worker: &Worker) -> String {
+/// What each tool call of the newest conversation said.
+fn answers(worker: &Worker) -> Vec<String> {
     let requests = worker.api.requests();
     let last = requests.iter().rev().find(|request| request.body["tools"].is_array());
     let messages = last.expect("a request").body["messages"].clone();
-    let results = messages.as_array().expect("messages").iter().rev();
-    let mut blocks = results.filter_map(|message| message["content"].as_array()).flatten();
-    let result = blocks.find(|block| block["type"] == "tool_result").expect("a tool's result");
-    match &result["content"] {
+    let messages = messages.as_array().expect("messages").iter();
+    let blocks = messages.filter_map(|message| message["content"].as_array()).flatten();
+    let results = blocks.filter(|block| block["type"] == "tool_result");
+    let words = |block: &Value| match &block["content"] {
         Value::String(text) => text.clone(),
         Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
         other => panic!("{other}"),
-    }
+    };
+    results.map(words).collect()
 }
 
 #[tokio::test]
@@ -45,24 +46,28 @@ async fn the_agent_finds_neither_the_key_nor_the_secret() {
         .turn([bash("env; cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n'")])
         .turn([bash(&format!(
             "grep -rlsE '{PATTERN}' \"$HOME\" \"$TMPDIR\" /tmp . /etc /run /var /root /home /work 2>/dev/null | sed s/^/FOUND-/; \
-             for p in /proc/[0-9]*; do ls -l $p/fd; cat $p/fd/[0-9]* < /dev/null & done 2>/dev/null | grep -aE '{PATTERN}'; \
-             kill $(jobs -p) 2>/dev/null; echo searched-all"
+             for f in /proc/[0-9]*/fd/[0-9]*; do \
+               test -f $f && timeout 5 head -c 1000000 $f | grep -qaE '{PATTERN}' && echo FOUND-$f; \
+             done 2>/dev/null; echo searched-all"
         ))])
         .turn([bash(&format!(
             "for p in /proc/[0-9]*; do grep -acE '{PATTERN}' $p/environ $p/maps $p/cmdline; done 2>/dev/null | grep -v ':0$' | sed s/^/FOUND-/; \
-             curl -s http://127.0.0.1:1/ ; ls -la / /proc; echo listed-all"
+             ls /proc; echo listed-all"
         ))])
         .turn([text("ok")]);
     let worker = Setup::default().script(script).start().await;
     worker.add_skill("p5js-setup", "---\nname: p5js-setup\ndescription: x\n---\n");
-    let events = worker.generate(Ids::new(), "さがして").await;
+    let ids = Ids::new();
+    worker.put(ids, "bait.txt", REAL_KEY.split_at(20).0);
+    let events = worker.generate(ids, "さがして").await;
     expect_done(&worker, &events);
 
+    let [environment, searched, processes] = answers(&worker).try_into().expect("three answers");
+    // The probes did run, and find what is there.
+    assert!(environment.contains("ANTHROPIC_API_KEY=dreamcore-run-"), "{environment}");
+    assert_eq!(searched.trim(), "FOUND-./bait.txt\nsearched-all");
+    assert!(processes.starts_with("1\n") && processes.ends_with("listed-all"), "{processes}");
     let sent = sent(&worker);
-    // The probes did run, and would have found what is there.
-    assert!(sent.contains("ANTHROPIC_API_KEY=dreamcore-run-"), "{sent}");
-    assert!(sent.contains("searched-all") && sent.contains("listed-all"), "{}", answer(&worker));
-    assert!(!sent.contains("FOUND-/") && !sent.contains("FOUND-."), "{}", answer(&worker));
     assert!(!sent.contains(REAL_KEY));
     assert!(!sent.contains(SECRET));
     assert!(!sent.contains("MODAL_INTERNAL_SECRET"));
@@ -98,7 +103,7 @@ async fn a_token_ends_with_its_run() {
     let ids = Ids::new();
     expect_done(&worker, &worker.generate(ids, "[script:first]").await);
     expect_done(&worker, &worker.generate(ids, "[script:second]").await);
-    assert_eq!(answer(&worker).trim(), "401 401 200 401");
+    assert_eq!(answers(&worker).last().expect("an answer").trim(), "401 401 200 401");
 }
 
 #[tokio::test]
@@ -141,13 +146,13 @@ async fn the_broker_serves_messages_of_allowed_models_and_nothing_else() {
         command += &post(path, &good);
     }
     command += "curl -s -o /dev/null -w '%{http_code} ' -H \"x-api-key: $ANTHROPIC_API_KEY\" $ANTHROPIC_BASE_URL/v1/messages; ";
-    command += "curl -s -m 3 -o /dev/null -w '%{http_code}' -x $ANTHROPIC_BASE_URL http://example.org/";
+    command += "curl -s -m 3 -o /dev/null -w '%{http_code}' -x $ANTHROPIC_BASE_URL http://example.org/v1/files";
     let script = Script::new().turn([bash(&command)]).turn([text("ok")]);
     let worker = Setup::default().script(script).start().await;
     let events = worker.generate(Ids::new(), "test").await;
     expect_done(&worker, &events);
     let expected = format!("200 {}{}404 404", "400 ".repeat(refused.len()), "404 ".repeat(paths.len()));
-    assert_eq!(answer(&worker).trim(), expected);
+    assert_eq!(answers(&worker).last().expect("an answer").trim(), expected);
     assert!(worker.api.requests().iter().all(|r| r.path.starts_with("/v1/messages") || r.path == "/api/hello"));
 }
 

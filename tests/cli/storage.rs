@@ -60,7 +60,7 @@ fn state(folder: &Path) -> (Vec<String>, String, String) {
     let own = format!("{} ", folder.display());
     let mut files = fingerprint(folder);
     files.retain(|line| !line.starts_with(&hidden) && !line.starts_with(&own));
-    (files, git(folder, &["log", "--format=%H"]), git(folder, &["status", "--porcelain"]))
+    (files, git(folder, &["log", "--format=%H"]), git(folder, &["--no-optional-locks", "status", "--porcelain"]))
 }
 
 #[tokio::test]

@@ -1,4 +1,36 @@
-//! dreamcore-worker
+//! The worker behind `dreamcore-worker`: it takes requests over HTTP, lets the Claude CLI write
+//! browser games in a sandbox, and saves each result as a version.
+//!
+//! # Modules, from the bottom up
+//!
+//! A module uses those above it in this table and never one below it.
+//!
+//! | module | what it is for | may use |
+//! | --- | --- | --- |
+//! | [`types`] | what clients send, each checked once | nothing |
+//! | [`config`] | every setting, read once from the environment | nothing |
+//! | [`safe_fs`] | files by handle, never through a link | types |
+//! | [`sandbox`] | confinement, and the only place that starts processes | types, `safe_fs` |
+//! | [`models`] | model APIs, and the broker that keeps the key | types, config |
+//! | [`project`] | projects on the volume and their versions | types, config, `safe_fs` |
+//! | [`run`] | one generation, from request to saved version | all above |
+//! | [`server`] | HTTP, and the only place that knows a status code | all above |
+//!
+//! # Trust boundaries
+//!
+//! Where something that is not trusted passes into something that is. Each file says so in its
+//! first lines; these are the files to read first in a review.
+//!
+//! | boundary | from | to | files |
+//! | --- | --- | --- | --- |
+//! | 1 | the network | the process | `server/mod.rs` |
+//! | 2 | text | a type | `types/mod.rs` |
+//! | 3 | a type | an open file | `safe_fs/mod.rs` |
+//! | 4 | the worker's user | the sandbox's user | `bin/confine.rs`, `sandbox/steps/identity.rs` |
+//! | 5 | the CLI's output | events | `run/claude/lines.rs`, `run/claude/parser.rs` |
+//! | 6 | the agent's files | a project | `run/workspace.rs` |
+//! | 7 | the CLI's requests | the model API with its key | `models/broker/mod.rs` |
+
 pub mod config;
 pub mod models;
 pub mod project;

@@ -79,22 +79,30 @@ impl Started {
             .env("DREAMCORE_SCRATCH_DIR", path("scratch"))
             .env("DREAMCORE_CLAUDE_BIN", harness::claude())
             .env("DREAMCORE_LOG_FORMAT", "json")
+            .stdout(Stdio::null())
             .stderr(Stdio::piped());
         let began = Instant::now();
-        let mut child = command.spawn().expect("the worker can be executed");
-        let address = listening(&mut child);
+        let mut worker = Ended(command.spawn().expect("the worker can be executed"));
+        let address = listening(&mut worker.0);
         ask_health(&address);
         let ready_ms = ms(began.elapsed());
         std::thread::sleep(REST);
-        let memory = |field| memory_mb(child.id(), field);
-        let (idle_mb, peak_mb) = (memory("VmRSS"), memory("VmHWM"));
-        child.kill().expect("it is our child");
-        child.wait().expect("it is our child");
         Self {
             ready_ms,
-            idle_mb,
-            peak_mb,
+            idle_mb: memory_mb(worker.0.id(), "VmRSS"),
+            peak_mb: memory_mb(worker.0.id(), "VmHWM"),
         }
+    }
+}
+
+/// A process that ends with its owner, however that ends.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.0.kill());
+        drop(self.0.wait());
     }
 }
 
@@ -116,7 +124,7 @@ fn ask_health(address: &str) {
     let secret = harness::SECRET;
     write!(
         stream,
-        "GET /health HTTP/1.1\r\nHost: bench\r\nX-Modal-Secret: {secret}\r\nConnection: close\r\n\r\n"
+        "GET /health/ready HTTP/1.1\r\nHost: bench\r\nX-Modal-Secret: {secret}\r\nConnection: close\r\n\r\n"
     )
     .expect("it reads");
     let mut answer = String::new();

@@ -65,7 +65,7 @@ fn supervise(control: &Control, plan: &Plan) -> StepResult<ExitCode> {
     if let (true, Some(port)) = (entered.network, plan.api_port) {
         network::open_broker_listener(control, port)?;
     }
-    let signals = reaper::prepare()?;
+    let signals = reaper::prepare(entered.pid)?;
     match process::split()? {
         ForkResult::Parent { child } => {
             reaper::watch(control, &signals, child)?;
@@ -78,21 +78,28 @@ fn supervise(control: &Control, plan: &Plan) -> StepResult<ExitCode> {
     }
 }
 
+/// Takes away what is not granted. Whether `/proc` now shows the sandbox only.
+fn hide_files(control: &Control, plan: &Plan, entered: Entered) -> StepResult<bool> {
+    if plan.demand(Mechanism::MinimalRoot) == Demand::Off {
+        return Ok(false);
+    }
+    let result = if entered.mount {
+        mounts::enter_minimal_root(plan, entered.pid)
+    } else {
+        Err("needs a mount namespace".to_owned())
+    };
+    let hidden = result.is_ok();
+    control.outcome(plan, Mechanism::MinimalRoot, result)?;
+    Ok(hidden && entered.pid)
+}
+
 /// Inside: gives everything up, in an order in which each step can still do what it has to, and
 /// becomes the program.
 fn confine(control: &Control, plan: &Plan, entered: Entered) -> StepResult<ExitCode> {
     let wanted = |mechanism| plan.demand(mechanism) != Demand::Off;
 
     process::die_with_parent()?;
-    let mut own_proc = false;
-    if entered.mount && wanted(Mechanism::MinimalRoot) {
-        let result = mounts::enter_minimal_root(plan, entered.pid);
-        own_proc = result.is_ok() && entered.pid;
-        control.outcome(plan, Mechanism::MinimalRoot, result)?;
-    } else if wanted(Mechanism::MinimalRoot) {
-        let reason = "needs a mount namespace".to_owned();
-        control.outcome(plan, Mechanism::MinimalRoot, Err(reason))?;
-    }
+    let own_proc = hide_files(control, plan, entered)?;
     let own_user = plan.identity.is_some() || entered.user;
     control.outcome(
         plan,

@@ -55,9 +55,7 @@ impl Project {
     /// page at the top of the project in name order. Blocking.
     pub fn read(&self, path: &RequestPath) -> Result<OpenFile, ProjectError> {
         match self.open_path(path.as_str()) {
-            Err(ProjectError::NotFound) if path.as_str() == DEFAULT_PAGE => {
-                self.first_page()
-            }
+            Err(ProjectError::NotFound) if path.as_str() == DEFAULT_PAGE => self.first_page(),
             result => result,
         }
     }

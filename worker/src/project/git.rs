@@ -7,10 +7,12 @@
 use std::path::Path;
 use std::sync::Once;
 
-use git2::{Config, Oid, Repository, RepositoryInitOptions, Signature, Time};
+use git2::{
+    Config, Oid, Reference, Repository, RepositoryInitOptions, Signature, Time, Transaction,
+};
 
 use super::{Project, ProjectError};
-use crate::safe_fs::{FileError, Kind};
+use crate::safe_fs::{Dir, FileError, Kind};
 
 const AUTHOR_NAME: &str = "Game Creator";
 const AUTHOR_EMAIL: &str = "gamecreator@dreamcore.app";
@@ -76,15 +78,23 @@ pub(super) fn open(project: &Project) -> Result<Option<Repository>, ProjectError
         }
     }
     for path in REMOVED {
-        match git.parent_of(path, false) {
-            Ok((folder, name)) => folder.remove_file(&name)?,
-            Err(FileError::NotFound) => {}
-            Err(error) => return Err(error.into()),
-        }
+        remove(&git, path)?;
     }
     let repository = Repository::open_bare(project.path.join(".git"))?;
     repository.set_config(&Config::new()?)?;
     Ok(Some(repository))
+}
+
+/// Removes a file in `.git`. On a volume that cannot be written, what is not there is no error.
+fn remove(git: &Dir, path: &str) -> Result<(), FileError> {
+    let removed = git.parent_of(path, false).and_then(|(folder, name)| {
+        folder.status(&name)?;
+        folder.remove_file(&name)
+    });
+    match removed {
+        Err(FileError::NotFound) => Ok(()),
+        result => result,
+    }
 }
 
 fn init(path: &Path) -> Result<Repository, git2::Error> {
@@ -117,19 +127,40 @@ pub(super) fn head(repository: &Repository) -> Result<Option<Oid>, git2::Error> 
     }
 }
 
-/// Moves HEAD, or the branch that it stands for, to `commit`.
-pub(super) fn move_head(repository: &Repository, commit: Oid) -> Result<(), ProjectError> {
+/// HEAD, or the branch that it stands for, held so that nothing but space can keep it from moving.
+pub(super) struct HeldHead<'a> {
+    transaction: Transaction<'a>,
+    name: String,
+}
+
+/// Takes hold of HEAD, or of the branch that it stands for. A lock that a killed git left behind is
+/// taken away first, for the same reason as those above.
+pub(super) fn hold_head<'a>(
+    project: &Project,
+    repository: &'a Repository,
+) -> Result<HeldHead<'a>, ProjectError> {
+    let unreadable = || ProjectError::Unusable(".git/HEAD is not readable".to_owned());
     let head = repository.find_reference("HEAD")?;
-    match head.symbolic_target() {
-        Ok(Some(branch)) => drop(repository.reference(branch, commit, true, "save")?),
-        Ok(None) => repository.set_head_detached(commit)?,
-        Err(_) => {
-            return Err(ProjectError::Unusable(
-                ".git/HEAD is not readable".to_owned(),
-            ));
-        }
+    let name = match head.symbolic_target() {
+        Ok(branch) => branch.unwrap_or("HEAD").to_owned(),
+        Err(_) => return Err(unreadable()),
+    };
+    if !Reference::is_valid_name(&name) {
+        return Err(unreadable());
     }
-    Ok(())
+    remove(&project.dir().folder(".git")?, &format!("{name}.lock"))?;
+    let mut transaction = repository.transaction()?;
+    transaction.lock_ref(&name)?;
+    Ok(HeldHead { transaction, name })
+}
+
+impl HeldHead<'_> {
+    /// Moves it to `commit`.
+    pub(super) fn move_to(mut self, commit: Oid) -> Result<(), git2::Error> {
+        let author = author()?;
+        self.transaction.set_target(&self.name, commit, Some(&author), "save")?;
+        self.transaction.commit()
+    }
 }
 
 /// The abbreviated hash that people see, long enough to be unique now.

@@ -4,7 +4,7 @@
 //! is written and synced in a hidden staging folder, and the version's objects are stored. Only
 //! then are files renamed into place and HEAD moved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use git2::Oid;
@@ -17,6 +17,10 @@ use crate::types::ProjectPath;
 
 /// Prefix of staging folders; hidden, so nobody is served half a save.
 const STAGING_PREFIX: &str = ".dreamcore-tmp-";
+/// A file in the staging folder that is made and removed to see whether there is room.
+const RESERVE: &str = "reserve";
+/// Room for the folders and the reference that a save makes last.
+const RESERVE_BYTES: i64 = 256 * 1024;
 
 /// What is to be saved.
 #[derive(Debug)]
@@ -175,6 +179,12 @@ impl Project {
             }
         };
 
+        self.check_ways(changes)?;
+        let held = commit.map(|_| git::hold_head(self, &repository)).transpose()?;
+        // Folders and the branch need a little space too; this much was free a moment ago.
+        staging.reserve(RESERVE, RESERVE_BYTES)?;
+        staging.remove_file(RESERVE)?;
+
         // Into the project.
         let mut files = Vec::new();
         for path in &changes.remove {
@@ -186,8 +196,8 @@ impl Project {
             snapshot.set(&path, &stat, file.id);
         }
         files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        if let Some(commit) = commit {
-            git::move_head(&repository, commit)?;
+        if let (Some(commit), Some(held)) = (commit, held) {
+            held.move_to(commit)?;
         }
         if let Err(error) = snapshot.write_index(&repository) {
             tracing::warn!(%error, "git's index could not be written");
@@ -227,6 +237,38 @@ impl Project {
         Ok(())
     }
 
+    /// Checks that nothing will be in the way of what is put in place: files that the agent never
+    /// saw, hidden ones and links, stay where they are, and a folder that holds them does too.
+    fn check_ways(&self, changes: &Changes<'_>) -> Result<(), ProjectError> {
+        let removed: BTreeSet<&str> = changes.remove.iter().map(ProjectPath::as_str).collect();
+        for path in &changes.write {
+            let in_the_way = |place: &str| {
+                Err(ProjectError::Unusable(format!("{place} is in the way of {path}")))
+            };
+            let mut here = self.dir().try_clone()?;
+            let mut place = String::new();
+            let mut parts = path.parts().peekable();
+            while let Some(part) = parts.next() {
+                place.push_str(part);
+                let kind = match here.status(part) {
+                    Ok(stat) => Kind::of(&stat),
+                    Err(FileError::NotFound) => break,
+                    Err(error) => return Err(error.into()),
+                };
+                let last = parts.peek().is_none();
+                match kind {
+                    Kind::Folder if !last => here = here.folder(part)?,
+                    Kind::Folder if vanishes(&here.folder(part)?, &place, &removed)? => {}
+                    Kind::File if last || removed.contains(place.as_str()) => break,
+                    Kind::Symlink | Kind::Special if last => {}
+                    _ => return in_the_way(&place),
+                }
+                place.push('/');
+            }
+        }
+        Ok(())
+    }
+
     fn put_in_place(
         &self,
         staging: &Dir,
@@ -236,8 +278,10 @@ impl Project {
         let (folder, name) = self.dir().parent_of(path.as_str(), true)?;
         let action = match folder.status(&name) {
             Err(FileError::NotFound) => Action::Create,
+            // Only an empty one; git knows none, and the agent did not see it.
             Ok(stat) if Kind::of(&stat) == Kind::Folder => {
-                return Err(ProjectError::Unusable(format!("{path} is a folder")));
+                folder.remove_empty_folder(&name)?;
+                Action::Create
             }
             Ok(_) => Action::Update,
             Err(error) => return Err(error.into()),
@@ -250,6 +294,37 @@ impl Project {
             size: file.size,
         })
     }
+}
+
+/// Whether a folder goes away when these files are removed from it, or is empty already.
+fn vanishes(
+    folder: &Dir,
+    place: &str,
+    removed: &BTreeSet<&str>,
+) -> Result<bool, ProjectError> {
+    for entry in folder.entries()? {
+        let Some(name) = entry.name_str() else {
+            return Ok(false);
+        };
+        let place = format!("{place}/{name}");
+        // As deep as a path can be, so recursion is bounded.
+        if place.parse::<ProjectPath>().is_err() {
+            return Ok(false);
+        }
+        let goes = match Kind::of(&folder.status(name)?) {
+            Kind::File => removed.contains(place.as_str()),
+            Kind::Folder => {
+                let inner = folder.folder(name)?;
+                // One that is empty before anything is removed from it stays.
+                !inner.entries()?.is_empty() && vanishes(&inner, &place, removed)?
+            }
+            Kind::Symlink | Kind::Special => false,
+        };
+        if !goes {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Copies new content into the staging folder and stores it in the repository.

@@ -191,17 +191,26 @@ impl Runner {
     ) -> Result<Success, Failure> {
         let skills = self.known_skills(request, sink).await?;
         // The CLI takes half a second to come up and needs no file until it has its prompt.
-        let (started, copied) = tokio::join!(
-            self.start_cli(workspace, confinement),
-            self.copy_in(request.key, workspace),
-        );
+        let mut copying = std::pin::pin!(self.copy_in(request.key, workspace));
+        let (started, copied) = tokio::join!(self.start_cli(workspace, confinement), async {
+            tokio::select! {
+                copied = &mut copying => Some(copied),
+                () = cancel.cancelled() => None,
+            }
+        });
         let Started { confined, lease } = started?;
         let (driver, stdin) = Driver::new(confined, &workspace.game_path());
         let manifest = match copied {
-            Ok(manifest) => manifest,
-            Err(failure) => {
+            Some(Ok(manifest)) => manifest,
+            Some(Err(failure)) => {
                 driver.abandon().await;
                 return Err(failure);
+            }
+            None => {
+                // A copy cannot be stopped in the middle, but no process has to wait for it.
+                driver.abandon().await;
+                drop(copying.await);
+                return Err(Failure::stopped());
             }
         };
         debug.started_ms = u64::try_from(began.elapsed().as_millis()).ok();

@@ -80,6 +80,11 @@ impl Dir {
         Ok(Self(open(path, flags, Mode::empty())?))
     }
 
+    /// A second handle on the same folder.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self(self.0.try_clone()?))
+    }
+
     /// Opens a folder in this one.
     pub fn folder(&self, name: impl AsRef<OsStr>) -> Result<Self, FileError> {
         match openat(&self.0, name.as_ref(), FOLDER, Mode::empty()) {

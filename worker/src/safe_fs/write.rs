@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::{self, Write};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, RenameFlags, openat, renameat, renameat2};
+use nix::fcntl::{
+    AtFlags, FallocateFlags, OFlag, RenameFlags, fallocate, openat, renameat, renameat2,
+};
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{Gid, Uid, fchownat};
 
@@ -68,6 +70,17 @@ impl Dir {
             file.sync_all()?;
         }
         Ok(value)
+    }
+
+    /// Takes so much space on the disk for a new file in this folder, or fails as a write would.
+    /// File systems that cannot promise space are believed to have it.
+    pub fn reserve(&self, name: &str, bytes: i64) -> Result<(), FileError> {
+        self.write_new(name, WriteOptions::default(), |file| {
+            match fallocate(&*file, FallocateFlags::empty(), 0, bytes) {
+                Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::ENODEV) => Ok(()),
+                result => Ok(result?),
+            }
+        })
     }
 
     /// Gives this folder itself to another user.

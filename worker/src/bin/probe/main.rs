@@ -63,7 +63,7 @@ fn attempt(attack: &Attack) -> Report {
         Attack::UdpSend { address } => network::udp_send(*address),
         Attack::UnixConnect { path } => network::unix_connect(path),
         Attack::AbstractConnect { name } => network::abstract_connect(name),
-        Attack::Socket { family, kind } => network::socket(*family, *kind),
+        Attack::Socket { family, kind, protocol } => network::socket(*family, *kind, *protocol),
         Attack::BecomeRoot => privileges::become_root(),
         Attack::RunSetuid { path } => privileges::run_setuid(path),
         Attack::UserNamespace => privileges::user_namespace(),

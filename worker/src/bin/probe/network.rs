@@ -38,9 +38,9 @@ pub(super) fn abstract_connect(name: &str) -> Report {
 }
 
 #[allow(unsafe_code, reason = "sockets of unusual kinds have no safe interface")]
-pub(super) fn socket(family: i32, kind: i32) -> Report {
+pub(super) fn socket(family: i32, kind: i32, protocol: i32) -> Report {
     // SAFETY: a plain system call; the descriptor, if there is one, is closed below.
-    let fd = unsafe { libc::socket(family, kind, 0) };
+    let fd = unsafe { libc::socket(family, kind, protocol) };
     if fd == -1 {
         return Report::refused(&io::Error::last_os_error());
     }

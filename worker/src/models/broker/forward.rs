@@ -214,13 +214,14 @@ impl Account {
             Some(whole) if whole.len() + chunk.len() <= MAX_COUNTED_BYTES => {
                 whole.extend_from_slice(chunk);
             }
-            Some(_) => {}
+            // Too long to be looked at, and so to be found wanting.
+            Some(_) => self.reader.complete = true,
         }
     }
 
     /// The body ended, by `failure` or by itself; a stream that ends by itself too early was cut.
     fn close(mut self, failure: Option<ApiFailure>) {
-        if let (Some(whole), None) = (self.whole.take(), failure) {
+        if let (Some(whole), None, false) = (self.whole.take(), failure, self.reader.complete) {
             self.reader.read_whole(&whole);
         }
         if self.reader.complete {

@@ -102,10 +102,11 @@ impl UsageReader {
 
     /// Takes an answer that came in one piece.
     pub(super) fn read_whole(&mut self, body: &[u8]) {
-        if let Ok(Message { usage: Some(usage) }) = serde_json::from_slice(body) {
-            self.add(&usage);
+        // What is no object is no answer of the API, whatever its status says: a proxy's page.
+        if let Ok(Message { usage }) = serde_json::from_slice(body) {
+            self.add(&usage.unwrap_or_default());
+            self.complete = true;
         }
-        self.complete = true;
     }
 }
 
@@ -129,6 +130,15 @@ mod tests {
         let mut reader = UsageReader::default();
         reader.read_whole(br#"{"id":"m","usage":{"input_tokens":3,"output_tokens":4}}"#);
         assert_eq!((reader.input, reader.output, reader.complete), (3, 4, true));
+    }
+
+    #[test]
+    fn a_page_of_a_proxy_is_no_answer() {
+        let mut reader = UsageReader::default();
+        reader.read_whole(b"<html>Sign in</html>");
+        assert!(!reader.complete);
+        reader.read_whole(br#"{"input_tokens":3}"#);
+        assert!(reader.complete);
     }
 
     #[test]

@@ -95,6 +95,8 @@ pub enum Attack {
         family: i32,
         /// Its type.
         kind: i32,
+        /// Its protocol.
+        protocol: i32,
     },
     /// Become root by system call.
     BecomeRoot,

@@ -147,12 +147,12 @@ fn checks(scene: &Scene, data: PathBuf) -> Vec<Check> {
         check(
             "open a raw socket",
             Network,
-            Attack::Socket { family: libc::AF_INET, kind: libc::SOCK_RAW },
+            Attack::Socket { family: libc::AF_INET, kind: libc::SOCK_RAW, protocol: libc::IPPROTO_ICMP },
         ),
         check(
             "open a socket to the hypervisor",
             Network,
-            Attack::Socket { family: libc::AF_VSOCK, kind: libc::SOCK_STREAM },
+            Attack::Socket { family: libc::AF_VSOCK, kind: libc::SOCK_STREAM, protocol: 0 },
         ),
         witnessed(
             Witness::SignalEar,

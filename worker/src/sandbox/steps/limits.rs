@@ -10,25 +10,28 @@ use super::super::plan::Limits;
 pub fn apply(limits: Limits, own_user: bool) -> Result<String, String> {
     set(Resource::RLIMIT_FSIZE, limits.file_bytes)?;
     set(Resource::RLIMIT_NOFILE, limits.open_files)?;
-    set(Resource::RLIMIT_CPU, limits.cpu_s)?;
     // A core dump would write the sandbox's memory to disk.
     set(Resource::RLIMIT_CORE, 0)?;
-    set(Resource::RLIMIT_MEMLOCK, 8 << 20)?;
-    set(Resource::RLIMIT_MSGQUEUE, 0)?;
-    set(Resource::RLIMIT_RTPRIO, 0)?;
-    set(Resource::RLIMIT_NICE, 0)?;
+    let mut further = vec![
+        (Resource::RLIMIT_CPU, limits.cpu_s),
+        (Resource::RLIMIT_MEMLOCK, 8 << 20),
+        (Resource::RLIMIT_MSGQUEUE, 0),
+        (Resource::RLIMIT_RTPRIO, 0),
+        (Resource::RLIMIT_NICE, 0),
+    ];
     if own_user {
-        set(Resource::RLIMIT_NPROC, limits.processes)?;
+        further.push((Resource::RLIMIT_NPROC, limits.processes));
     }
-    let processes = if own_user {
-        limits.processes.to_string()
-    } else {
-        "as inherited".to_owned()
-    };
-    Ok(format!(
-        "file {} bytes, open files {}, cpu {} s, processes {processes}",
-        limits.file_bytes, limits.open_files, limits.cpu_s
-    ))
+    // gVisor refuses to set those that it does not enforce.
+    let refused: Vec<_> = further
+        .into_iter()
+        .filter_map(|(resource, value)| set(resource, value).err().map(|_| format!("{resource:?}")))
+        .collect();
+    let mut detail = format!("file {} bytes, open files {}", limits.file_bytes, limits.open_files);
+    if !refused.is_empty() {
+        detail.push_str(&format!("; not here: {}", refused.join(", ")));
+    }
+    Ok(detail)
 }
 
 /// Lowers one limit; one that is lower already stays as it is.

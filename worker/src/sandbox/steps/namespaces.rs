@@ -55,7 +55,7 @@ pub fn enter(control: &Control, plan: &Plan) -> StepResult<Entered> {
         if plan.demand(mechanism) == Demand::Off {
             continue;
         }
-        let result = unshare(flag);
+        let result = enter_one(mechanism, flag);
         let applied = result.is_ok();
         match mechanism {
             Mechanism::MountNamespace => entered.mount = applied,
@@ -68,10 +68,26 @@ pub fn enter(control: &Control, plan: &Plan) -> StepResult<Entered> {
         } else {
             "as root"
         };
-        let result = result.map(|()| by.to_owned()).map_err(|e| e.to_string());
+        let result = result.map(|()| by.to_owned());
         control.outcome(plan, mechanism, result)?;
     }
     Ok(entered)
+}
+
+fn enter_one(mechanism: Mechanism, flag: CloneFlags) -> Result<(), String> {
+    let before = mount_namespace();
+    unshare(flag).map_err(|e| e.to_string())?;
+    // Older gVisor accepts the call for mounts and goes on with the same ones: what is mounted or
+    // covered afterwards would be so for the worker too.
+    if mechanism == Mechanism::MountNamespace && (before.is_none() || mount_namespace() == before) {
+        return Err("the kernel accepted the call and did nothing".to_owned());
+    }
+    Ok(())
+}
+
+/// Which mount namespace this is, if the kernel says so.
+fn mount_namespace() -> Option<std::path::PathBuf> {
+    std::fs::read_link("/proc/self/ns/mnt").ok()
 }
 
 /// A user namespace in which this user is itself and nobody else exists.

@@ -18,12 +18,15 @@ use super::super::control::Message;
 use super::control::Control;
 use super::{StepError, StepResult};
 
-/// Blocks SIGCHLD and opens a descriptor for it; before the fork, so that no end is missed.
-pub fn prepare() -> StepResult<SignalFd> {
+/// Blocks SIGCHLD and opens a descriptor for it; before the fork, so that no end is missed. With a
+/// PID namespace orphans never come here, so it does not matter that older gVisor has no subreapers.
+pub fn prepare(pid_namespace: bool) -> StepResult<SignalFd> {
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGCHLD);
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&mask), None).map_err(StepError::at("signalfd"))?;
-    nix::sys::prctl::set_child_subreaper(true).map_err(StepError::at("subreaper"))?;
+    if let (Err(errno), false) = (nix::sys::prctl::set_child_subreaper(true), pid_namespace) {
+        return Err(StepError::at("subreaper")(errno));
+    }
     SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
         .map_err(StepError::at("signalfd"))
 }

@@ -1,0 +1,77 @@
+//! The files that the rules are about.
+
+use std::path::Path;
+
+use harness::repository_root;
+
+/// Folders that hold no source: what was built, fetched or left by a run.
+const NOT_OURS: &[&str] = &[".git", ".run", ".tools", "node_modules", "target"];
+
+/// A text file of the project.
+#[derive(Debug)]
+pub(crate) struct Source {
+    /// Where it is in the checkout, with `/` between the parts.
+    pub(crate) path: String,
+    /// What is in it.
+    pub(crate) text: String,
+}
+
+impl Source {
+    /// Its path below a folder, if it is there.
+    pub(crate) fn below(&self, folder: &str) -> Option<&str> {
+        self.path.strip_prefix(folder)
+    }
+
+    /// The lines of code: no comments, and nothing of the unit tests at the end.
+    pub(crate) fn code(&self) -> impl Iterator<Item = &str> {
+        let is_code = |line: &&str| !line.trim_start().starts_with("//");
+        self.production().lines().filter(is_code)
+    }
+
+    /// Everything before the unit tests.
+    pub(crate) fn production(&self) -> &str {
+        let end = self.text.find("#[cfg(test)]\nmod tests {");
+        self.text
+            .get(..end.unwrap_or(self.text.len()))
+            .unwrap_or(&self.text)
+    }
+
+    /// The module's documentation.
+    pub(crate) fn module_doc(&self) -> String {
+        let lines = self.text.lines();
+        let doc = lines.map_while(|line| line.strip_prefix("//!"));
+        doc.map(str::trim).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Every text file of the project.
+pub(crate) fn all() -> Vec<Source> {
+    let mut found = Vec::new();
+    collect(repository_root(), "", &mut found);
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
+/// Every Rust file below a folder of the checkout.
+pub(crate) fn rust(folder: &str) -> Vec<Source> {
+    let mut sources = all();
+    sources.retain(|source| source.path.starts_with(folder) && source.path.ends_with(".rs"));
+    assert!(!sources.is_empty(), "{folder} holds no Rust files");
+    sources
+}
+
+fn collect(folder: &Path, prefix: &str, found: &mut Vec<Source>) {
+    for entry in std::fs::read_dir(folder).expect("a folder of the checkout") {
+        let entry = entry.expect("an entry");
+        let name = entry.file_name().into_string().expect("names are UTF-8");
+        let path = format!("{prefix}{name}");
+        let kind = entry.file_type().expect("a kind");
+        if kind.is_dir() && !NOT_OURS.contains(&name.as_str()) {
+            collect(&entry.path(), &format!("{path}/"), found);
+        } else if kind.is_file()
+            && let Ok(text) = std::fs::read_to_string(entry.path())
+        {
+            found.push(Source { path, text });
+        }
+    }
+}

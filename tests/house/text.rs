@@ -1,0 +1,93 @@
+//! How files look, and what stands in none of them.
+
+use harness::repository_root;
+
+use crate::source::{all, rust};
+
+/// Most lines of a file, without its unit tests.
+const MAX_LINES: usize = 400;
+/// Most lines of a file with its unit tests, or of a file of tests.
+const MAX_LINES_WITH_TESTS: usize = 500;
+/// Files that may be longer, and why.
+const LONGER: &[(&str, &str)] = &[(
+    "worker/src/run/generate.rs",
+    "the steps of one run, in the order in which they happen",
+)];
+
+#[test]
+fn files_are_short_enough_to_be_read() {
+    for source in rust("") {
+        let reason = LONGER.iter().find(|(path, _)| *path == source.path);
+        let is_test = source.path.starts_with("tests/") || source.path.ends_with("/tests.rs");
+        let limit = if is_test {
+            MAX_LINES_WITH_TESTS
+        } else {
+            MAX_LINES
+        };
+        let lines = source.production().lines().count();
+        let whole = source.text.lines().count();
+        if reason.is_some() {
+            assert!(lines > limit, "{} needs no exception", source.path);
+        } else {
+            assert!(lines <= limit, "{} has {lines} lines", source.path);
+        }
+        assert!(
+            whole <= MAX_LINES_WITH_TESTS,
+            "{}: {whole} lines",
+            source.path
+        );
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    for source in rust("") {
+        assert!(
+            source.text.starts_with("//! "),
+            "{} does not begin with its documentation",
+            source.path
+        );
+        let doc = source.module_doc();
+        assert!(doc.len() >= 12, "{}: {doc:?} says too little", source.path);
+    }
+}
+
+#[test]
+fn no_file_knows_the_machine_it_was_written_on() {
+    let checkout = format!("{}/", repository_root().display());
+    // Taken apart, so that this file does not hold them itself.
+    let paths = [
+        checkout.as_str(),
+        concat!("/wor", "k/"),
+        concat!("/roo", "t/"),
+        concat!("/home/", "ubuntu"),
+        concat!("/tmp/", "target"),
+    ];
+    for source in all() {
+        for path in paths {
+            let line = source.text.lines().find(|line| line.contains(path));
+            assert_eq!(line, None, "{} holds {path}", source.path);
+        }
+    }
+}
+
+#[test]
+fn no_file_tells_how_it_came_about() {
+    let words = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("mile", "stone"),
+        concat!("the ", "brief"),
+        concat!("sub", "agent"),
+        concat!("sub-", "agent"),
+        concat!("as an ", "AI"),
+        concat!("previous ", "session"),
+        concat!("code ", "review found"),
+    ];
+    for source in all() {
+        for word in words {
+            let line = source.text.lines().find(|line| line.contains(word));
+            assert_eq!(line, None, "{} says {word}", source.path);
+        }
+    }
+}
