@@ -223,7 +223,7 @@ async fn a_body_that_is_too_large_is_refused_however_it_comes() {
         .await;
     let chunk = [
         format!("{:x}\r\n", 1 << 20).as_bytes(),
-        &[b' '; 1 << 20],
+        &vec![b' '; 1 << 20],
         b"\r\n",
     ]
     .concat();

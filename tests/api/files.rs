@@ -169,7 +169,8 @@ async fn the_relays_state_can_be_read_and_is_never_listed() {
 }
 
 fn most_memory_kib(worker: &Worker) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", worker.pid())).unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", worker.pid()))
+        .expect("the worker lives");
     let line = status.lines().find(|line| line.starts_with("VmHWM:"));
     let number = line.and_then(|line| line.split_whitespace().nth(1));
     number.expect("VmHWM").parse().expect("a number")

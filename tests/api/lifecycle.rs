@@ -14,9 +14,9 @@ fn says(argument: &str) -> String {
         .arg(argument)
         .env_clear()
         .output()
-        .unwrap();
+        .expect("it can be executed");
     assert!(output.status.success());
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8(output.stdout).expect("help is text")
 }
 
 #[test]

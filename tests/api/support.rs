@@ -60,7 +60,7 @@ pub(crate) fn head(method: &str, target: &str) -> String {
 /// Waits until the worker has finished what it does in the background after its start, and returns
 /// its readiness.
 pub(crate) async fn settled(worker: &Worker) -> Answer {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         let ready = worker.get("health/ready").await;
         if ready.json()["problems"]["confinement"] != "is being tested" {

@@ -65,7 +65,9 @@ async fn the_agent_finds_neither_the_key_nor_the_secret() {
     let [environment, searched, processes] = answers(&worker).try_into().expect("three answers");
     // The probes did run, and find what is there.
     assert!(environment.contains("ANTHROPIC_API_KEY=dreamcore-run-"), "{environment}");
-    assert_eq!(searched.trim(), "FOUND-./bait.txt\nsearched-all");
+    let mut found = searched.lines().filter(|line| line.starts_with("FOUND-")).peekable();
+    assert!(found.peek().is_some() && searched.contains("searched-all"), "{searched}");
+    assert!(found.all(|line| line.ends_with("/bait.txt")), "{searched}");
     assert!(processes.starts_with("1\n") && processes.ends_with("listed-all"), "{processes}");
     let sent = sent(&worker);
     assert!(!sent.contains(REAL_KEY));

@@ -129,10 +129,12 @@ async fn a_full_scratch_disk_is_an_error_and_the_next_run_has_room_again() {
     if !root_or_skip("a_full_scratch_disk_is_an_error_and_the_next_run_has_room_again") {
         return;
     }
-    let disk = Disk::new("size=3m,mode=755");
+    let disk = Disk::new("size=200m,mode=755");
     let scene = Scene::start(Setup::default().var("DREAMCORE_SCRATCH_DIR", disk.path().display())).await;
     let ids = Ids::new();
     scene.succeed(ids, "echo x > index.html").await;
+    // The start needed more space than these runs.
+    disk.remount("size=3m");
     // The agent fills it: its own programs see the error.
     scene.succeed(ids, "head -c 5000000 /dev/zero > big || rm big; echo y > index.html").await;
     // The project does not fit into it.
@@ -224,7 +226,8 @@ async fn damaged_history_is_mended_or_reported() {
         (": > .git/index", true),
         ("rm .git/index", true),
         ("mkdir -p .git/hooks; printf '#!/bin/sh\\ntouch BAIT/hook\\nexit 1' > .git/hooks/pre-commit; chmod 755 .git/hooks/*", true),
-        ("printf '[core]\\n\\tworktree = BAIT\\n\\tbare = true\\n[broken' > .git/config", true),
+        ("printf '[core]\\n\\tworktree = BAIT\\n\\tbare = true' > .git/config", true),
+        ("echo '[broken' > .git/config", false),
         ("rm .git/config", true),
         ("echo BAIT > .git/objects/info/alternates", true),
         ("mkdir .git/rebase-merge; echo x > .git/MERGE_HEAD", true),

@@ -58,7 +58,7 @@ impl Worker {
     /// Sends a request and reads the whole answer.
     pub async fn send(&self, request: RequestBuilder) -> Answer {
         let response = request
-            .timeout(Duration::from_secs(60))
+            .timeout(Duration::from_mins(1))
             .send()
             .await
             .unwrap_or_else(|e| panic!("the worker does not answer: {e}\n{}", self.log()));

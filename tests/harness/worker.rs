@@ -54,6 +54,10 @@ impl Default for Setup {
 impl Setup {
     /// Sets one variable of the worker's environment.
     #[must_use]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a call with a number reads better"
+    )]
     pub fn var(mut self, name: &str, value: impl ToString) -> Self {
         self.vars.insert(name.to_owned(), value.to_string());
         self

@@ -99,7 +99,8 @@ fn meanings() -> BTreeMap<String, String> {
     let mut comment = String::new();
     for line in sources[0].text.lines().map(str::trim) {
         if let Some(words) = line.strip_prefix("/// ") {
-            comment = format!("{comment} {words}").trim().to_owned();
+            let between = if comment.is_empty() { "" } else { " " };
+            comment = format!("{comment}{between}{words}");
         } else if let Some(name) = line.strip_suffix(',') {
             meanings
                 .entry(name.to_owned())

@@ -17,6 +17,12 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    fn is_rust(&self) -> bool {
+        Path::new(&self.path)
+            .extension()
+            .is_some_and(|ending| ending == "rs")
+    }
+
     /// Its path below a folder, if it is there.
     pub(crate) fn below(&self, folder: &str) -> Option<&str> {
         self.path.strip_prefix(folder)
@@ -55,7 +61,7 @@ pub(crate) fn all() -> Vec<Source> {
 /// Every Rust file below a folder of the checkout.
 pub(crate) fn rust(folder: &str) -> Vec<Source> {
     let mut sources = all();
-    sources.retain(|source| source.path.starts_with(folder) && source.path.ends_with(".rs"));
+    sources.retain(|source| source.path.starts_with(folder) && source.is_rust());
     assert!(!sources.is_empty(), "{folder} holds no Rust files");
     sources
 }

@@ -1,6 +1,6 @@
 //! Arguments, help, the log, and what is said at start.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -50,8 +50,10 @@ fn settings_help() -> String {
         let default = setting
             .default
             .map_or(String::new(), |value| format!(" [{value}]"));
-        text.push_str(&format!(
-            "\n  {}{default}\n      {}\n",
+        // A String takes everything.
+        drop(writeln!(
+            text,
+            "\n  {}{default}\n      {}",
             setting.name, setting.help
         ));
     }

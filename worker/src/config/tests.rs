@@ -20,7 +20,7 @@ fn a_secret_is_all_that_is_required() {
     let config = read(&[("MODAL_INTERNAL_SECRET", SECRET)]).unwrap();
     assert_eq!(config.listen.to_string(), "0.0.0.0:8000");
     assert_eq!(config.data_dir, PathBuf::from("/data"));
-    assert_eq!(config.runs.timeout, Duration::from_secs(600));
+    assert_eq!(config.runs.timeout, Duration::from_mins(10));
     assert_eq!(config.runs.max_runs, 1);
     assert_eq!(config.anthropic.base_url, "https://api.anthropic.com");
 }

@@ -94,7 +94,12 @@ pub(super) fn store(
     let odb = repository.odb()?;
     let size = usize::try_from(size).map_err(io::Error::other)?;
     let mut writer = odb.writer(size, ObjectType::Blob)?;
-    let copied = io::copy(&mut io::Read::take(&mut content, size as u64), &mut writer)?;
+    let copied = io::copy(&mut io::Read::take(&mut content, size as u64), &mut writer);
+    let copied = copied.map_err(|error| match error.kind() {
+        // The writer hides why; libgit2 remembers.
+        io::ErrorKind::Other => ProjectError::Git(git2::Error::last_error(-1)),
+        _ => error.into(),
+    })?;
     if copied != size as u64 {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
     }

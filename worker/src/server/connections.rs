@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 /// Longest time for the head of a request to arrive; an idle connection ends after it too.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest time in which a client reads nothing of what is waiting for it.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 /// Largest head of a request, in bytes, and most header fields.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 const MAX_HEADERS: usize = 64;

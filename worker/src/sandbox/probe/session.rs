@@ -102,6 +102,10 @@ pub async fn attack(
     let reports = match result {
         Ok(Ok(reports)) => reports,
         Ok(Err(error)) => {
+            // A program that was never executed says why by its launcher.
+            if let Ok(Err(launch)) = timeout(GONE_WITHIN, confined.handle.wait()).await {
+                return Err(launch.into());
+            }
             let mut said = String::new();
             drop(timeout(GONE_WITHIN, confined.stderr.read_to_string(&mut said)).await);
             confined.handle.kill().await;

@@ -1,0 +1,112 @@
+//! A sandbox of one test, and things around it that must not be reached.
+
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use dreamcore_worker::sandbox::explore::{Confinement, explore};
+use dreamcore_worker::sandbox::launch::Launcher;
+use dreamcore_worker::sandbox::plan::{Limits, SANDBOX_IDENTITY};
+use dreamcore_worker::sandbox::probe::{Attack, Cell, Report, attack};
+use harness::{is_root, target_dir};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// Small enough to be reached quickly, large enough for the probe itself.
+pub(crate) const LIMITS: Limits =
+    Limits { file_bytes: 1 << 20, open_files: 256, processes: 200, cpu_s: 30 };
+
+/// The limit on processes counts per user, and every sandbox has the same one: the test that uses it
+/// up runs alone.
+static PROCESSES: RwLock<()> = RwLock::const_new(());
+
+/// Keeps other tests out, or only those that need to be alone.
+enum Turn {
+    Shared { _guard: RwLockReadGuard<'static, ()> },
+    Alone { _guard: RwLockWriteGuard<'static, ()> },
+}
+
+pub(crate) struct Arena {
+    pub(crate) launcher: Launcher,
+    pub(crate) confinement: Confinement,
+    pub(crate) cell: Cell,
+    folder: tempfile::TempDir,
+    _turn: Turn,
+}
+
+impl Arena {
+    pub(crate) async fn new() -> Self {
+        Self::set_up(Turn::Shared { _guard: PROCESSES.read().await }).await
+    }
+
+    /// With no other test at the same time.
+    pub(crate) async fn alone() -> Self {
+        Self::set_up(Turn::Alone { _guard: PROCESSES.write().await }).await
+    }
+
+    async fn set_up(turn: Turn) -> Self {
+        let folder = tempfile::Builder::new().prefix("dc-").tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let launcher = Launcher::new(target_dir().join("dreamcore-confine"));
+        let root = make(folder.path(), "root");
+        let confinement = explore(&launcher, LIMITS, &root).await.unwrap();
+        let cell = Cell {
+            program: target_dir().join("dreamcore-probe"),
+            cwd: make(folder.path(), "cell"),
+            tmp: make(folder.path(), "tmp"),
+            root,
+            setuid: None,
+        };
+        for own in [&cell.cwd, &cell.tmp] {
+            give_away(own);
+        }
+        Self { launcher, confinement, cell, folder, _turn: turn }
+    }
+
+    /// A file outside, open to everybody and belonging to the sandbox's user.
+    pub(crate) fn outside_file(&self, name: &str) -> PathBuf {
+        put(&make(self.folder.path(), "outside"), name)
+    }
+
+    /// A file inside.
+    pub(crate) fn inside_file(&self, name: &str) -> PathBuf {
+        put(&self.cell.cwd, name)
+    }
+
+    /// One attack.
+    pub(crate) async fn try_one(&self, one: Attack) -> Report {
+        let session =
+            attack(&self.launcher, &self.confinement.policy, &self.cell, &[one]).await.unwrap();
+        assert!(session.gone, "nothing outlives the sandbox");
+        session.reports.into_iter().next().unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_denied(report: &Report) {
+        assert!(report.denied, "not denied: {report:?}");
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_allowed(report: &Report) {
+        assert!(!report.denied, "denied, but it is allowed: {report:?}");
+    }
+}
+
+fn make(parent: &Path, name: &str) -> PathBuf {
+    let path = parent.join(name);
+    std::fs::create_dir_all(&path).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o777)).unwrap();
+    path
+}
+
+fn put(folder: &Path, name: &str) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, "something to read").unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o666)).unwrap();
+    give_away(&path);
+    path
+}
+
+fn give_away(path: &Path) {
+    if is_root() {
+        chown(path, Some(SANDBOX_IDENTITY.uid), Some(SANDBOX_IDENTITY.gid)).unwrap();
+    }
+}

@@ -1,0 +1,27 @@
+//! Limits: each can be used up to its number and not beyond.
+
+use dreamcore_worker::sandbox::probe::Attack;
+
+use crate::arena::{Arena, LIMITS};
+
+#[tokio::test]
+async fn files_grow_to_the_limit_and_no_further() {
+    let arena = Arena::new().await;
+    let bytes = LIMITS.file_bytes;
+    Arena::assert_allowed(&arena.try_one(Attack::GrowFile { bytes }).await);
+    Arena::assert_denied(&arena.try_one(Attack::GrowFile { bytes: bytes + 1 }).await);
+}
+
+#[tokio::test]
+async fn files_can_be_opened_up_to_the_limit() {
+    let arena = Arena::new().await;
+    Arena::assert_allowed(&arena.try_one(Attack::OpenFiles { count: 200 }).await);
+    Arena::assert_denied(&arena.try_one(Attack::OpenFiles { count: 300 }).await);
+}
+
+#[tokio::test]
+async fn processes_can_be_started_up_to_the_limit() {
+    let arena = Arena::alone().await;
+    Arena::assert_allowed(&arena.try_one(Attack::StartProcesses { count: 20 }).await);
+    Arena::assert_denied(&arena.try_one(Attack::StartProcesses { count: 400 }).await);
+}

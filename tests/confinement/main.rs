@@ -1,0 +1,10 @@
+//! The sandbox, attacked from inside by a compiled hostile program through the real launcher. Each
+//! denial has its allowed twin: a sandbox that denies everything fails here too.
+
+mod arena;
+mod files;
+mod limits;
+mod network;
+mod privileges;
+mod processes;
+mod selftest;

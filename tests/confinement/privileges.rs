@@ -1,0 +1,101 @@
+//! Privileges: none, and no way to any.
+
+use std::os::unix::fs::PermissionsExt;
+
+use dreamcore_worker::sandbox::probe::Attack;
+use harness::is_root;
+
+use crate::arena::Arena;
+
+#[tokio::test]
+async fn cannot_become_root() {
+    let arena = Arena::new().await;
+    Arena::assert_denied(&arena.try_one(Attack::BecomeRoot).await);
+}
+
+#[tokio::test]
+async fn a_setuid_program_gives_nothing() {
+    if !is_root() {
+        eprintln!("SKIPPED: only root can make a setuid program of root's");
+        return;
+    }
+    let mut arena = Arena::new().await;
+    let place = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(place.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let copy = place.path().join("setuid");
+    std::fs::copy(&arena.cell.program, &copy).unwrap();
+    std::fs::set_permissions(&copy, PermissionsExt::from_mode(0o4755)).unwrap();
+    arena.cell.setuid = Some(copy.clone());
+    let report = arena.try_one(Attack::RunSetuid { path: copy }).await;
+    Arena::assert_denied(&report);
+    // It did run; it was the bit that did nothing.
+    assert_eq!(report.detail, "it ran, but not as root");
+}
+
+#[tokio::test]
+async fn programs_run_from_system_folders_only() {
+    let arena = Arena::new().await;
+    let own = arena.cell.cwd.join("program");
+    std::fs::copy(&arena.cell.program, &own).unwrap();
+    std::fs::set_permissions(&own, PermissionsExt::from_mode(0o755)).unwrap();
+    // An attempt that cannot even be started is refused with an error number.
+    assert_eq!(arena.try_one(Attack::RunSetuid { path: own }).await.errno, Some(libc::EACCES));
+}
+
+#[tokio::test]
+async fn cannot_make_namespaces_or_mounts() {
+    let arena = Arena::new().await;
+    Arena::assert_denied(&arena.try_one(Attack::UserNamespace).await);
+    Arena::assert_denied(&arena.try_one(Attack::Mount).await);
+}
+
+#[tokio::test]
+async fn dangerous_system_calls_are_refused_and_ordinary_ones_are_not() {
+    let arena = Arena::new().await;
+    for number in [
+        libc::SYS_ptrace,
+        libc::SYS_process_vm_readv,
+        libc::SYS_process_vm_writev,
+        libc::SYS_pidfd_getfd,
+        libc::SYS_mount,
+        libc::SYS_umount2,
+        libc::SYS_pivot_root,
+        libc::SYS_chroot,
+        libc::SYS_move_mount,
+        libc::SYS_open_tree,
+        libc::SYS_fsopen,
+        libc::SYS_mount_setattr,
+        libc::SYS_unshare,
+        libc::SYS_setns,
+        libc::SYS_clone3,
+        libc::SYS_keyctl,
+        libc::SYS_add_key,
+        libc::SYS_request_key,
+        libc::SYS_open_by_handle_at,
+        libc::SYS_bpf,
+        libc::SYS_perf_event_open,
+        libc::SYS_userfaultfd,
+        libc::SYS_io_uring_setup,
+        libc::SYS_kexec_load,
+        libc::SYS_init_module,
+        libc::SYS_finit_module,
+        libc::SYS_delete_module,
+        libc::SYS_reboot,
+        libc::SYS_swapon,
+        libc::SYS_personality,
+        libc::SYS_settimeofday,
+        libc::SYS_sethostname,
+        libc::SYS_syslog,
+    ] {
+        let report = arena.try_one(Attack::SystemCall { number }).await;
+        assert!(report.denied || number == libc::SYS_personality, "{number}: {report:?}");
+    }
+    // The second set of call numbers that the same entry takes on x86-64.
+    if cfg!(target_arch = "x86_64") {
+        let number = libc::SYS_getpid | 0x4000_0000;
+        Arena::assert_denied(&arena.try_one(Attack::SystemCall { number }).await);
+    }
+    for number in [libc::SYS_getpid, libc::SYS_close, libc::SYS_read] {
+        Arena::assert_allowed(&arena.try_one(Attack::SystemCall { number }).await);
+    }
+}
