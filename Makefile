@@ -53,6 +53,7 @@ lint: check-tools ## Formatting, clippy, licences and known vulnerabilities
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny@$(CARGO_DENY_VERSION)
+	cargo fetch --locked --quiet
 	cargo deny --offline --log-level error check licenses bans sources
 	@# The list of known vulnerabilities lies on GitHub, which not every machine reaches.
 	@if cargo deny fetch db >/dev/null 2>&1; then cargo deny --log-level error check advisories; \

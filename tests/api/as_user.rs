@@ -30,12 +30,7 @@ async fn generations_work_without_root_and_readiness_says_what_is_missing() {
 
     let ids = Ids::new();
     let events = worker.generate(ids, "[script:small] a page").await;
-    assert_eq!(
-        terminal(&events).kind(),
-        "done",
-        "{events:?}\n{}",
-        worker.log()
-    );
+    assert_eq!(terminal(&events).kind(), "done", "{events:?}\n{}", worker.log());
     assert_eq!(worker.get_file(ids, "index.html").await.status, 200);
     let page = worker.project(ids).join("index.html");
     let owner = std::os::unix::fs::MetadataExt::uid(&page.metadata().unwrap());
@@ -55,10 +50,7 @@ async fn a_folder_that_cannot_be_read_is_an_error_and_not_an_empty_project() {
     let folder = worker.project(ids);
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
     std::fs::set_permissions(folder, mode).unwrap();
-    for answer in [
-        worker.get_file(ids, "index.html").await,
-        worker.list_files(ids).await,
-    ] {
+    for answer in [worker.get_file(ids, "index.html").await, worker.list_files(ids).await] {
         assert_eq!(answer.status, 503, "{answer:?}");
         assert_eq!(answer.json()["code"], "STORAGE_ERROR");
     }

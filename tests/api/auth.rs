@@ -39,12 +39,9 @@ async fn only_the_exact_secret_opens_once() {
     ] {
         assert_eq!(status_with(&worker, &[wrong]).await, 401, "{wrong:?}");
     }
-    for many in [
-        vec![secret, secret],
-        vec![b"wrong", secret],
-        vec![secret, b"wrong"],
-        vec![b"", secret],
-    ] {
+    for many in
+        [vec![secret, secret], vec![b"wrong", secret], vec![secret, b"wrong"], vec![b"", secret]]
+    {
         assert_eq!(status_with(&worker, &many).await, 401, "{many:?}");
     }
 }
@@ -122,11 +119,8 @@ async fn strangers_see_one_answer_whatever_they_ask() {
         let seen = what_a_stranger_sees(&worker, wrong).await;
         assert_eq!(seen, first, "{method} {path} with a wrong secret");
     }
-    for (kind, body) in [
-        ("application/json", "{"),
-        ("application/json", "{}"),
-        ("text/plain", "x"),
-    ] {
+    for (kind, body) in [("application/json", "{"), ("application/json", "{}"), ("text/plain", "x")]
+    {
         let request = anonymous(&worker, Method::POST, "/generate_game");
         let request = request.header("Content-Type", kind).body(body);
         assert_eq!(what_a_stranger_sees(&worker, request).await, first);

@@ -12,9 +12,7 @@ const MAX_BODY_BYTES: usize = 8 << 20;
 
 async fn post_bytes(worker: &Worker, kind: &str, body: Vec<u8>) -> harness::Answer {
     let request = worker.request(Method::POST, "generate_game");
-    worker
-        .send(request.header("Content-Type", kind).body(body))
-        .await
+    worker.send(request.header("Content-Type", kind).body(body)).await
 }
 
 /// Sends bodies that must be refused with this status, and checks that nothing came of any.
@@ -154,12 +152,7 @@ async fn what_is_not_the_json_we_want_is_refused() {
     .iter()
     .map(|text| text.as_bytes().to_vec())
     .collect();
-    for broken in [
-        &b"\xff"[..],
-        b"\xc0\xae",
-        b"\xed\xa0\x80",
-        b"\xf4\x90\x80\x80",
-    ] {
+    for broken in [&b"\xff"[..], b"\xc0\xae", b"\xed\xa0\x80", b"\xf4\x90\x80\x80"] {
         let (before, after) = good.split_once("a game").expect("the prompt");
         bodies.push([before.as_bytes(), broken, after.as_bytes()].concat());
     }
@@ -204,10 +197,7 @@ async fn other_media_types_are_refused() {
 async fn a_body_that_is_too_large_is_refused_however_it_comes() {
     let worker = Setup::default().start().await;
     let before = everything(&worker).await;
-    let head = format!(
-        "{}Content-Type: application/json\r\n",
-        head("POST", "/generate_game")
-    );
+    let head = format!("{}Content-Type: application/json\r\n", head("POST", "/generate_game"));
     // Said in advance: refused at once, before anything is sent.
     let length = MAX_BODY_BYTES + 1;
     for said in [length.to_string(), u64::MAX.saturating_sub(2).to_string()] {
@@ -219,14 +209,8 @@ async fn a_body_that_is_too_large_is_refused_however_it_comes() {
     }
     // Not said: refused as soon as it is too much.
     let mut raw = Raw::open(&worker).await;
-    raw.send(format!("{head}Transfer-Encoding: chunked\r\n\r\n"))
-        .await;
-    let chunk = [
-        format!("{:x}\r\n", 1 << 20).as_bytes(),
-        &vec![b' '; 1 << 20],
-        b"\r\n",
-    ]
-    .concat();
+    raw.send(format!("{head}Transfer-Encoding: chunked\r\n\r\n")).await;
+    let chunk = [format!("{:x}\r\n", 1 << 20).as_bytes(), &vec![b' '; 1 << 20], b"\r\n"].concat();
     for _ in 0..=MAX_BODY_BYTES >> 20 {
         raw.send(&chunk).await;
     }
@@ -242,25 +226,19 @@ async fn a_body_that_breaks_off_begins_nothing() {
     let worker = Setup::default().start().await;
     let before = everything(&worker).await;
     let body = String::from_utf8(with(|_| ())).expect("JSON is text");
-    let head = format!(
-        "{}Content-Type: application/json\r\n",
-        head("POST", "/generate_game")
-    );
+    let head = format!("{}Content-Type: application/json\r\n", head("POST", "/generate_game"));
     for (said, sent) in [(body.len() + 1, body.as_str()), (1000, "{")] {
         let mut raw = Raw::open(&worker).await;
-        raw.send(format!("{head}Content-Length: {said}\r\n\r\n{sent}"))
-            .await;
+        raw.send(format!("{head}Content-Length: {said}\r\n\r\n{sent}")).await;
         drop(raw);
     }
     // A length that lies to the short side cuts the JSON, and the rest is no request.
     let mut raw = Raw::open(&worker).await;
-    raw.send(format!("{head}Content-Length: 10\r\n\r\n{body}"))
-        .await;
+    raw.send(format!("{head}Content-Length: 10\r\n\r\n{body}")).await;
     assert_eq!(raw.answer().await.status, 400);
     for broken in ["zz\r\n{}\r\n0\r\n\r\n", "-1\r\n", "ffffffffffffffffff\r\n"] {
         let mut raw = Raw::open(&worker).await;
-        raw.send(format!("{head}Transfer-Encoding: chunked\r\n\r\n{broken}"))
-            .await;
+        raw.send(format!("{head}Transfer-Encoding: chunked\r\n\r\n{broken}")).await;
         assert_eq!(raw.answer().await.status, 400, "{broken}");
     }
     assert_eq!(everything(&worker).await, before);

@@ -24,9 +24,7 @@ fn encoded(bytes: &[u8]) -> String {
 #[tokio::test]
 async fn no_spelling_of_a_path_leads_out_of_the_project() {
     let worker = Setup::default().start().await;
-    let project = worker
-        .data()
-        .join(format!("users/{ID}/projects/{ID}/folder"));
+    let project = worker.data().join(format!("users/{ID}/projects/{ID}/folder"));
     std::fs::create_dir_all(&project).unwrap();
     std::fs::create_dir(worker.data().join("secret")).unwrap();
     std::fs::write(worker.data().join("secret/key.txt"), "key").unwrap();
@@ -157,10 +155,7 @@ async fn parameters_must_be_there_once_and_well_formed() {
         format!("?user_id={ID}&project_id=%20{ID}"),
         format!("?user_id={ID}&project_id={ID}+"),
         format!("?user_id={ID}&project_id={ID}%00"),
-        format!(
-            "?user_id={ID}&project_id={}",
-            ID.replacen('6', "%EF%BC%96", 1)
-        ),
+        format!("?user_id={ID}&project_id={}", ID.replacen('6', "%EF%BC%96", 1)),
         format!("?user_id=..%2f..%2f..&project_id={ID}"),
     ];
     for endpoint in ["/get_file", "/list_files"] {

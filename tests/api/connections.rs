@@ -55,8 +55,7 @@ async fn a_slow_body_hinders_nobody() {
     for _ in 0..40 {
         let mut raw = Raw::open(&worker).await;
         let head = head("POST", "/generate_game");
-        raw.send(format!("{head}Content-Length: 1000000\r\n\r\n{{"))
-            .await;
+        raw.send(format!("{head}Content-Length: 1000000\r\n\r\n{{")).await;
         slow.push(raw);
     }
     let answer = worker.get(&format!("list_files?{}", query("a"))).await;
@@ -164,11 +163,7 @@ async fn a_client_that_asks_first_is_told_to_go_on() {
     let body = r#"{"user_id":"x"}"#;
     let head = head("POST", "/generate_game");
     let mut raw = Raw::open(&worker).await;
-    raw.send(format!(
-        "{head}Content-Length: {}\r\nExpect: 100-continue\r\n\r\n",
-        body.len()
-    ))
-    .await;
+    raw.send(format!("{head}Content-Length: {}\r\nExpect: 100-continue\r\n\r\n", body.len())).await;
     assert_eq!(raw.head().await.status, 100);
     raw.send(body).await;
     assert_eq!(raw.answer().await.status, 400);
@@ -176,10 +171,7 @@ async fn a_client_that_asks_first_is_told_to_go_on() {
 
 #[tokio::test]
 async fn more_connections_than_there_are_places_wait_until_some_end() {
-    let worker = Setup::default()
-        .var("DREAMCORE_MAX_CONNECTIONS", PLACES)
-        .start()
-        .await;
+    let worker = Setup::default().var("DREAMCORE_MAX_CONNECTIONS", PLACES).start().await;
     let mut idle = Vec::new();
     for n in 0..300 {
         let mut raw = Raw::open(&worker).await;
@@ -202,10 +194,7 @@ async fn more_connections_than_there_are_places_wait_until_some_end() {
 
 #[tokio::test]
 async fn clients_that_leave_give_their_places_back() {
-    let worker = Setup::default()
-        .var("DREAMCORE_MAX_CONNECTIONS", 4)
-        .start()
-        .await;
+    let worker = Setup::default().var("DREAMCORE_MAX_CONNECTIONS", 4).start().await;
     for n in 0..40 {
         let mut raw = Raw::open(&worker).await;
         match n % 4 {
@@ -228,9 +217,7 @@ async fn every_answer_has_an_id_of_its_own_that_stands_in_the_log() {
         let chosen = worker.request(Method::GET, &files);
         let chosen = chosen.header("X-Request-Id", "chosen-by-the-client");
         let answers = [
-            worker
-                .send(anonymous(&worker, Method::GET, "/version"))
-                .await,
+            worker.send(anonymous(&worker, Method::GET, "/version")).await,
             worker.send(anonymous(&worker, Method::GET, "/")).await,
             worker.get("/nothing").await,
             worker.post("/list_files", &json!({})).await,

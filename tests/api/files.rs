@@ -13,10 +13,7 @@ use crate::support::{head, refused};
 const LARGE_BYTES: usize = 60 << 20;
 
 fn target(ids: Ids, path: &str) -> String {
-    format!(
-        "/get_file?user_id={}&project_id={}&path={path}",
-        ids.user, ids.project
-    )
+    format!("/get_file?user_id={}&project_id={}&path={path}", ids.user, ids.project)
 }
 
 /// Bytes that differ from place to place, so that a lost or doubled block shows.
@@ -119,10 +116,7 @@ async fn names_are_taken_byte_for_byte() {
     assert_eq!(plus.text(), "a+b c.txt");
     let mut sorted = names;
     sorted.sort_unstable();
-    assert_eq!(
-        worker.list_files(ids).await.json(),
-        json!({ "files": sorted })
-    );
+    assert_eq!(worker.list_files(ids).await.json(), json!({ "files": sorted }));
 }
 
 #[tokio::test]
@@ -130,20 +124,15 @@ async fn ids_are_one_folder_in_either_letter_case() {
     let worker = Setup::default().start().await;
     let ids = Ids::new();
     worker.put(ids, "index.html", "<p>");
-    let upper = target(ids, "index.html").replace(
-        &ids.user.to_string(),
-        &ids.user.to_string().to_ascii_uppercase(),
-    );
+    let upper = target(ids, "index.html")
+        .replace(&ids.user.to_string(), &ids.user.to_string().to_ascii_uppercase());
     assert_eq!(worker.get(&upper).await.text(), "<p>");
 }
 
 #[tokio::test]
 async fn the_nil_project_is_asked_for_in_a_health_check() {
     let worker = Setup::default().start().await;
-    let nil = Ids {
-        user: Uuid::nil(),
-        project: Uuid::nil(),
-    };
+    let nil = Ids { user: Uuid::nil(), project: Uuid::nil() };
     let answer = worker.list_files(nil).await;
     assert_eq!(refused(&worker, &answer, "nil"), 404);
     assert_eq!(answer.json()["files"], json!([]));
@@ -208,8 +197,7 @@ async fn a_file_that_is_replaced_while_it_is_sent_arrives_as_it_was() {
     let content = pattern(LARGE_BYTES / 2);
     worker.put(ids, "a.bin", &content);
     let mut raw = Raw::open(&worker).await;
-    raw.send(format!("{}\r\n", head("GET", &target(ids, "a.bin"))))
-        .await;
+    raw.send(format!("{}\r\n", head("GET", &target(ids, "a.bin")))).await;
     let answer = raw.head().await;
     assert_eq!(answer.status, 200);
     // More than all buffers in between can hold is still to come.

@@ -65,9 +65,7 @@ fn all_mistakes_are_listed_at_once_without_their_values() {
         ("DREAMCORE_LOG_FORMAT", "yaml"),
         ("DREAMCORE_NO_SUCH_SETTING", "hunter6"),
     ];
-    let setup = wrong.iter().fold(Setup::default(), |setup, (name, value)| {
-        setup.var(name, value)
-    });
+    let setup = wrong.iter().fold(Setup::default(), |setup, (name, value)| setup.var(name, value));
     let (status, said) = setup.refuse();
     assert_eq!(status.code(), Some(1));
     for (name, _) in wrong {
@@ -80,10 +78,7 @@ fn all_mistakes_are_listed_at_once_without_their_values() {
 fn no_secret_no_worker() {
     let (status, said) = Setup::default().refuse();
     assert_eq!(status.code(), Some(1));
-    assert!(
-        said.contains("MODAL_INTERNAL_SECRET: is required"),
-        "{said}"
-    );
+    assert!(said.contains("MODAL_INTERNAL_SECRET: is required"), "{said}");
     assert!(said.contains("--help"), "{said}");
 }
 
@@ -102,10 +97,7 @@ fn refusing(name: &str, value: &str) -> String {
 #[test]
 fn a_scratch_folder_that_cannot_be_used_is_named() {
     let said = refusing("DREAMCORE_LOG", "info");
-    assert!(
-        said.contains("DREAMCORE_SCRATCH_DIR /proc/scratch"),
-        "{said}"
-    );
+    assert!(said.contains("DREAMCORE_SCRATCH_DIR /proc/scratch"), "{said}");
 }
 
 #[test]
@@ -113,10 +105,7 @@ fn a_port_that_is_taken_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let said = refusing("DREAMCORE_LISTEN", &address);
-    assert!(
-        said.contains(&format!("DREAMCORE_LISTEN {address}")),
-        "{said}"
-    );
+    assert!(said.contains(&format!("DREAMCORE_LISTEN {address}")), "{said}");
 }
 
 #[test]
@@ -145,11 +134,7 @@ async fn the_log_is_json_and_holds_nothing_that_is_secret_or_private() {
         ])
         .turn([tool("Bash", json!({"command": "echo command-marker >&2"}))])
         .turn([text("summary-marker")]);
-    let worker = Setup::default()
-        .script(script)
-        .var("DREAMCORE_LOG_FORMAT", "auto")
-        .start()
-        .await;
+    let worker = Setup::default().script(script).var("DREAMCORE_LOG_FORMAT", "auto").start().await;
     let ids = Ids::new();
     worker.put(ids, "old.txt", "existing-marker");
     let events = worker.generate(ids, "prompt-marker").await;
@@ -164,10 +149,7 @@ async fn the_log_is_json_and_holds_nothing_that_is_secret_or_private() {
     let log = worker.log();
     for line in log.lines() {
         let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
-        assert!(
-            line["timestamp"].is_string() && line["level"].is_string(),
-            "{line}"
-        );
+        assert!(line["timestamp"].is_string() && line["level"].is_string(), "{line}");
     }
     for hidden in [SECRET, REAL_KEY, "marker"] {
         let line = log.lines().find(|line| line.contains(hidden));
@@ -183,42 +165,14 @@ async fn a_worker_that_cannot_generate_says_so_and_serves_files() {
     let plain = plain.display().to_string();
     for (name, value, problem, code) in [
         ("ANTHROPIC_API_KEY", "", "anthropic_api_key", "AUTH_ERROR"),
-        (
-            "DREAMCORE_CLAUDE_BIN",
-            "/nonexistent",
-            "claude_cli",
-            "CLI_SPAWN_ERROR",
-        ),
-        (
-            "DREAMCORE_CLAUDE_BIN",
-            "/usr",
-            "claude_cli",
-            "CLI_SPAWN_ERROR",
-        ),
-        (
-            "DREAMCORE_CLAUDE_BIN",
-            plain.as_str(),
-            "claude_cli",
-            "CLI_SPAWN_ERROR",
-        ),
-        (
-            "DREAMCORE_CONFINE_BIN",
-            "/nonexistent",
-            "confinement",
-            "SANDBOX_ERROR",
-        ),
-        (
-            "DREAMCORE_CONFINE_BIN",
-            "/usr/bin/true",
-            "confinement",
-            "SANDBOX_ERROR",
-        ),
+        ("DREAMCORE_CLAUDE_BIN", "/nonexistent", "claude_cli", "CLI_SPAWN_ERROR"),
+        ("DREAMCORE_CLAUDE_BIN", "/usr", "claude_cli", "CLI_SPAWN_ERROR"),
+        ("DREAMCORE_CLAUDE_BIN", plain.as_str(), "claude_cli", "CLI_SPAWN_ERROR"),
+        ("DREAMCORE_CONFINE_BIN", "/nonexistent", "confinement", "SANDBOX_ERROR"),
+        ("DREAMCORE_CONFINE_BIN", "/usr/bin/true", "confinement", "SANDBOX_ERROR"),
     ] {
-        let worker = Setup::default()
-            .var(name, value)
-            .var("DREAMCORE_API_GIVE_UP_S", 2)
-            .start()
-            .await;
+        let worker =
+            Setup::default().var(name, value).var("DREAMCORE_API_GIVE_UP_S", 2).start().await;
         let ready = settled(&worker).await;
         assert_eq!(ready.status, 503, "{name}={value}");
         let ready = ready.json();
@@ -252,8 +206,5 @@ async fn a_ready_worker_says_how_it_confines() {
     assert!(ready["confinement"]["missing"].is_array(), "{ready}");
     let version = worker.get("version").await.json();
     let said = says("--version");
-    assert_eq!(
-        format!("dreamcore-worker {}", version["version"].as_str().unwrap()),
-        said.trim()
-    );
+    assert_eq!(format!("dreamcore-worker {}", version["version"].as_str().unwrap()), said.trim());
 }

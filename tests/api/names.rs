@@ -100,10 +100,7 @@ async fn head_says_what_get_would_without_the_body() {
         assert!(answer.body.is_empty());
         if !length.is_empty() {
             assert_eq!(answer.header("content-length"), length);
-            assert_eq!(
-                answer.header("content-type"),
-                "text/javascript; charset=utf-8"
-            );
+            assert_eq!(answer.header("content-type"), "text/javascript; charset=utf-8");
         }
     }
 }

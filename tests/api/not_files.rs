@@ -62,10 +62,7 @@ async fn links_and_special_files_do_not_exist_for_clients() {
         assert_eq!(refused(&worker, &answer, path), 404, "{path}");
         assert_eq!(answer.json()["error"], "File not found", "{path}");
     }
-    assert_eq!(
-        worker.list_files(ids).await.json(),
-        json!({ "files": ["real/a.txt"] })
-    );
+    assert_eq!(worker.list_files(ids).await.json(), json!({ "files": ["real/a.txt"] }));
 }
 
 #[tokio::test]
@@ -92,21 +89,11 @@ async fn folders_of_users_and_projects_are_not_followed_if_they_are_links() {
     let place = worker.project(linked_project);
     std::fs::create_dir_all(place.parent().unwrap()).unwrap();
     symlink(worker.project(other), place).unwrap();
-    let linked_user = Ids {
-        project: other.project,
-        ..Ids::new()
-    };
+    let linked_user = Ids { project: other.project, ..Ids::new() };
     let users = worker.data().join("users");
-    symlink(
-        users.join(other.user.to_string()),
-        users.join(linked_user.user.to_string()),
-    )
-    .unwrap();
+    symlink(users.join(other.user.to_string()), users.join(linked_user.user.to_string())).unwrap();
     for ids in [linked_project, linked_user] {
-        for answer in [
-            worker.get_file(ids, "index.html").await,
-            worker.list_files(ids).await,
-        ] {
+        for answer in [worker.get_file(ids, "index.html").await, worker.list_files(ids).await] {
             // Somebody has changed the volume by hand: not "there is nothing", and not content.
             assert_eq!(answer.status, 503, "{answer:?}");
             assert_eq!(answer.json()["code"], "STORAGE_ERROR");
@@ -125,10 +112,7 @@ async fn a_volume_that_is_not_there_is_not_taken_for_an_empty_one() {
         let setup = Setup::default().var("DREAMCORE_DATA_DIR", place.display());
         let worker = setup.start().await;
         let ids = Ids::new();
-        for answer in [
-            worker.list_files(ids).await,
-            worker.get_file(ids, "index.html").await,
-        ] {
+        for answer in [worker.list_files(ids).await, worker.get_file(ids, "index.html").await] {
             assert_eq!(answer.status, 503, "{answer:?}");
             assert_eq!(answer.json()["code"], "STORAGE_ERROR");
             let shown = place.display().to_string();

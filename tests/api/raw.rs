@@ -53,10 +53,7 @@ pub(crate) struct Raw {
 impl Raw {
     pub(crate) async fn open(worker: &Worker) -> Self {
         let stream = TcpStream::connect(worker.address()).await;
-        Self {
-            stream: stream.expect("the worker listens"),
-            read: Vec::new(),
-        }
+        Self { stream: stream.expect("the worker listens"), read: Vec::new() }
     }
 
     /// Opens a connection, sends this and reads the first answer.
@@ -75,8 +72,7 @@ impl Raw {
     async fn fill(&mut self) -> bool {
         let read = self.stream.read_buf(&mut self.read);
         let read = tokio::time::timeout(PATIENCE, read).await;
-        read.expect("the worker answers in time")
-            .is_ok_and(|n| n > 0)
+        read.expect("the worker answers in time").is_ok_and(|n| n > 0)
     }
 
     /// The head of the next answer.

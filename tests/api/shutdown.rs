@@ -59,9 +59,8 @@ async fn a_generation_gets_its_grace_and_then_an_end_of_its_own() {
 
 #[tokio::test]
 async fn while_it_ends_it_takes_no_work_and_a_second_signal_ends_it_now() {
-    let setup = Setup::default()
-        .var("DREAMCORE_SHUTDOWN_GRACE_S", 3600)
-        .var("DREAMCORE_MAX_RUNS", 2);
+    let setup =
+        Setup::default().var("DREAMCORE_SHUTDOWN_GRACE_S", 3600).var("DREAMCORE_MAX_RUNS", 2);
     let mut worker = setup.start().await;
     let ids = Ids::new();
     worker.put(ids, "index.html", "<p>");
@@ -79,10 +78,7 @@ async fn while_it_ends_it_takes_no_work_and_a_second_signal_ends_it_now() {
     let body = body.to_string();
     let length = body.len();
     let head_of_post = head("POST", "/generate_game");
-    open.send(format!(
-        "{head_of_post}Content-Length: {length}\r\n\r\n{body}"
-    ))
-    .await;
+    open.send(format!("{head_of_post}Content-Length: {length}\r\n\r\n{body}")).await;
     let refused = open.answer().await.into_answer();
     assert_eq!(refused.status, 503);
     assert_eq!(refused.json()["code"], "SHUTTING_DOWN");
@@ -90,8 +86,7 @@ async fn while_it_ends_it_takes_no_work_and_a_second_signal_ends_it_now() {
     let target = format!("/get_file?user_id={user}&project_id={project}");
     open.send(format!("{}\r\n", head("GET", &target))).await;
     assert_eq!(open.answer().await.body, b"<p>");
-    open.send("GET /health/ready HTTP/1.1\r\nHost: t\r\n\r\n")
-        .await;
+    open.send("GET /health/ready HTTP/1.1\r\nHost: t\r\n\r\n").await;
     let ready = open.answer().await.into_answer();
     assert_eq!(ready.status, 503);
     assert!(ready.json()["problems"]["worker"].is_string());

@@ -14,20 +14,13 @@ pub(crate) const ID: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
 pub(crate) fn refused(worker: &Worker, answer: &Answer, what: &str) -> u16 {
     let status = answer.status.as_u16();
     assert!((400..500).contains(&status), "{what}: {answer:?}");
-    assert_eq!(
-        answer.header("content-type"),
-        "application/json",
-        "{what}: {answer:?}"
-    );
+    assert_eq!(answer.header("content-type"), "application/json", "{what}: {answer:?}");
     let body = answer.json();
     let error = body["error"].as_str().unwrap_or_default();
     assert!(!error.is_empty(), "{what}: {body}");
     let code = body["code"].as_str().unwrap_or_default();
     let well_formed = |b: u8| b.is_ascii_uppercase() || b == b'_';
-    assert!(
-        !code.is_empty() && code.bytes().all(well_formed),
-        "{what}: {body}"
-    );
+    assert!(!code.is_empty() && code.bytes().all(well_formed), "{what}: {body}");
     let data = worker.data().display().to_string();
     assert!(!answer.text().contains(&data), "{what}: {body}");
     assert!(!answer.header("x-request-id").is_empty(), "{what}");
@@ -40,11 +33,7 @@ pub(crate) fn anonymous(worker: &Worker, method: Method, path: &str) -> RequestB
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     url.set_path(path);
     url.set_query((!query.is_empty()).then_some(query));
-    reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .expect("an HTTP client")
-        .request(method, url)
+    reqwest::Client::builder().no_proxy().build().expect("an HTTP client").request(method, url)
 }
 
 /// The query of an ordinary request.
@@ -98,11 +87,7 @@ fn list(folder: &Path, found: &mut Vec<String>) {
 pub(crate) async fn logged(worker: &Worker, text: &str) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !worker.log().contains(text) {
-        assert!(
-            Instant::now() < deadline,
-            "never logged: {text}\n{}",
-            worker.log()
-        );
+        assert!(Instant::now() < deadline, "never logged: {text}\n{}", worker.log());
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

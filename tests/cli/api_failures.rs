@@ -134,7 +134,12 @@ async fn a_fault_for_a_moment_is_overcome_and_nothing_is_said_twice() {
     for pair in cases.chunks(2) {
         let run = async |name: &str| {
             let events = worker.generate(Ids::new(), &format!("[script:{name}]")).await;
-            assert_eq!(harness::terminal(&events).kind(), "done", "{name}: {events:#?}\n{}", worker.log());
+            assert_eq!(
+                harness::terminal(&events).kind(),
+                "done",
+                "{name}: {events:#?}\n{}",
+                worker.log()
+            );
             assert_eq!(spoken(&events), STORY, "{name}: {events:#?}");
             let api = &only(&events, "debug").0["api"];
             assert!(api["requests"].as_u64() >= Some(2), "{name}: {api}");
@@ -147,13 +152,11 @@ async fn a_fault_for_a_moment_is_overcome_and_nothing_is_said_twice() {
 #[tokio::test]
 async fn an_answer_that_breaks_off_after_a_tool_is_finished_later() {
     let script = Script::new()
-        .turn([
-            text("書きます。"),
-            tool("Bash", json!({"command": "echo once >> count.txt"})),
-        ])
+        .turn([text("書きます。"), tool("Bash", json!({"command": "echo once >> count.txt"}))])
         .turn([text(STORY)])
         .fault(Fault::cut_after(5));
-    let worker = impatient(ScriptSet::new("it", script)).var("DREAMCORE_API_GIVE_UP_S", 30).start().await;
+    let worker =
+        impatient(ScriptSet::new("it", script)).var("DREAMCORE_API_GIVE_UP_S", 30).start().await;
     let ids = Ids::new();
     let events = worker.generate(ids, "test").await;
     expect_done(&worker, &events);

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 use harness::{Ids, Setup, leftovers};
 use serde_json::json;
 
-use crate::support::{
-    GOOD, Scene, expect_done, expect_error, only, processes_with, spoken,
-};
+use crate::support::{GOOD, Scene, expect_done, expect_error, only, processes_with, spoken};
 
 #[tokio::test]
 async fn a_cli_that_cannot_be_executed_is_a_spawn_error() {
@@ -143,7 +141,9 @@ async fn strange_lines_do_not_hide_the_good_ones() {
     assert_eq!(spoken(&events), "");
     assert_eq!(only(&events, "debug").0["skipped_lines"], 1);
 
-    let broken = format!("printf '{SAY}a\\xffb\"}}]}}}}\\n'; printf '\\x00\\xff\\n{{\\n[]\\nnull\\n\\n7\\n'");
+    let broken = format!(
+        "printf '{SAY}a\\xffb\"}}]}}}}\\n'; printf '\\x00\\xff\\n{{\\n[]\\nnull\\n\\n7\\n'"
+    );
     let events = scene.succeed(Ids::new(), &broken).await;
     assert_eq!(spoken(&events), "a\u{fffd}b");
 
@@ -211,7 +211,13 @@ async fn what_the_cli_says_of_tools_stays_on_one_line() {
         {"type": "tool_use", "name": "Write", "input": "not an object"},
         {"type": "tool_use"},
     ]}});
-    let events = scene.succeed(Ids::new(), &format!("echo '{}'", line.to_string().replace("\\n", "\\\\n").replace("\\\\", "\\"))).await;
-    let logged: Vec<_> = events.iter().filter(|e| e.kind() == "log").map(|e| e.text("content")).collect();
+    let events = scene
+        .succeed(
+            Ids::new(),
+            &format!("echo '{}'", line.to_string().replace("\\n", "\\\\n").replace("\\\\", "\\")),
+        )
+        .await;
+    let logged: Vec<_> =
+        events.iter().filter(|e| e.kind() == "log").map(|e| e.text("content")).collect();
     assert_eq!(logged, ["[Bash…] a…", "[Write]"]);
 }

@@ -8,7 +8,9 @@ use harness::{Ids, Setup, leftovers};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::support::{GOOD, Scene, expect_done, expect_error, fingerprint, processes_with, spoken, until};
+use crate::support::{
+    GOOD, Scene, expect_done, expect_error, fingerprint, processes_with, spoken, until,
+};
 
 /// The contract: everything of a run is gone this soon after its client left.
 const GONE_WITHIN: Duration = Duration::from_secs(2);
@@ -25,8 +27,14 @@ async fn a_client_that_leaves_takes_every_process_with_it() {
         tool("Bash", json!({"command": format!("echo half > index.html; {}", daemons(&mark))})),
     ]);
     let scripts = ScriptSet::new("working", working)
-        .with("talking", Script::new().turn([text("はなし".repeat(400)).chunk_chars(1).delay_ms(50)]))
-        .with("quick", Script::new().turn([tool("Bash", json!({"command": "echo new > index.html"}))]));
+        .with(
+            "talking",
+            Script::new().turn([text("はなし".repeat(400)).chunk_chars(1).delay_ms(50)]),
+        )
+        .with(
+            "quick",
+            Script::new().turn([tool("Bash", json!({"command": "echo new > index.html"}))]),
+        );
     let worker = Setup::default().scripts(scripts).start().await;
     let ids = Ids::new();
     worker.put(ids, "index.html", "<p>old</p>");
@@ -37,7 +45,10 @@ async fn a_client_that_leaves_takes_every_process_with_it() {
         stream.next_of(kind).await;
         if script == "working" {
             // The foreground one is there too once the others are.
-            until("the daemons are up", Duration::from_secs(20), || processes_with(&mark).len() >= 4).await;
+            until("the daemons are up", Duration::from_secs(20), || {
+                processes_with(&mark).len() >= 4
+            })
+            .await;
         }
         drop(stream);
         until("nothing is left", GONE_WITHIN, || {
@@ -150,7 +161,8 @@ async fn runs_at_the_same_time_do_not_see_each_other() {
     let scripts = ScriptSet::new("a", script("anna")).with("b", script("bert"));
     let worker = Setup::default().scripts(scripts).var("DREAMCORE_MAX_RUNS", 2).start().await;
     let (a, b) = (Ids::new(), Ids::new());
-    let (first, second) = tokio::join!(worker.generate(a, "[script:a]"), worker.generate(b, "[script:b]"));
+    let (first, second) =
+        tokio::join!(worker.generate(a, "[script:a]"), worker.generate(b, "[script:b]"));
     // `kill -9 -1` ends all that the agent may signal: its own CLI, and nobody else's.
     for (ids, events, name) in [(a, first, "anna"), (b, second, "bert")] {
         let end = harness::terminal(&events);
@@ -181,7 +193,8 @@ async fn a_worker_that_is_killed_leaves_no_process_and_its_successor_no_file() {
 
     worker.signal(Signal::SIGKILL);
     until("no process is left", GONE_WITHIN, || {
-        processes_with(&mark).is_empty() && leftovers(&worker).iter().all(|found| !found.starts_with("process"))
+        processes_with(&mark).is_empty()
+            && leftovers(&worker).iter().all(|found| !found.starts_with("process"))
     })
     .await;
     assert!(!leftovers(&worker).is_empty(), "a killed worker cannot tidy up");

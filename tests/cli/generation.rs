@@ -25,21 +25,13 @@ async fn a_game_is_written_streamed_and_saved() {
     let script = Script::new()
         .turn([
             text("星を集めるゲームを作ります。").chunk_chars(4),
-            tool(
-                "Write",
-                json!({"file_path": "{{cwd}}/index.html", "content": "<h1>星</h1>\n"}),
-            ),
+            tool("Write", json!({"file_path": "{{cwd}}/index.html", "content": "<h1>星</h1>\n"})),
         ])
-        .turn([tool(
-            "Bash",
-            json!({"command": "mkdir -p js && echo 'let a = 1' > js/game.js"}),
-        )])
+        .turn([tool("Bash", json!({"command": "mkdir -p js && echo 'let a = 1' > js/game.js"}))])
         .turn([text("できました。").chunk_chars(2)]);
     let worker = Setup::default().script(script).start().await;
     let ids = Ids::new();
-    let mut stream = worker
-        .generate_stream(ids, "星を集めるゲームを作って")
-        .await;
+    let mut stream = worker.generate_stream(ids, "星を集めるゲームを作って").await;
     assert_eq!(stream.headers()["content-type"], "text/event-stream");
     assert_eq!(stream.headers()["cache-control"], "no-cache");
     assert_eq!(stream.headers()["x-accel-buffering"], "no");
@@ -47,31 +39,20 @@ async fn a_game_is_written_streamed_and_saved() {
     while let Some(event) = stream.next().await {
         events.push(event);
     }
-    assert!(
-        stream.raw.starts_with(b": ok\n\n"),
-        "the first byte comes at once"
-    );
+    assert!(stream.raw.starts_with(b": ok\n\n"), "the first byte comes at once");
 
     let end = terminal(&events);
     assert_eq!(end.kind(), "done", "{events:#?}\n{}", worker.log());
     assert_eq!(end.0["exit_code"], 0);
     assert_eq!(
         kinds(&events),
-        [
-            "status", "stream", "log", "stream", "status", "debug", "result", "done"
-        ]
+        ["status", "stream", "log", "stream", "status", "debug", "result", "done"]
     );
-    let spoken: String = events
-        .iter()
-        .filter(|e| e.kind() == "stream")
-        .map(|e| e.text("content"))
-        .collect();
+    let spoken: String =
+        events.iter().filter(|e| e.kind() == "stream").map(|e| e.text("content")).collect();
     assert_eq!(spoken, "星を集めるゲームを作ります。できました。");
-    let logged: Vec<_> = events
-        .iter()
-        .filter(|e| e.kind() == "log")
-        .map(|e| e.text("content"))
-        .collect();
+    let logged: Vec<_> =
+        events.iter().filter(|e| e.kind() == "log").map(|e| e.text("content")).collect();
     assert_eq!(logged[0], "[Write] index.html");
     assert!(logged[1].starts_with("[Bash] mkdir -p js"), "{logged:?}");
 
@@ -86,23 +67,14 @@ async fn a_game_is_written_streamed_and_saved() {
     let folder = worker.project(ids);
     has_git_identity(&folder);
     let version = result.text("git_commit");
-    assert_eq!(
-        git(&folder, &["rev-parse", "--short", "HEAD"]).trim(),
-        version
-    );
-    assert_eq!(
-        git(&folder, &["log", "--format=%s"]).trim(),
-        "星を集めるゲームを作って"
-    );
+    assert_eq!(git(&folder, &["rev-parse", "--short", "HEAD"]).trim(), version);
+    assert_eq!(git(&folder, &["log", "--format=%s"]).trim(), "星を集めるゲームを作って");
     let debug = events.iter().find(|e| e.kind() == "debug").unwrap();
     assert_eq!(debug.text("git_commit"), version);
     assert_eq!(debug.0["exit_code"], 0);
     assert_eq!(debug.0["api"]["requests"], 3);
 
-    assert_eq!(
-        worker.get_file(ids, "index.html").await.text(),
-        "<h1>星</h1>\n"
-    );
+    assert_eq!(worker.get_file(ids, "index.html").await.text(), "<h1>星</h1>\n");
     assert_eq!(leftovers(&worker), Vec::<String>::new());
 }
 
@@ -142,7 +114,9 @@ async fn an_older_project_is_seen_without_its_hidden_files_and_changed_where_ask
     let shell = "git init -q -b trunk . && git config user.name 'Old Program' && git config user.email o@x && \
                  git add index.html gone.txt same.txt && git commit -qm first && \
                  git rm -q --cached gone.txt && echo dirty >> index.html && git add index.html && echo more >> index.html && git stash list";
-    assert!(Command::new("bash").args(["-ec", shell]).current_dir(&folder).status().unwrap().success());
+    assert!(
+        Command::new("bash").args(["-ec", shell]).current_dir(&folder).status().unwrap().success()
+    );
     fs::write(folder.join("index.html"), "<title>old</title>").unwrap();
     let old = SystemTime::now() - Duration::from_secs(10_000);
     let same = fs::File::options().write(true).open(folder.join("same.txt")).unwrap();
@@ -181,7 +155,10 @@ async fn an_older_project_is_seen_without_its_hidden_files_and_changed_where_ask
     assert_eq!(read("assets/.cache/x"), "hidden");
     assert_eq!(fs::metadata(folder.join("same.txt")).unwrap().modified().unwrap(), old);
 
-    assert_eq!(git(&folder, &["log", "--format=%s by %an"]), "変えて by Game Creator\nfirst by Old Program\n");
+    assert_eq!(
+        git(&folder, &["log", "--format=%s by %an"]),
+        "変えて by Game Creator\nfirst by Old Program\n"
+    );
     assert_eq!(git(&folder, &["branch", "--show-current"]), "trunk\n");
     assert_eq!(git(&folder, &["show", "HEAD~1:gone.txt"]), "x");
     let tracked = git(&folder, &["ls-files"]);

@@ -29,11 +29,18 @@ async fn links_and_special_files_are_refused_and_named() {
         ("ln -s ../../../../../../etc etc".to_owned(), "etc is a symbolic link"),
         ("ln -s nowhere dangling".to_owned(), "dangling is a symbolic link"),
         ("ln -s . loop".to_owned(), "loop is a symbolic link"),
-        ("mkdir assets; ln -s /proc/self/environ assets/a.png".to_owned(), "assets/a.png is a symbolic link"),
+        (
+            "mkdir assets; ln -s /proc/self/environ assets/a.png".to_owned(),
+            "assets/a.png is a symbolic link",
+        ),
         ("rm index.html; ln -s /etc/passwd index.html".to_owned(), "index.html is a symbolic link"),
         ("mkfifo pipe".to_owned(), "pipe is not a regular file"),
         ("mkdir -p a/b; mkfifo a/b/index.html".to_owned(), "a/b/index.html is not a regular file"),
-        ("perl -MSocket -e 'socket(S,AF_UNIX,SOCK_STREAM,0); bind(S,sockaddr_un(\"s\")) or die'".to_owned(), "s is not a regular file"),
+        (
+            "perl -MSocket -e 'socket(S,AF_UNIX,SOCK_STREAM,0); bind(S,sockaddr_un(\"s\")) or die'"
+                .to_owned(),
+            "s is not a regular file",
+        ),
         ("ln another.txt second.txt".to_owned(), "has a second hard link"),
         ("ln another.txt .hidden-second".to_owned(), "another.txt has a second hard link"),
         ("ln another.txt \"$HOME/kept\" || ln -s x kept".to_owned(), ""),
@@ -81,7 +88,10 @@ async fn too_much_is_refused() {
         ("for i in $(seq 100); do echo $i > f$i; done", "more than 100 files"),
         ("truncate -s 1500000 sparse", "sparse is larger than 1000000 bytes"),
         ("head -c 1000001 /dev/zero > big", "big is larger than 1000000 bytes"),
-        ("for i in 1 2 3 4; do head -c 900000 /dev/zero > f$i; done", "larger than 3000000 bytes together"),
+        (
+            "for i in 1 2 3 4; do head -c 900000 /dev/zero > f$i; done",
+            "larger than 3000000 bytes together",
+        ),
         ("for i in 1 2 3 4; do truncate -s 900000 f$i; done", "larger than 3000000 bytes together"),
     ] {
         let message = rejected(&scene, mess).await;
@@ -171,7 +181,16 @@ async fn hidden_files_of_the_agent_are_passed_over() {
         .await;
     assert_eq!(changes(&events), ["create assets/a.txt"]);
     assert_eq!(fs::read(folder.join(".git/config")).unwrap(), config);
-    for name in [".git/hooks/pre-commit", ".claude", ".mcp.json", ".env", ".link", ".pipe", ".cache", "assets/.git"] {
+    for name in [
+        ".git/hooks/pre-commit",
+        ".claude",
+        ".mcp.json",
+        ".env",
+        ".link",
+        ".pipe",
+        ".cache",
+        "assets/.git",
+    ] {
         assert!(fs::symlink_metadata(folder.join(name)).is_err(), "{name}");
     }
     assert_eq!(git(&folder, &["ls-files"]), "assets/a.txt\nindex.html\n");
@@ -223,7 +242,8 @@ async fn what_is_in_the_way_in_the_project_stops_the_save_before_it_begins() {
         let ids = Ids::new();
         scene.succeed(ids, "echo '<p>game</p>' > index.html; echo x > gone.txt").await;
         let folder = scene.worker.project(ids);
-        let status = std::process::Command::new("bash").args(["-c", present]).current_dir(&folder).status();
+        let status =
+            std::process::Command::new("bash").args(["-c", present]).current_dir(&folder).status();
         assert!(status.unwrap().success());
         let before = visible(&folder);
         let script = format!("rm gone.txt; echo new > 0; echo new > index.html; {script}\n{GOOD}");

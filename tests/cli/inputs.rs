@@ -45,7 +45,11 @@ async fn skills_are_found_without_a_copy_and_used_by_name() {
         .turn([tool("Bash", json!({"command": "ls -A; echo x > index.html"}))])
         .turn([text("ok")]);
     let worker = Setup::default().script(script).start().await;
-    let skill = |name: &str| format!("---\nname: {name}\ndescription: How to set up {name}\n---\nUse the magic word of {name}: xyzzy.\n");
+    let skill = |name: &str| {
+        format!(
+            "---\nname: {name}\ndescription: How to set up {name}\n---\nUse the magic word of {name}: xyzzy.\n"
+        )
+    };
     worker.add_skill("p5js-setup", &skill("p5js-setup"));
     worker.add_skill("threejs-setup", &skill("threejs-setup"));
     let ids = Ids::new();

@@ -134,12 +134,23 @@ async fn the_broker_serves_messages_of_allowed_models_and_nothing_else() {
         user(json!({"type": "image", "source": url})),
         user(json!({"type": "document", "source": url})),
         user(json!({"type": "image", "source": {"type": "file", "file_id": "file_1"}})),
-        user(json!({"type": "document", "source": {"type": "content", "content": [{"type": "image", "source": url}]}})),
-        user(json!({"type": "tool_result", "tool_use_id": "t", "content": [{"type": "image", "source": url}]})),
+        user(
+            json!({"type": "document", "source": {"type": "content", "content": [{"type": "image", "source": url}]}}),
+        ),
+        user(
+            json!({"type": "tool_result", "tool_use_id": "t", "content": [{"type": "image", "source": url}]}),
+        ),
         user(json!({"type": "container_upload", "file_id": "file_1"})),
         with("system", json!([{"type": "image", "source": url}])),
     ];
-    let paths = ["/v1/messages/batches", "/v1/files", "/v1/messages/../files", "/v1/messages?x=1", "//v1/messages", "/v1/models"];
+    let paths = [
+        "/v1/messages/batches",
+        "/v1/files",
+        "/v1/messages/../files",
+        "/v1/messages?x=1",
+        "//v1/messages",
+        "/v1/models",
+    ];
     let mut command = post("/v1/messages", &good);
     for body in &refused {
         command += &post("/v1/messages", body);
@@ -153,9 +164,16 @@ async fn the_broker_serves_messages_of_allowed_models_and_nothing_else() {
     let worker = Setup::default().script(script).start().await;
     let events = worker.generate(Ids::new(), "test").await;
     expect_done(&worker, &events);
-    let expected = format!("200 {}{}404 404", "400 ".repeat(refused.len()), "404 ".repeat(paths.len()));
+    let expected =
+        format!("200 {}{}404 404", "400 ".repeat(refused.len()), "404 ".repeat(paths.len()));
     assert_eq!(answers(&worker).last().expect("an answer").trim(), expected);
-    assert!(worker.api.requests().iter().all(|r| r.path.starts_with("/v1/messages") || r.path == "/api/hello"));
+    assert!(
+        worker
+            .api
+            .requests()
+            .iter()
+            .all(|r| r.path.starts_with("/v1/messages") || r.path == "/api/hello")
+    );
 }
 
 #[tokio::test]

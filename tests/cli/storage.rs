@@ -18,7 +18,10 @@ struct Disk(tempfile::TempDir);
 impl Disk {
     fn new(options: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("dcd-").tempdir().unwrap();
-        run("mount", &["-t", "tmpfs", "-o", options, "tmpfs", &folder.path().display().to_string()]);
+        run(
+            "mount",
+            &["-t", "tmpfs", "-o", options, "tmpfs", &folder.path().display().to_string()],
+        );
         Self(folder)
     }
 
@@ -60,7 +63,11 @@ fn state(folder: &Path) -> (Vec<String>, String, String) {
     let own = format!("{} ", folder.display());
     let mut files = fingerprint(folder);
     files.retain(|line| !line.starts_with(&hidden) && !line.starts_with(&own));
-    (files, git(folder, &["log", "--format=%H"]), git(folder, &["--no-optional-locks", "status", "--porcelain"]))
+    (
+        files,
+        git(folder, &["log", "--format=%H"]),
+        git(folder, &["--no-optional-locks", "status", "--porcelain"]),
+    )
 }
 
 #[tokio::test]
@@ -69,7 +76,8 @@ async fn a_full_disk_fails_the_save_and_nothing_else() {
         return;
     }
     let disk = Disk::new("size=3m");
-    let scene = Scene::start(Setup::default().var("DREAMCORE_DATA_DIR", disk.path().display())).await;
+    let scene =
+        Scene::start(Setup::default().var("DREAMCORE_DATA_DIR", disk.path().display())).await;
     let ids = Ids::new();
     scene.succeed(ids, "echo '<p>game</p>' > index.html").await;
     let folder = scene.worker.project(ids);
@@ -95,12 +103,14 @@ async fn a_save_is_whole_or_nothing_wherever_the_space_ends() {
         return;
     }
     let disk = Disk::new("size=8m");
-    let scene = Scene::start(Setup::default().var("DREAMCORE_DATA_DIR", disk.path().display())).await;
+    let scene =
+        Scene::start(Setup::default().var("DREAMCORE_DATA_DIR", disk.path().display())).await;
     let ids = Ids::new();
     scene.succeed(ids, "echo 0 > index.html; echo x > old.txt; mkdir a; echo y > a/b.txt").await;
     let folder = scene.worker.project(ids);
     let (mut failed, mut saved) = (0, 0);
-    for free_kib in (0..140).step_by(4) {
+    // The boundary lies above what a save keeps in reserve, 256 KiB.
+    for free_kib in (0..80).step_by(8).chain((240..400).step_by(8)) {
         let before = state(&folder);
         disk.fill_up_to(free_kib * 1024);
         let script = format!(
@@ -121,7 +131,10 @@ async fn a_save_is_whole_or_nothing_wherever_the_space_ends() {
     has_git_identity(&folder);
     assert!(failed > 3 && saved > 3, "{failed} failed, {saved} were saved");
     let names: Vec<_> = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert!(names.iter().all(|name| !name.to_string_lossy().starts_with(".dreamcore")), "{names:?}");
+    assert!(
+        names.iter().all(|name| !name.to_string_lossy().starts_with(".dreamcore")),
+        "{names:?}"
+    );
 }
 
 #[tokio::test]
@@ -130,7 +143,8 @@ async fn a_full_scratch_disk_is_an_error_and_the_next_run_has_room_again() {
         return;
     }
     let disk = Disk::new("size=200m,mode=755");
-    let scene = Scene::start(Setup::default().var("DREAMCORE_SCRATCH_DIR", disk.path().display())).await;
+    let scene =
+        Scene::start(Setup::default().var("DREAMCORE_SCRATCH_DIR", disk.path().display())).await;
     let ids = Ids::new();
     scene.succeed(ids, "echo x > index.html").await;
     // The start needed more space than these runs.
@@ -153,7 +167,8 @@ async fn a_read_only_volume_is_a_storage_error() {
         return;
     }
     let disk = Disk::new("size=8m");
-    let scene = Scene::start(Setup::default().var("DREAMCORE_DATA_DIR", disk.path().display())).await;
+    let scene =
+        Scene::start(Setup::default().var("DREAMCORE_DATA_DIR", disk.path().display())).await;
     let ids = Ids::new();
     scene.succeed(ids, "echo x > index.html").await;
     disk.remount("ro");
@@ -195,7 +210,11 @@ async fn a_project_that_is_no_folder_is_an_error() {
         (|_: &Path, place: &Path| fs::write(place, "a file").unwrap()) as fn(&Path, &Path),
         |victim, place| symlink(victim, place).unwrap(),
         |_, place| symlink("/nonexistent", place).unwrap(),
-        |victim, place| symlink(victim.parent().unwrap(), place.parent().unwrap().join("x")).and_then(|()| symlink("x", place)).unwrap(),
+        |victim, place| {
+            symlink(victim.parent().unwrap(), place.parent().unwrap().join("x"))
+                .and_then(|()| symlink("x", place))
+                .unwrap()
+        },
     ] {
         let ids = Ids::new();
         let place = scene.worker.project(ids);
@@ -225,7 +244,10 @@ async fn damaged_history_is_mended_or_reported() {
         ("echo garbage > .git/index", true),
         (": > .git/index", true),
         ("rm .git/index", true),
-        ("mkdir -p .git/hooks; printf '#!/bin/sh\\ntouch BAIT/hook\\nexit 1' > .git/hooks/pre-commit; chmod 755 .git/hooks/*", true),
+        (
+            "mkdir -p .git/hooks; printf '#!/bin/sh\\ntouch BAIT/hook\\nexit 1' > .git/hooks/pre-commit; chmod 755 .git/hooks/*",
+            true,
+        ),
         ("printf '[core]\\n\\tworktree = BAIT\\n\\tbare = true' > .git/config", true),
         ("echo '[broken' > .git/config", false),
         ("rm .git/config", true),

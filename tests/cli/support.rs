@@ -26,10 +26,7 @@ impl Scene {
     pub async fn start(setup: Setup) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let setup = setup.instead_of_claude(folder.path(), "exit 1");
-        Self {
-            worker: setup.start().await,
-            folder,
-        }
+        Self { worker: setup.start().await, folder }
     }
 
     /// Makes these lines the CLI of the runs that follow.

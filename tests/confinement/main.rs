@@ -1,5 +1,6 @@
 //! The sandbox, attacked from inside by a compiled hostile program through the real launcher. Each
 //! denial has its allowed twin: a sandbox that denies everything fails here too.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "these are tests throughout")]
 
 mod arena;
 mod files;

@@ -43,21 +43,14 @@ struct Running {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self {
-            vars: BTreeMap::new(),
-            scripts: scripted_api::builtin::scripts(),
-            uid: None,
-        }
+        Self { vars: BTreeMap::new(), scripts: scripted_api::builtin::scripts(), uid: None }
     }
 }
 
 impl Setup {
     /// Sets one variable of the worker's environment.
     #[must_use]
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a call with a number reads better"
-    )]
+    #[expect(clippy::needless_pass_by_value, reason = "a call with a number reads better")]
     pub fn var(mut self, name: &str, value: impl ToString) -> Self {
         self.vars.insert(name.to_owned(), value.to_string());
         self
@@ -96,17 +89,9 @@ impl Setup {
 
     /// Starts it and waits until it listens.
     pub async fn start(self) -> Worker {
-        let options = Options {
-            expect_key: Some(REAL_KEY.to_owned()),
-            ..Options::default()
-        };
-        let api = ScriptedApi::start(self.scripts, options)
-            .await
-            .expect("the scripted API starts");
-        let folders = tempfile::Builder::new()
-            .prefix("dc-")
-            .tempdir()
-            .expect("a folder");
+        let options = Options { expect_key: Some(REAL_KEY.to_owned()), ..Options::default() };
+        let api = ScriptedApi::start(self.scripts, options).await.expect("the scripted API starts");
+        let folders = tempfile::Builder::new().prefix("dc-").tempdir().expect("a folder");
         for name in ["data", "global/.claude/skills", "scratch"] {
             std::fs::create_dir_all(folders.path().join(name)).expect("a folder");
         }
@@ -143,10 +128,7 @@ impl Setup {
             .envs(&self.vars)
             .output()
             .expect("the worker can be executed");
-        (
-            output.status,
-            String::from_utf8_lossy(&output.stderr).into_owned(),
-        )
+        (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
     }
 }
 
@@ -210,10 +192,7 @@ impl Worker {
 
     /// Everything that it has logged so far.
     pub fn log(&self) -> String {
-        self.log
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .join("\n")
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
     }
 
     /// The volume.
@@ -232,10 +211,7 @@ impl Worker {
     }
 
     fn folder_of(&self, variable: &str) -> PathBuf {
-        self.vars
-            .get(variable)
-            .map(PathBuf::from)
-            .expect("it is always set")
+        self.vars.get(variable).map(PathBuf::from).expect("it is always set")
     }
 
     /// Adds a shared skill.
@@ -266,11 +242,7 @@ impl Worker {
 impl Running {
     async fn start(vars: &BTreeMap<String, String>, uid: Option<u32>) -> Self {
         let mut command = Command::new(places::program("dreamcore-worker"));
-        command
-            .arg("serve")
-            .env_clear()
-            .envs(vars)
-            .stderr(Stdio::piped());
+        command.arg("serve").env_clear().envs(vars).stderr(Stdio::piped());
         if let Some(uid) = uid {
             std::os::unix::process::CommandExt::uid(&mut command, uid);
             std::os::unix::process::CommandExt::gid(&mut command, uid);
@@ -289,24 +261,15 @@ impl Running {
                 {
                     drop(sender.send(json["address"].as_str().unwrap_or_default().to_owned()));
                 }
-                kept.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(line);
+                kept.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
         });
         let waited = tokio::time::timeout(Duration::from_secs(20), address).await;
         let Ok(Ok(address)) = waited else {
-            let lines = log
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .join("\n");
+            let lines = log.lock().unwrap_or_else(PoisonError::into_inner).join("\n");
             panic!("the worker did not start:\n{lines}");
         };
-        Self {
-            child,
-            base_url: format!("http://{address}"),
-            log,
-        }
+        Self { child, base_url: format!("http://{address}"), log }
     }
 }
 
@@ -320,8 +283,5 @@ impl Drop for Worker {
 
 fn reqwest_client() -> reqwest::Client {
     drop(rustls::crypto::ring::default_provider().install_default());
-    reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .expect("an HTTP client")
+    reqwest::Client::builder().no_proxy().build().expect("an HTTP client")
 }

@@ -12,44 +12,16 @@ use crate::source::rust;
 
 /// The codes of answers outside a stream: status, code, meaning.
 const ANSWERS: &[(&str, &str, &str)] = &[
-    (
-        "400",
-        "INVALID_REQUEST",
-        "The request is wrong; `error` says what about it.",
-    ),
+    ("400", "INVALID_REQUEST", "The request is wrong; `error` says what about it."),
     ("401", "UNAUTHORIZED", "The secret is missing or wrong."),
-    (
-        "404",
-        "NOT_FOUND",
-        "There is no such endpoint, project or file.",
-    ),
-    (
-        "405",
-        "METHOD_NOT_ALLOWED",
-        "The endpoint takes another method.",
-    ),
+    ("404", "NOT_FOUND", "There is no such endpoint, project or file."),
+    ("405", "METHOD_NOT_ALLOWED", "The endpoint takes another method."),
     ("408", "BODY_TIMEOUT", "The body did not arrive in time."),
     ("413", "BODY_TOO_LARGE", "The body is larger than is read."),
-    (
-        "415",
-        "UNSUPPORTED_MEDIA_TYPE",
-        "The body is not said to be JSON.",
-    ),
-    (
-        "500",
-        "INTERNAL_ERROR",
-        "A defect of the worker; the log has more.",
-    ),
-    (
-        "503",
-        "SHUTTING_DOWN",
-        "The worker takes no new work. Try again: another one is coming up.",
-    ),
-    (
-        "503",
-        "STORAGE_ERROR",
-        "The volume cannot be read at the moment.",
-    ),
+    ("415", "UNSUPPORTED_MEDIA_TYPE", "The body is not said to be JSON."),
+    ("500", "INTERNAL_ERROR", "A defect of the worker; the log has more."),
+    ("503", "SHUTTING_DOWN", "The worker takes no new work. Try again: another one is coming up."),
+    ("503", "STORAGE_ERROR", "The volume cannot be read at the moment."),
 ];
 
 /// Texts of the server that only look like codes.
@@ -102,9 +74,7 @@ fn meanings() -> BTreeMap<String, String> {
             let between = if comment.is_empty() { "" } else { " " };
             comment = format!("{comment}{between}{words}");
         } else if let Some(name) = line.strip_suffix(',') {
-            meanings
-                .entry(name.to_owned())
-                .or_insert(std::mem::take(&mut comment));
+            meanings.entry(name.to_owned()).or_insert(std::mem::take(&mut comment));
         } else {
             comment.clear();
         }
@@ -130,13 +100,8 @@ fn the_codes_of_failures_are_documented() {
         assert!(!meaning.is_empty(), "{code:?} is not explained");
         let recoverable = if code.is_recoverable() { "yes" } else { "no" };
         let user = Failure::new(code, "").user_message;
-        writeln!(
-            text,
-            "| `{}` | {recoverable} | {} | {user} |",
-            code.as_str(),
-            cell(meaning)
-        )
-        .expect("a String takes everything");
+        writeln!(text, "| `{}` | {recoverable} | {} | {user} |", code.as_str(), cell(meaning))
+            .expect("a String takes everything");
     }
     text.push_str(
         "\n## Outside a stream\n\n\

@@ -12,16 +12,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("sandbox", &["safe_fs", "types"]),
     ("models", &["config", "types"]),
     ("project", &["config", "safe_fs", "types"]),
-    (
-        "run",
-        &["config", "models", "project", "safe_fs", "sandbox", "types"],
-    ),
-    (
-        "server",
-        &[
-            "config", "models", "project", "run", "safe_fs", "sandbox", "types",
-        ],
-    ),
+    ("run", &["config", "models", "project", "safe_fs", "sandbox", "types"]),
+    ("server", &["config", "models", "project", "run", "safe_fs", "sandbox", "types"]),
 ];
 
 /// The top-level modules that follow `crate::` in a line, also in `crate::{a, b::c}`.
@@ -93,28 +85,19 @@ fn only_in(words: &[&str], places: &[&str]) {
 fn http_ends_at_the_server() {
     only_in(&["axum::"], &["server/"]);
     // The broker is a local HTTP server, and speaks to the CLI only.
-    only_in(
-        &["hyper::", "hyper_util", "StatusCode"],
-        &["server/", "models/broker/"],
-    );
+    only_in(&["hyper::", "hyper_util", "StatusCode"], &["server/", "models/broker/"]);
 }
 
 #[test]
 fn only_config_reads_the_environment() {
-    only_in(
-        &["env::var", "env::set_var", "env::remove_var"],
-        &["config/"],
-    );
+    only_in(&["env::var", "env::set_var", "env::remove_var"], &["config/"]);
 }
 
 #[test]
 fn only_the_sandbox_starts_processes() {
     // The probe is the hostile program that the sandbox starts against itself.
     let places = ["sandbox/", "bin/probe/"];
-    only_in(
-        &["process::Command", "Command::new", "fork()", "execve"],
-        &places,
-    );
+    only_in(&["process::Command", "Command::new", "fork()", "execve"], &places);
 }
 
 #[test]
@@ -139,18 +122,13 @@ fn every_trust_boundary_has_its_files_and_the_overview_names_them() {
         let listed = overview
             .lines()
             .any(|line| line.contains(&format!("`{path}`")) && line.contains(&number));
-        assert!(
-            listed,
-            "lib.rs does not list `{path}` for boundary {number}"
-        );
+        assert!(listed, "lib.rs does not list `{path}` for boundary {number}");
         numbers.insert(number);
     }
     let all: BTreeSet<_> = (1..=7).map(|number| number.to_string()).collect();
     assert_eq!(numbers, all);
     // And nothing is listed that is not there.
-    let named = overview
-        .split('`')
-        .filter_map(|part| part.strip_suffix(".rs"));
+    let named = overview.split('`').filter_map(|part| part.strip_suffix(".rs"));
     for path in named {
         let path = format!("worker/src/{path}.rs");
         let exists = sources.iter().any(|source| source.path == path);

@@ -18,9 +18,7 @@ pub(crate) struct Source {
 
 impl Source {
     fn is_rust(&self) -> bool {
-        Path::new(&self.path)
-            .extension()
-            .is_some_and(|ending| ending == "rs")
+        Path::new(&self.path).extension().is_some_and(|ending| ending == "rs")
     }
 
     /// Its path below a folder, if it is there.
@@ -37,9 +35,7 @@ impl Source {
     /// Everything before the unit tests.
     pub(crate) fn production(&self) -> &str {
         let end = self.text.find("#[cfg(test)]\nmod tests {");
-        self.text
-            .get(..end.unwrap_or(self.text.len()))
-            .unwrap_or(&self.text)
+        self.text.get(..end.unwrap_or(self.text.len())).unwrap_or(&self.text)
     }
 
     /// The module's documentation.

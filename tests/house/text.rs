@@ -9,21 +9,15 @@ const MAX_LINES: usize = 400;
 /// Most lines of a file with its unit tests, or of a file of tests.
 const MAX_LINES_WITH_TESTS: usize = 500;
 /// Files that may be longer, and why.
-const LONGER: &[(&str, &str)] = &[(
-    "worker/src/run/generate.rs",
-    "the steps of one run, in the order in which they happen",
-)];
+const LONGER: &[(&str, &str)] =
+    &[("worker/src/run/generate.rs", "the steps of one run, in the order in which they happen")];
 
 #[test]
 fn files_are_short_enough_to_be_read() {
     for source in rust("") {
         let reason = LONGER.iter().find(|(path, _)| *path == source.path);
         let is_test = source.path.starts_with("tests/") || source.path.ends_with("/tests.rs");
-        let limit = if is_test {
-            MAX_LINES_WITH_TESTS
-        } else {
-            MAX_LINES
-        };
+        let limit = if is_test { MAX_LINES_WITH_TESTS } else { MAX_LINES };
         let lines = source.production().lines().count();
         let whole = source.text.lines().count();
         if reason.is_some() {
@@ -31,11 +25,7 @@ fn files_are_short_enough_to_be_read() {
         } else {
             assert!(lines <= limit, "{} has {lines} lines", source.path);
         }
-        assert!(
-            whole <= MAX_LINES_WITH_TESTS,
-            "{}: {whole} lines",
-            source.path
-        );
+        assert!(whole <= MAX_LINES_WITH_TESTS, "{}: {whole} lines", source.path);
     }
 }
 

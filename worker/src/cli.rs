@@ -1,6 +1,6 @@
 //! Arguments, help, the log, and what is said at start.
 
-use std::fmt::{Display, Write as _};
+use std::fmt::Display;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -47,15 +47,9 @@ impl Cli {
 fn settings_help() -> String {
     let mut text = String::from("Settings, from the environment:\n");
     for setting in SETTINGS {
-        let default = setting
-            .default
-            .map_or(String::new(), |value| format!(" [{value}]"));
-        // A String takes everything.
-        drop(writeln!(
-            text,
-            "\n  {}{default}\n      {}",
-            setting.name, setting.help
-        ));
+        let default = setting.default.map_or(String::new(), |value| format!(" [{value}]"));
+        let parts = ["\n  ", setting.name, &default, "\n      ", setting.help, "\n"];
+        text.extend(parts);
     }
     text
 }
@@ -68,16 +62,11 @@ pub(crate) fn init_log(config: &Config) -> Result<(), Box<dyn std::error::Error>
         LogFormat::Text => false,
         LogFormat::Auto => !std::io::stderr().is_terminal(),
     };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if json {
         builder.json().flatten_event(true).with_target(false).init();
     } else {
-        builder
-            .with_target(false)
-            .with_ansi(std::io::stderr().is_terminal())
-            .init();
+        builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).init();
     }
     // A panic's text can hold anything; only its place is logged.
     std::panic::set_hook(Box::new(|info| {

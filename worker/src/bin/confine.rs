@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use dreamcore_worker::sandbox::control::Message;
 use dreamcore_worker::sandbox::plan::{Demand, Mechanism, Plan};
 use dreamcore_worker::sandbox::steps::control::Control;
+use dreamcore_worker::sandbox::steps::landlock::Root;
 use dreamcore_worker::sandbox::steps::namespaces::Entered;
 use dreamcore_worker::sandbox::steps::{
     StepError, StepResult, identity, landlock, limits, mounts, namespaces, network, process,
@@ -78,19 +79,19 @@ fn supervise(control: &Control, plan: &Plan) -> StepResult<ExitCode> {
     }
 }
 
-/// Takes away what is not granted. Whether `/proc` now shows the sandbox only.
-fn hide_files(control: &Control, plan: &Plan, entered: Entered) -> StepResult<bool> {
+/// Takes away what is not granted, and says what there is instead.
+fn hide_files(control: &Control, plan: &Plan, entered: Entered) -> StepResult<Root> {
     if plan.demand(Mechanism::MinimalRoot) == Demand::Off {
-        return Ok(false);
+        return Ok(Root::default());
     }
     let result = if entered.mount {
         mounts::enter_minimal_root(plan, entered.pid)
     } else {
         Err("needs a mount namespace".to_owned())
     };
-    let hidden = result.is_ok();
+    let minimal = result.is_ok();
     control.outcome(plan, Mechanism::MinimalRoot, result)?;
-    Ok(hidden && entered.pid)
+    Ok(Root { minimal, own_proc: minimal && entered.pid })
 }
 
 /// Inside: gives everything up, in an order in which each step can still do what it has to, and
@@ -99,7 +100,7 @@ fn confine(control: &Control, plan: &Plan, entered: Entered) -> StepResult<ExitC
     let wanted = |mechanism| plan.demand(mechanism) != Demand::Off;
 
     process::die_with_parent()?;
-    let own_proc = hide_files(control, plan, entered)?;
+    let root = hide_files(control, plan, entered)?;
     let own_user = plan.identity.is_some() || entered.user;
     control.outcome(
         plan,
@@ -107,14 +108,14 @@ fn confine(control: &Control, plan: &Plan, entered: Entered) -> StepResult<ExitC
         limits::apply(plan.limits, own_user),
     )?;
 
-    let root = identity::is_root();
-    if root || entered.user {
+    let is_root = identity::is_root();
+    if is_root || entered.user {
         identity::drop_bounding_set().map_err(|reason| StepError {
             step: "capabilities",
             reason,
         })?;
     }
-    if root && let Some(wanted) = plan.identity {
+    if is_root && let Some(wanted) = plan.identity {
         let detail = identity::change(wanted)?;
         control.outcome(plan, Mechanism::Identity, Ok(detail))?;
         // The change of user cleared it.
@@ -133,7 +134,7 @@ fn confine(control: &Control, plan: &Plan, entered: Entered) -> StepResult<ExitC
         control.outcome(
             plan,
             Mechanism::Landlock,
-            landlock::restrict(plan, own_proc),
+            landlock::restrict(plan, root),
         )?;
     }
     if wanted(Mechanism::Seccomp) {

@@ -40,7 +40,7 @@ settings! {
     CLAUDE_BIN = "DREAMCORE_CLAUDE_BIN", Some("/usr/local/bin/claude"),
         "The Claude CLI (one file).";
     CONFINE_BIN = "DREAMCORE_CONFINE_BIN", None,
-        "The launcher. Default: dreamcore-confine beside this program.";
+        "The launcher; dreamcore-probe must lie beside it. Default: dreamcore-confine beside this program.";
     MODEL = "DREAMCORE_MODEL", None,
         "Model that the CLI is told to use. Default: the CLI's own choice.";
     ALLOWED_MODELS = "DREAMCORE_ALLOWED_MODELS", Some("claude-"),

@@ -8,7 +8,8 @@ use std::path::Path;
 use std::sync::Once;
 
 use git2::{
-    Config, Oid, Reference, Repository, RepositoryInitOptions, Signature, Time, Transaction,
+    Config, ConfigLevel, Oid, Reference, Repository, RepositoryInitOptions, Signature, Time,
+    Transaction,
 };
 
 use super::{Project, ProjectError};
@@ -19,13 +20,11 @@ const AUTHOR_EMAIL: &str = "gamecreator@dreamcore.app";
 
 /// Files in `.git` that point out of it, and locks that a killed git left behind. Writers of one
 /// project take turns within a worker, and locks mean nothing between containers.
-const REMOVED: [&str; 5] = [
-    "commondir",
-    "objects/info/alternates",
-    "index.lock",
-    "HEAD.lock",
-    "packed-refs.lock",
-];
+const REMOVED: [&str; 5] =
+    ["commondir", "objects/info/alternates", "index.lock", "HEAD.lock", "packed-refs.lock"];
+
+#[allow(clippy::cast_possible_wrap, reason = "a small constant that C declares as unsigned")]
+const ENABLE_FSYNC_GITDIR: i32 = libgit2_sys::GIT_OPT_ENABLE_FSYNC_GITDIR as i32;
 
 /// Settings of libgit2 that hold for the whole process.
 #[allow(unsafe_code, reason = "libgit2's global options have no safe form")]
@@ -36,17 +35,16 @@ pub(super) fn prepare_library() {
         // SAFETY: sets a global before any repository is opened, and only here.
         let owners = unsafe { git2::opts::set_verify_owner_validation(false) };
         let mut results = vec![owners];
-        use git2::ConfigLevel::{Global, ProgramData, System, XDG};
-        for level in [System, Global, XDG, ProgramData] {
+        for level in
+            [ConfigLevel::System, ConfigLevel::Global, ConfigLevel::XDG, ConfigLevel::ProgramData]
+        {
             // The configuration of the machine is not ours to use.
             // SAFETY: as above.
             results.push(unsafe { git2::opts::set_search_path(level, "") });
         }
         // A version that was reported as saved must survive a power cut.
         // SAFETY: as above; the option takes one int.
-        let code = unsafe {
-            libgit2_sys::git_libgit2_opts(libgit2_sys::GIT_OPT_ENABLE_FSYNC_GITDIR as _, 1_i32)
-        };
+        let code = unsafe { libgit2_sys::git_libgit2_opts(ENABLE_FSYNC_GITDIR, 1_i32) };
         let failed = code != 0 || results.iter().any(Result::is_err);
         if failed {
             tracing::error!("libgit2 refused a global option");
@@ -72,9 +70,18 @@ pub(super) fn open(project: &Project) -> Result<Option<Repository>, ProjectError
     };
     for name in ["objects", "refs"] {
         if let Err(FileError::NotRegular) = git.folder(name) {
-            return Err(ProjectError::Unusable(format!(
-                ".git/{name} is not a folder"
-            )));
+            return Err(ProjectError::Unusable(format!(".git/{name} is not a folder")));
+        }
+    }
+    // Reading a fifo would wait for ever.
+    for name in ["HEAD", "config", "index", "packed-refs"] {
+        match git.status(name) {
+            Err(FileError::NotFound) => {}
+            Ok(stat) if Kind::of(&stat) == Kind::File => {}
+            Ok(_) => {
+                return Err(ProjectError::Unusable(format!(".git/{name} is not a file")));
+            }
+            Err(error) => return Err(error.into()),
         }
     }
     for path in REMOVED {
@@ -100,10 +107,7 @@ fn remove(git: &Dir, path: &str) -> Result<(), FileError> {
 fn init(path: &Path) -> Result<Repository, git2::Error> {
     let mut options = RepositoryInitOptions::new();
     // No template: it could bring hooks along.
-    options
-        .external_template(false)
-        .initial_head("main")
-        .no_reinit(true);
+    options.external_template(false).initial_head("main").no_reinit(true);
     Repository::init_opts(path, &options)?;
     let repository = Repository::open_bare(path.join(".git"))?;
     repository.set_config(&Config::new()?)?;
@@ -166,7 +170,5 @@ impl HeldHead<'_> {
 /// The abbreviated hash that people see, long enough to be unique now.
 pub(super) fn short_id(repository: &Repository, commit: Oid) -> Result<String, git2::Error> {
     let short = repository.find_object(commit, None)?.short_id()?;
-    Ok(short
-        .as_str()
-        .map_or_else(|_| commit.to_string(), str::to_owned))
+    Ok(short.as_str().map_or_else(|_| commit.to_string(), str::to_owned))
 }

@@ -104,10 +104,7 @@ impl Volume {
             Err(ProjectError::NotFound) => None,
             Err(error) => return Err(error),
         };
-        Ok(Published {
-            files: Vec::new(),
-            version,
-        })
+        Ok(Published { files: Vec::new(), version })
     }
 
     /// Removes a project that a failed first save leaves behind.
@@ -141,10 +138,7 @@ impl Project {
         let result = self.save_by(&staging, changes);
         // Hidden and removed by the next one if it cannot be removed now.
         let removed = empty(&staging).and_then(|()| {
-            self.dir()
-                .remove_empty_folder(&name)
-                .map(drop)
-                .map_err(io::Error::other)
+            self.dir().remove_empty_folder(&name).map(drop).map_err(io::Error::other)
         });
         if let Err(error) = removed {
             tracing::warn!(%error, "a staging folder was left behind");
@@ -166,9 +160,7 @@ impl Project {
             snapshot.set(path, &stat, file.id);
         }
         let tree = repository.find_tree(snapshot.write_tree(&repository)?)?;
-        let parent = git::head(&repository)?
-            .map(|id| repository.find_commit(id))
-            .transpose()?;
+        let parent = git::head(&repository)?.map(|id| repository.find_commit(id)).transpose()?;
         let commit = match &parent {
             Some(parent) if parent.tree_id() == tree.id() => None,
             _ => {
@@ -217,11 +209,7 @@ impl Project {
         folder.remove_file(&name)?;
         folder.sync()?;
         self.remove_empty_parents(path)?;
-        Ok(Some(SavedFile {
-            path: path.clone(),
-            action: Action::Delete,
-            size: 0,
-        }))
+        Ok(Some(SavedFile { path: path.clone(), action: Action::Delete, size: 0 }))
     }
 
     /// Git knows no empty folders, so neither does a project.
@@ -288,20 +276,12 @@ impl Project {
         };
         staging.rename_to(&file.name, &folder, &name)?;
         folder.sync()?;
-        Ok(SavedFile {
-            path: path.clone(),
-            action,
-            size: file.size,
-        })
+        Ok(SavedFile { path: path.clone(), action, size: file.size })
     }
 }
 
 /// Whether a folder goes away when these files are removed from it, or is empty already.
-fn vanishes(
-    folder: &Dir,
-    place: &str,
-    removed: &BTreeSet<&str>,
-) -> Result<bool, ProjectError> {
+fn vanishes(folder: &Dir, place: &str, removed: &BTreeSet<&str>) -> Result<bool, ProjectError> {
     for entry in folder.entries()? {
         let Some(name) = entry.name_str() else {
             return Ok(false);
@@ -337,10 +317,7 @@ fn stage(
     for (number, path) in changes.write.iter().enumerate() {
         let (mut source, _) = changes.source.file(path.as_str())?;
         let name = number.to_string();
-        let options = WriteOptions {
-            sync: true,
-            owner: None,
-        };
+        let options = WriteOptions { sync: true, owner: None };
         let size = staging.write_new(&name, options, |to| io::copy(&mut source, to))?;
         let (content, _) = staging.file(&name)?;
         let id = snapshot::store(repository, content, size)?;

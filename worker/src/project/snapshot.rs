@@ -48,8 +48,7 @@ impl Snapshot {
 
     /// Sets one file to content that is stored already.
     pub(super) fn set(&mut self, path: &ProjectPath, stat: &FileStat, id: Oid) {
-        self.entries
-            .insert(path.as_str().into(), entry(path, stat, id));
+        self.entries.insert(path.as_str().into(), entry(path, stat, id));
     }
 
     /// Takes one file out.
@@ -96,9 +95,9 @@ pub(super) fn store(
     let mut writer = odb.writer(size, ObjectType::Blob)?;
     let copied = io::copy(&mut io::Read::take(&mut content, size as u64), &mut writer);
     let copied = copied.map_err(|error| match error.kind() {
-        // The writer hides why; libgit2 remembers.
-        io::ErrorKind::Other => ProjectError::Git(git2::Error::last_error(-1)),
-        _ => error.into(),
+        // libgit2's writer hides why it failed; the system still knows.
+        io::ErrorKind::Other => io::Error::last_os_error(),
+        _ => error,
     })?;
     if copied != size as u64 {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
@@ -119,14 +118,8 @@ struct Known {
 impl Known {
     fn read(repository: &Repository) -> Result<Self, ProjectError> {
         let path = repository.path().join("index");
-        let written = nix::sys::stat::stat(&path)
-            .ok()
-            .map(|s| (s.st_mtime, s.st_mtime_nsec));
-        let mut known = Self {
-            files: BTreeMap::new(),
-            written,
-            others: BTreeMap::new(),
-        };
+        let written = nix::sys::stat::stat(&path).ok().map(|s| (s.st_mtime, s.st_mtime_nsec));
+        let mut known = Self { files: BTreeMap::new(), written, others: BTreeMap::new() };
         // Without an index, or with a broken one, the newest version says what is tracked.
         let index = match Index::open(&path) {
             Ok(index) if written.is_some() => index,
@@ -167,11 +160,7 @@ impl Known {
 }
 
 /// Git keeps the lower 32 bits of every number.
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "as git does"
-)]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as git does")]
 fn entry(path: &ProjectPath, stat: &FileStat, id: Oid) -> IndexEntry {
     let executable = stat.st_mode & 0o100 != 0;
     IndexEntry {

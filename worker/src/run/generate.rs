@@ -14,7 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::claude::{self, Driver, Ended, Outcome, Watch};
 use super::events::{Debug, Event, EventSink};
 use super::failure::{Code, Failure};
-use super::proof::Proof;
+use super::proof::{NOT_PROVEN, Proof};
 use super::registry::{Busy, Place};
 use super::workspace::{Manifest, Workspace};
 use super::{Runner, skills};
@@ -29,7 +29,7 @@ use crate::types::{Prompt, SkillName};
 /// How this generator is called in `done`.
 const GENERATOR: &str = "claude";
 /// How much longer than the broker the CLI itself waits, so that it is the broker who gives up.
-const CLI_PATIENCE: Duration = Duration::from_secs(60);
+const CLI_PATIENCE: Duration = Duration::from_mins(1);
 /// Longest name of a version, in characters.
 const MAX_MESSAGE_CHARS: usize = 72;
 
@@ -73,9 +73,7 @@ impl Runner {
     async fn run(&self, request: Request, sink: EventSink, cancel: CancellationToken) {
         let began = Instant::now();
         let mut debug = Debug::default();
-        let result = self
-            .run_in_place(&request, &sink, &cancel, &mut debug, began)
-            .await;
+        let result = self.run_in_place(&request, &sink, &cancel, &mut debug, began).await;
         let elapsed_s = began.elapsed().as_secs_f64();
         debug.elapsed_seconds = elapsed_s;
         let last = match result {
@@ -90,11 +88,7 @@ impl Runner {
                         summary: success.summary,
                         git_commit: success.published.version,
                     },
-                    Event::Done {
-                        exit_code: 0,
-                        duration_ms,
-                        generator: GENERATOR,
-                    },
+                    Event::Done { exit_code: 0, duration_ms, generator: GENERATOR },
                 ]
             }
             Err(failure) => {
@@ -119,6 +113,10 @@ impl Runner {
         debug: &mut Debug,
         began: Instant,
     ) -> Result<Success, Failure> {
+        if self.config.anthropic.api_key.is_none() {
+            // The CLI would try for minutes before it says so.
+            return Err(Failure::new(Code::AuthError, "the worker has no ANTHROPIC_API_KEY"));
+        }
         let proof = self.proven().await?;
         let place = self.take_place(request.key, sink, cancel).await?;
         say(sink, "AIを準備しています…").await?;
@@ -139,7 +137,7 @@ impl Runner {
     /// The proof that the policy is met; without it nothing is run.
     async fn proven(&self) -> Result<Arc<Proof>, Failure> {
         let refuse = |reason: String| Failure::new(Code::SandboxError, reason);
-        let proof = self.proof.wait().await.map_err(|reason| refuse(reason.to_string()))?;
+        let proof = self.proof.wait().await.map_err(|_| refuse(NOT_PROVEN.to_owned()))?;
         if proof.violations.is_empty() {
             return Ok(proof);
         }
@@ -175,10 +173,7 @@ impl Runner {
         Ok(Arc::new(blocking(move || scratch.workspace(slot)).await??))
     }
 
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "the state of one run, each part used once"
-    )]
+    #[allow(clippy::too_many_arguments, reason = "the state of one run, each part used once")]
     async fn run_in_workspace(
         &self,
         request: &Request,
@@ -221,9 +216,7 @@ impl Runner {
             give_up: self.config.anthropic.give_up,
         };
         let prompt = claude::prompt_line(&request.prompt, &skills);
-        let outcome = driver
-            .run(stdin, &prompt, sink, lease.ledger(), watch, cancel)
-            .await;
+        let outcome = driver.run(stdin, &prompt, sink, lease.ledger(), watch, cancel).await;
         debug.api = lease.ledger().totals();
         debug.skipped_lines = outcome.skipped;
         debug.stderr.clone_from(&outcome.stderr);
@@ -251,9 +244,7 @@ impl Runner {
         if !unknown.is_empty() {
             let names: Vec<_> = unknown.iter().map(SkillName::as_str).collect();
             let message = format!("unknown skills are left out: {}", names.join(", "));
-            sink.send(Event::Warning { message })
-                .await
-                .map_err(|_| Failure::stopped())?;
+            sink.send(Event::Warning { message }).await.map_err(|_| Failure::stopped())?;
         }
         Ok(known)
     }
@@ -263,14 +254,9 @@ impl Runner {
         workspace: &Workspace,
         confinement: &Confinement,
     ) -> Result<Started, Failure> {
-        let (bin, global) = (
-            self.config.claude_bin.clone(),
-            self.config.global_dir.clone(),
-        );
+        let (bin, global) = (self.config.claude_bin.clone(), self.config.global_dir.clone());
         let plugin = blocking(move || check_program(&bin).map(|()| skills::plugin_folder(&global)));
-        let plugin = plugin
-            .await?
-            .map_err(|reason| Failure::new(Code::CliSpawnError, reason))?;
+        let plugin = plugin.await?.map_err(|reason| Failure::new(Code::CliSpawnError, reason))?;
 
         // Where the sandbox shares the worker's network, the worker opens the listener.
         let own_network = confinement.holds(Mechanism::NetworkNamespace);
@@ -282,21 +268,15 @@ impl Runner {
             (Some(listener), port)
         };
         let token = Broker::new_token();
-        let paths = claude::Paths {
-            claude: self.config.claude_bin.clone(),
-            plugin,
-        };
+        let paths = claude::Paths { claude: self.config.claude_bin.clone(), plugin };
         let patience = self.config.anthropic.give_up + CLI_PATIENCE;
         let model = self.config.model.as_deref();
         let program = claude::program(&paths, workspace, port, &token, model, patience.as_millis());
         let plan = confinement.policy.plan(program);
-        let mut confined = self.launcher.start(&plan).await.map_err(not_started)?;
+        let mut confined = self.launcher.start(&plan).await.map_err(|error| not_started(&error))?;
         let Some(listener) = outer.or_else(|| confined.listener.take()) else {
             confined.handle.kill().await;
-            return Err(Failure::new(
-                Code::SandboxError,
-                "no listener came out of the sandbox",
-            ));
+            return Err(Failure::new(Code::SandboxError, "no listener came out of the sandbox"));
         };
         let lease = self.broker.lend(listener, token);
         Ok(Started { confined, lease })
@@ -322,7 +302,7 @@ impl Runner {
         let seconds = |d: Duration| format!("{} s", d.as_secs_f64());
         let code = match outcome.ended {
             Ended::Exited(code) => code,
-            Ended::Broken(error) => return Err(not_started(error)),
+            Ended::Broken(error) => return Err(not_started(&error)),
             Ended::Stopped => return Err(Failure::stopped()),
             Ended::Deadline => {
                 let limit = seconds(self.config.runs.timeout);
@@ -358,17 +338,11 @@ impl Runner {
             }
             Some((false, _)) => {
                 let message = "the CLI gave a result and ended with an error";
-                Err(api_or(
-                    lease,
-                    Failure::new(Code::of_exit(code), message).with_exit_code(code),
-                ))
+                Err(api_or(lease, Failure::new(Code::of_exit(code), message).with_exit_code(code)))
             }
             None => {
                 let message = format!("the CLI ended with code {code} and no result");
-                Err(api_or(
-                    lease,
-                    Failure::new(Code::of_exit(code), message).with_exit_code(code),
-                ))
+                Err(api_or(lease, Failure::new(Code::of_exit(code), message).with_exit_code(code)))
             }
         }
     }
@@ -414,10 +388,7 @@ async fn blocking<T: Send + 'static>(
 fn api_or(lease: &Lease, failure: Failure) -> Failure {
     match lease.ledger().last_failure() {
         Some(api) => {
-            let message = format!(
-                "{}; the last request to the model API failed",
-                failure.message
-            );
+            let message = format!("{}; the last request to the model API failed", failure.message);
             let mut of_api = Failure::new(Code::of_api(api), message);
             of_api.exit_code = failure.exit_code;
             of_api
@@ -426,14 +397,10 @@ fn api_or(lease: &Lease, failure: Failure) -> Failure {
     }
 }
 
-fn not_started(error: LaunchError) -> Failure {
-    let code = if error.is_program() {
-        Code::CliSpawnError
-    } else {
-        Code::SandboxError
-    };
+fn not_started(error: &LaunchError) -> Failure {
+    let code = if error.is_program() { Code::CliSpawnError } else { Code::SandboxError };
     tracing::error!(%error, "the CLI was not started");
-    Failure::new(code, error.to_string())
+    Failure::new(code, error.summary())
 }
 
 /// Says early and clearly what the launcher would say later and less so.
@@ -451,13 +418,7 @@ fn check_program(path: &Path) -> Result<(), String> {
 
 /// What a version is called: the first line of what was asked for.
 fn version_message(prompt: &Prompt) -> String {
-    let line = prompt
-        .as_str()
-        .trim()
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .trim();
+    let line = prompt.as_str().trim().lines().next().unwrap_or_default().trim();
     let mut message: String = line.chars().take(MAX_MESSAGE_CHARS).collect();
     if line.chars().nth(MAX_MESSAGE_CHARS).is_some() {
         message.push('…');
@@ -472,29 +433,16 @@ mod tests {
     #[test]
     fn a_version_is_called_by_the_first_line_of_its_prompt() {
         let name = |text: &str| version_message(&text.parse().unwrap());
-        assert_eq!(
-            name("\n  ジャンプを高くして \n詳しくは…"),
-            "ジャンプを高くして"
-        );
+        assert_eq!(name("\n  ジャンプを高くして \n詳しくは…"), "ジャンプを高くして");
         assert_eq!(name(&"あ".repeat(100)), format!("{}…", "あ".repeat(72)));
     }
 
     #[test]
     fn a_missing_or_unusable_cli_is_explained() {
         let temp = tempfile::NamedTempFile::new().unwrap();
-        assert_eq!(
-            check_program(temp.path()),
-            Err("the Claude CLI is not executable".into())
-        );
-        assert_eq!(
-            check_program(Path::new("/")),
-            Err("the Claude CLI is not a file".into())
-        );
-        assert!(
-            check_program(Path::new("/nonexistent"))
-                .unwrap_err()
-                .contains("cannot be found")
-        );
+        assert_eq!(check_program(temp.path()), Err("the Claude CLI is not executable".into()));
+        assert_eq!(check_program(Path::new("/")), Err("the Claude CLI is not a file".into()));
+        assert!(check_program(Path::new("/nonexistent")).unwrap_err().contains("cannot be found"));
         assert_eq!(check_program(Path::new("/bin/sh")), Ok(()));
     }
 }

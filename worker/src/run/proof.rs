@@ -18,6 +18,9 @@ const MAX_PROCESSES: u64 = 512;
 /// Open files of one process of a sandbox.
 const MAX_OPEN_FILES: u64 = 4096;
 
+/// What the CLI needs for its own files, whatever a project may have.
+const MIN_FILE_BYTES: u64 = 64 << 20;
+
 /// What holds on this machine, proven by attack.
 #[derive(Debug)]
 pub struct Proof {
@@ -29,8 +32,13 @@ pub struct Proof {
     pub violations: Vec<String>,
 }
 
-/// The outcome of the proof: there is one, or it could not be had.
+/// The outcome of the proof: there is one, or it could not be had, for a reason that is for the
+/// operator only, because it may name paths of the machine.
 pub type Proven = Result<Arc<Proof>, Arc<str>>;
+
+/// What clients are told instead of that reason.
+pub const NOT_PROVEN: &str = "the confinement could not be tested: see the worker's log, or run \
+                              dreamcore-worker doctor";
 
 /// Where the proof appears when it is done.
 #[derive(Debug, Clone)]
@@ -67,10 +75,7 @@ pub fn begin(config: &Config, launcher: &Launcher, scratch: &Scratch) -> ProofWa
 
 /// Explores, attacks and judges.
 pub async fn prove(config: &Config, launcher: &Launcher, scratch: &Scratch) -> Proven {
-    prove_by(config, launcher, scratch).await.map(Arc::new).map_err(|reason| {
-        // The reason goes to clients too, who need not know the machine's paths.
-        Arc::from(reason)
-    })
+    prove_by(config, launcher, scratch).await.map(Arc::new).map_err(Arc::from)
 }
 
 async fn prove_by(
@@ -93,6 +98,9 @@ async fn prove_in(config: &Config, launcher: &Launcher, trial: PathBuf) -> Resul
         explore(launcher, limits(config), &trial).await.map_err(|error| error.to_string())?;
     let owner = nix::unistd::geteuid().is_root().then_some(SANDBOX_IDENTITY);
     let (data, probe) = (config.data_dir.clone(), launcher.probe_path());
+    if !probe.is_file() {
+        return Err(format!("the probe is missing beside the launcher: {}", probe.display()));
+    }
     let scene = blocking(move || Scene::set(&trial, &data, &probe, owner)).await?;
     let neighbours = config.runs.max_runs > 1;
     let data = config.data_dir.clone();
@@ -123,7 +131,7 @@ fn demanded(policy: ConfinementPolicy, group: Group) -> bool {
 fn limits(config: &Config) -> Limits {
     Limits {
         // Room for more than a project takes, so that the limit is ours to explain.
-        file_bytes: config.files.max_file_bytes.saturating_mul(2),
+        file_bytes: config.files.max_file_bytes.saturating_mul(2).max(MIN_FILE_BYTES),
         open_files: MAX_OPEN_FILES,
         processes: MAX_PROCESSES,
         cpu_s: config.runs.timeout.as_secs().saturating_mul(2).max(60),

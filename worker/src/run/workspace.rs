@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -85,6 +86,12 @@ impl Scratch {
     /// what earlier workers left. Blocking.
     pub fn prepare(path: &Path, owner: Option<Identity>) -> io::Result<Self> {
         std::fs::create_dir_all(path)?;
+        // In a folder that others may write to, the name could have been taken by a link or by
+        // somebody else's folder.
+        let found = std::fs::symlink_metadata(path)?;
+        if !found.is_dir() || found.uid() != nix::unistd::geteuid().as_raw() {
+            return Err(io::Error::other("is not a folder of the worker's own user"));
+        }
         // Passable, because the sandbox must reach its own folder; not readable.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o711);
         std::fs::set_permissions(path, mode)?;

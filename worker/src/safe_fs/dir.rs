@@ -14,10 +14,8 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::{FileError, beneath};
 
-const FOLDER: OFlag = OFlag::O_RDONLY
-    .union(OFlag::O_DIRECTORY)
-    .union(OFlag::O_NOFOLLOW)
-    .union(OFlag::O_CLOEXEC);
+const FOLDER: OFlag =
+    OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
 /// Mode of folders that are made: everybody may read, as git and the relay's tools expect.
 const FOLDER_MODE: Mode = Mode::S_IRWXU
@@ -125,11 +123,7 @@ impl Dir {
             if parts.peek().is_none() {
                 return Ok((here, part.to_owned()));
             }
-            here = if make {
-                here.make_folder(part)?
-            } else {
-                here.folder(part)?
-            };
+            here = if make { here.make_folder(part)? } else { here.folder(part)? };
         }
         Err(FileError::NotFound)
     }
@@ -150,11 +144,7 @@ impl Dir {
 
     /// Status of a name in this folder, of a link itself and not of what it points to.
     pub fn status(&self, name: impl AsRef<OsStr>) -> Result<FileStat, FileError> {
-        Ok(fstatat(
-            &self.0,
-            name.as_ref(),
-            AtFlags::AT_SYMLINK_NOFOLLOW,
-        )?)
+        Ok(fstatat(&self.0, name.as_ref(), AtFlags::AT_SYMLINK_NOFOLLOW)?)
     }
 
     /// Removes a file, link or special file. One that is not there is no error.

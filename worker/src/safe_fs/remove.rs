@@ -108,7 +108,7 @@ mod tests {
         fs::write(temp.path().join("a/b/c/f"), "x").unwrap();
         symlink(outside.path(), temp.path().join("a/link")).unwrap();
         for path in ["a/b/c", "a/b", "a"] {
-            let mode = fs::Permissions::from_mode(0);
+            let mode = fs::Permissions::from_mode(0o000);
             fs::set_permissions(temp.path().join(path), mode).unwrap();
         }
         let dir = Dir::open_root(temp.path()).unwrap();

@@ -122,12 +122,8 @@ mod tests {
         fs::write(temp.path().join("target"), "old").unwrap();
         symlink("target", temp.path().join("name")).unwrap();
         let dir = Dir::open_root(temp.path()).unwrap();
-        let options = WriteOptions {
-            sync: true,
-            owner: None,
-        };
-        dir.replace_file("name", options, |f| f.write_all(b"new"))
-            .unwrap();
+        let options = WriteOptions { sync: true, owner: None };
+        dir.replace_file("name", options, |f| f.write_all(b"new")).unwrap();
         assert_eq!(fs::read(temp.path().join("target")).unwrap(), b"old");
         assert_eq!(fs::read(temp.path().join("name")).unwrap(), b"new");
         let meta = fs::symlink_metadata(temp.path().join("name")).unwrap();

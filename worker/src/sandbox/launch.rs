@@ -47,6 +47,20 @@ pub enum LaunchError {
 }
 
 impl LaunchError {
+    /// What clients may know of it: no path of the machine.
+    pub fn summary(&self) -> String {
+        match self {
+            Self::Spawn { source, .. } => {
+                format!("the launcher cannot be started: {}", source.kind())
+            }
+            Self::Step { step, .. } if self.is_program() => {
+                format!("the program cannot be started ({step})")
+            }
+            Self::Step { step, .. } => format!("the confinement failed at {step}"),
+            Self::Protocol(_) => "the launcher broke off".to_owned(),
+        }
+    }
+
     /// Whether the program, and not its confinement, is what failed.
     pub fn is_program(&self) -> bool {
         matches!(self, Self::Step { step, .. } if step == "exec")

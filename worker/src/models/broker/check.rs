@@ -43,9 +43,7 @@ pub(super) fn has_token(headers: &HeaderMap, token: &Secret) -> bool {
         .get(AUTHORIZATION)
         .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "))
         .unwrap_or_default();
-    let key = headers
-        .get("x-api-key")
-        .map_or(&b""[..], |value| value.as_bytes());
+    let key = headers.get("x-api-key").map_or(&b""[..], |value| value.as_bytes());
     let expected = Sha256::digest(token.expose().as_bytes());
     let as_key = Sha256::digest(key).ct_eq(&expected);
     let as_bearer = Sha256::digest(bearer).ct_eq(&expected);
@@ -82,18 +80,11 @@ impl Request {
     pub(super) fn parse(body: &[u8], allowed_models: &[String]) -> Result<Self, String> {
         let request: Self =
             serde_json::from_slice(body).map_err(|error| format!("not a request: {error}"))?;
-        if !allowed_models
-            .iter()
-            .any(|prefix| request.model.starts_with(prefix.as_str()))
-        {
+        if !allowed_models.iter().any(|prefix| request.model.starts_with(prefix.as_str())) {
             return Err("this model is not allowed here".to_owned());
         }
         // A tool with a type is one that the API's servers carry out themselves.
-        if request
-            .tools
-            .iter()
-            .any(|tool| tool.kind.as_deref().unwrap_or("custom") != "custom")
-        {
+        if request.tools.iter().any(|tool| tool.kind.as_deref().unwrap_or("custom") != "custom") {
             return Err("tools that run on the API's servers are not allowed here".to_owned());
         }
         if request.mcp_servers.is_some() || request.container.is_some() {
@@ -116,14 +107,8 @@ mod tests {
 
     #[test]
     fn serves_what_the_cli_needs_and_nothing_else() {
-        assert_eq!(
-            operation("POST", "/v1/messages?beta=true"),
-            Some(Operation::Messages)
-        );
-        assert_eq!(
-            operation("POST", "/v1/messages/count_tokens"),
-            Some(Operation::CountTokens)
-        );
+        assert_eq!(operation("POST", "/v1/messages?beta=true"), Some(Operation::Messages));
+        assert_eq!(operation("POST", "/v1/messages/count_tokens"), Some(Operation::CountTokens));
         assert_eq!(operation("HEAD", "/api/hello"), Some(Operation::Hello));
         for (method, uri) in [
             ("GET", "/v1/messages"),
@@ -147,10 +132,7 @@ mod tests {
             HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())])
         };
         assert!(has_token(&headers("x-api-key", "dreamcore-run-1"), &token));
-        assert!(has_token(
-            &headers("authorization", "Bearer dreamcore-run-1"),
-            &token
-        ));
+        assert!(has_token(&headers("authorization", "Bearer dreamcore-run-1"), &token));
         for (name, value) in [
             ("x-api-key", ""),
             ("x-api-key", "dreamcore-run-2"),

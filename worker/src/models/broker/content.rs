@@ -54,10 +54,7 @@ impl<'de> Visitor<'de> for Look {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Content, E> {
-        Ok(Content {
-            is_remote: false,
-            names_remote: REMOTE.contains(&text),
-        })
+        Ok(Content { is_remote: false, names_remote: REMOTE.contains(&text) })
     }
 
     fn visit_unit<E>(self) -> Result<Content, E> {
@@ -107,7 +104,7 @@ mod tests {
     fn passes_what_the_cli_sends() {
         for json in [
             r#""url""#,
-            r#"null"#,
+            "null",
             r#"[1, -1, 1.5, true, null, "type", {"url": "file"}]"#,
             r#"[{"role":"user","content":"type: url"}]"#,
             r#"[{"content":[{"type":"image","source":{"type":"base64","data":"eA=="}}]}]"#,

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
@@ -36,13 +36,8 @@ const REQUEST_HEADERS: [&str; 6] = [
 ];
 
 /// Headers of the API that the CLI gets to see, beside those that begin with `anthropic-ratelimit`.
-const ANSWER_HEADERS: [&str; 5] = [
-    "content-type",
-    "request-id",
-    "retry-after",
-    "retry-after-ms",
-    "x-should-retry",
-];
+const ANSWER_HEADERS: [&str; 5] =
+    ["content-type", "request-id", "retry-after", "retry-after-ms", "x-should-retry"];
 
 pub(super) async fn handle(desk: &Arc<Desk>, request: Request<Incoming>) -> Response<Body> {
     let Some(operation) = Operation::of(request.method(), request.uri()) else {
@@ -58,10 +53,7 @@ pub(super) async fn handle(desk: &Arc<Desk>, request: Request<Incoming>) -> Resp
     }
     let target = format!("{}{}", desk.settings.base_url, path_and_query(&request));
     let headers = request_headers(request.headers());
-    let body = match Limited::new(request.into_body(), MAX_REQUEST_BYTES)
-        .collect()
-        .await
-    {
+    let body = match Limited::new(request.into_body(), MAX_REQUEST_BYTES).collect().await {
         Ok(body) => body.to_bytes(),
         Err(_) => {
             let message = "the request is too large or broke off";
@@ -96,31 +88,20 @@ async fn send(
     body: Bytes,
     stream: bool,
 ) -> Response<Body> {
-    let request = desk
-        .client
-        .post(target)
-        .headers(headers)
-        .header("x-api-key", key.expose());
+    let request = desk.client.post(target).headers(headers).header("x-api-key", key.expose());
     // An answer in one piece begins when the model is done, which takes longer.
-    let wait = if stream {
-        desk.settings.first_byte_timeout
-    } else {
-        desk.settings.give_up
-    };
+    let wait = if stream { desk.settings.first_byte_timeout } else { desk.settings.give_up };
+    let asked = Instant::now();
     let answer = match timeout(wait, request.body(body).send()).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(failure)) => {
             // The text of the error may hold the address, which is no secret, but never the key.
             tracing::debug!(error = %failure.without_url(), "the model API cannot be reached");
             desk.ledger.failed(ApiFailure::Network);
-            return error(
-                StatusCode::BAD_GATEWAY,
-                "api_error",
-                "the model API cannot be reached",
-            );
+            return error(StatusCode::BAD_GATEWAY, "api_error", "the model API cannot be reached");
         }
         Err(_) => {
-            desk.ledger.failed(ApiFailure::Timeout);
+            desk.ledger.failed_since(ApiFailure::Timeout, asked);
             let message = "the model API did not answer in time";
             return error(StatusCode::GATEWAY_TIMEOUT, "timeout_error", message);
         }
@@ -140,16 +121,13 @@ fn pass_back(desk: &Arc<Desk>, answer: reqwest::Response) -> Response<Body> {
         .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
     let ledger = Arc::clone(&desk.ledger);
     let body = counted(
-        answer
-            .bytes_stream()
-            .map_err(|e| io::Error::other(e.without_url())),
+        answer.bytes_stream().map_err(|e| io::Error::other(e.without_url())),
         status.is_success().then_some(ledger),
         events,
         desk.settings.stall_timeout,
     );
-    let mut response = Response::new(BodyExt::boxed_unsync(StreamBody::new(
-        body.map_ok(Frame::data),
-    )));
+    let mut response =
+        Response::new(BodyExt::boxed_unsync(StreamBody::new(body.map_ok(Frame::data))));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
@@ -200,11 +178,7 @@ struct Account {
 
 impl Account {
     fn new(ledger: Arc<Ledger>, events: bool) -> Self {
-        Self {
-            ledger,
-            reader: UsageReader::default(),
-            whole: (!events).then(Vec::new),
-        }
+        Self { ledger, reader: UsageReader::default(), whole: (!events).then(Vec::new) }
     }
 
     fn read(&mut self, chunk: &[u8]) {
@@ -234,16 +208,12 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        self.ledger
-            .add_tokens(self.reader.input, self.reader.output);
+        self.ledger.add_tokens(self.reader.input, self.reader.output);
     }
 }
 
 fn path_and_query(request: &Request<Incoming>) -> &str {
-    request
-        .uri()
-        .path_and_query()
-        .map_or("/", |both| both.as_str())
+    request.uri().path_and_query().map_or("/", |both| both.as_str())
 }
 
 fn request_headers(from: &HeaderMap) -> HeaderMap {

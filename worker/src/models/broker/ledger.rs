@@ -84,10 +84,7 @@ impl Ledger {
     /// Counts a request, or says that the budget is used up.
     pub(super) fn admit(&self) -> Result<(), ApiFailure> {
         let mut inner = self.inner();
-        let used = inner
-            .totals
-            .input_tokens
-            .saturating_add(inner.totals.output_tokens);
+        let used = inner.totals.input_tokens.saturating_add(inner.totals.output_tokens);
         if inner.totals.requests >= self.max_requests || used >= self.max_tokens {
             inner.last_failure = Some(ApiFailure::Budget);
             return Err(ApiFailure::Budget);
@@ -103,10 +100,16 @@ impl Ledger {
     }
 
     pub(super) fn failed(&self, failure: ApiFailure) {
+        self.failed_since(failure, Instant::now());
+    }
+
+    /// A failure that began at `since`: an API that does not answer fails from the question on, not
+    /// from the moment at which the wait for it is over.
+    pub(super) fn failed_since(&self, failure: ApiFailure, since: Instant) {
         let mut inner = self.inner();
         inner.totals.failures += 1;
         inner.last_failure = Some(failure);
-        inner.failing_since.get_or_insert_with(Instant::now);
+        inner.failing_since.get_or_insert(since);
     }
 
     pub(super) fn progressed(&self) {
@@ -142,11 +145,7 @@ mod tests {
     use super::*;
 
     fn ledger(max_requests: u64, max_tokens: u64) -> Ledger {
-        Ledger {
-            max_requests,
-            max_tokens,
-            inner: Mutex::default(),
-        }
+        Ledger { max_requests, max_tokens, inner: Mutex::default() }
     }
 
     #[test]
@@ -171,11 +170,16 @@ mod tests {
         ledger.failed(ApiFailure::Network);
         ledger.failed(ApiFailure::RateLimit);
         assert!(ledger.failing_for().is_some());
+        ledger.succeeded();
+        let asked = Instant::now().checked_sub(Duration::from_secs(50)).unwrap();
+        ledger.failed_since(ApiFailure::Timeout, asked);
+        ledger.failed(ApiFailure::RateLimit);
+        assert!(ledger.failing_for() >= Some(Duration::from_secs(50)));
         assert_eq!(ledger.last_failure(), Some(ApiFailure::RateLimit));
         ledger.succeeded();
         assert!(ledger.failing_for().is_none());
         assert_eq!(ledger.last_failure(), None);
-        assert_eq!(ledger.totals().failures, 2);
+        assert_eq!(ledger.totals().failures, 4);
     }
 
     #[test]

@@ -35,6 +35,7 @@ struct Message {
 
 /// The numbers of the API. Those of the cache are missing in some events.
 #[derive(Deserialize, Default)]
+#[allow(clippy::struct_field_names, reason = "the names are the API's")]
 struct Usage {
     input_tokens: Option<u64>,
     cache_creation_input_tokens: Option<u64>,
@@ -90,11 +91,8 @@ impl UsageReader {
 
     /// The numbers are totals of the message so far, so the largest one counts.
     fn add(&mut self, usage: &Usage) {
-        let input = [
-            usage.input_tokens,
-            usage.cache_creation_input_tokens,
-            usage.cache_read_input_tokens,
-        ];
+        let input =
+            [usage.input_tokens, usage.cache_creation_input_tokens, usage.cache_read_input_tokens];
         let input = input.into_iter().flatten().fold(0_u64, u64::saturating_add);
         self.input = self.input.max(input);
         self.output = self.output.max(usage.output_tokens.unwrap_or(0));

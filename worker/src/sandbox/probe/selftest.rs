@@ -1,6 +1,6 @@
 //! The self-test: what a hostile program was denied on this machine, and by which layer.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -100,7 +100,7 @@ fn check(name: &'static str, group: Group, attack: Attack) -> Check {
 }
 
 /// Everything that is tried on `scene`.
-fn checks(scene: &Scene, data: PathBuf) -> Vec<Check> {
+fn checks(scene: &Scene, data: &Path) -> Vec<Check> {
     use Group::{Files, Limits, Network, Privileges, Processes, Secrets};
     let worker = std::process::id().cast_signed();
     let neighbour = || scene.neighbour.clone();
@@ -112,7 +112,7 @@ fn checks(scene: &Scene, data: PathBuf) -> Vec<Check> {
         check("read it by a symbolic link", Files, Attack::ReadBySymlink { path: neighbour() }),
         check("read it by a hard link", Files, Attack::ReadByHardLink { path: neighbour() }),
         check("read it through /proc", Files, Attack::ReadByProc { path: neighbour() }),
-        check("list the volume", Files, Attack::List { path: data.clone() }),
+        check("list the volume", Files, Attack::List { path: data.to_owned() }),
         check("write to the volume", Files, Attack::Write { path: data.join(".probe") }),
         check("write to /etc/passwd", Files, Attack::Write { path: "/etc/passwd".into() }),
         check("write to /usr/bin", Files, Attack::Write { path: "/usr/bin/probe".into() }),
@@ -221,7 +221,7 @@ pub async fn selftest(
     data: PathBuf,
     neighbours: bool,
 ) -> Result<SelfTest, ProbeError> {
-    let mut checks = checks(scene, data);
+    let mut checks = checks(scene, &data);
     let mut victim = None;
     if neighbours {
         let (started, more) = Victim::start(launcher, &confinement.policy, scene).await?;
@@ -259,6 +259,8 @@ pub async fn selftest(
 fn layer(check: &Check, report: &Report, confinement: &Confinement) -> &'static str {
     let holds = |mechanism| confinement.holds(mechanism);
     match (&check.attack, report.errno) {
+        (Attack::TcpConnect { .. }, Some(libc::EACCES)) if holds(Mechanism::Landlock) => "landlock",
+        (Attack::Socket { family: libc::AF_INET, .. }, Some(libc::EPERM)) => "capabilities",
         (Attack::Outlive, _) if holds(Mechanism::PidNamespace) => "pid_namespace",
         (Attack::Outlive, _) => "reaper",
         (

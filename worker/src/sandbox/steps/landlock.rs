@@ -23,15 +23,24 @@ const VERSIONS: [ABI; 7] = [
     ABI::V1,
 ];
 
+/// What the paths of a plan mean by the time that they are restricted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Root {
+    /// There is a minimal root, so second places are what the plan says and not the machine's.
+    pub minimal: bool,
+    /// `/proc` shows the sandbox only.
+    pub own_proc: bool,
+}
+
 /// Restricts this process to what the plan grants.
-pub fn restrict(plan: &Plan, own_proc: bool) -> Result<String, String> {
+pub fn restrict(plan: &Plan, root: Root) -> Result<String, String> {
     let abi = newest().ok_or("this kernel has no Landlock")?;
     let mut rules = create(abi).map_err(|e| e.to_string())?;
     for grant in &plan.grants {
-        rules = allow(rules, grant, abi)?;
+        rules = allow(rules, grant, abi, root.minimal)?;
     }
-    if own_proc {
-        rules = allow(rules, &Grant::new("/proc", Access::Read), abi)?;
+    if root.own_proc {
+        rules = allow(rules, &Grant::new("/proc", Access::Read), abi, false)?;
     }
     if let (Some(port), true) = (plan.api_port, abi >= ABI::V4) {
         let rule = NetPort::new(port, AccessNet::ConnectTcp);
@@ -63,16 +72,15 @@ fn create(abi: ABI) -> Result<RulesetCreated, RulesetError> {
     rules.create()
 }
 
-fn allow(rules: RulesetCreated, grant: &Grant, abi: ABI) -> Result<RulesetCreated, String> {
+fn allow(
+    rules: RulesetCreated,
+    grant: &Grant,
+    abi: ABI,
+    second_places: bool,
+) -> Result<RulesetCreated, String> {
     let explain = |e: &dyn std::fmt::Display| format!("{}: {e}", grant.path.display());
     let mut paths = vec![&grant.path];
-    // A second place exists only where there is a root of its own, and is then the same file.
-    paths.extend(
-        grant
-            .also_at
-            .as_ref()
-            .filter(|path| path.as_path().is_dir()),
-    );
+    paths.extend(grant.also_at.as_ref().filter(|_| second_places));
     let mut rules = rules;
     for path in paths {
         let fd = match PathFd::new(path) {

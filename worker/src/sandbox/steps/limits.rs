@@ -12,24 +12,22 @@ pub fn apply(limits: Limits, own_user: bool) -> Result<String, String> {
     set(Resource::RLIMIT_NOFILE, limits.open_files)?;
     // A core dump would write the sandbox's memory to disk.
     set(Resource::RLIMIT_CORE, 0)?;
-    let mut further = vec![
-        (Resource::RLIMIT_CPU, limits.cpu_s),
-        (Resource::RLIMIT_MEMLOCK, 8 << 20),
-        (Resource::RLIMIT_MSGQUEUE, 0),
-        (Resource::RLIMIT_RTPRIO, 0),
-        (Resource::RLIMIT_NICE, 0),
-    ];
+    set(Resource::RLIMIT_CPU, limits.cpu_s)?;
+    set(Resource::RLIMIT_MEMLOCK, 8 << 20)?;
     if own_user {
-        further.push((Resource::RLIMIT_NPROC, limits.processes));
+        set(Resource::RLIMIT_NPROC, limits.processes)?;
     }
-    // gVisor refuses to set those that it does not enforce.
+    // gVisor refuses to set these, and has neither the queues nor the priorities.
+    let further =
+        [(Resource::RLIMIT_MSGQUEUE, 0), (Resource::RLIMIT_RTPRIO, 0), (Resource::RLIMIT_NICE, 0)];
     let refused: Vec<_> = further
         .into_iter()
         .filter_map(|(resource, value)| set(resource, value).err().map(|_| format!("{resource:?}")))
         .collect();
     let mut detail = format!("file {} bytes, open files {}", limits.file_bytes, limits.open_files);
     if !refused.is_empty() {
-        detail.push_str(&format!("; not here: {}", refused.join(", ")));
+        detail.push_str("; not here: ");
+        detail.push_str(&refused.join(", "));
     }
     Ok(detail)
 }

@@ -8,7 +8,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
-use crate::run::proof::Proof;
+use crate::run::proof::{NOT_PROVEN, Proof};
+use crate::sandbox::control::Outcome;
 use crate::server::router::App;
 
 pub(in crate::server) async fn live() -> Json<Value> {
@@ -53,8 +54,8 @@ pub(in crate::server) async fn ready(State(app): State<App>) -> Response {
             }
             described(&proof)
         }
-        Some(Err(reason)) => {
-            problems.insert("confinement".into(), reason.as_ref().into());
+        Some(Err(_)) => {
+            problems.insert("confinement".into(), NOT_PROVEN.into());
             json!(null)
         }
         None => {
@@ -81,7 +82,7 @@ fn described(proof: &Proof) -> Value {
     let missing = proof
         .confinement
         .missing()
-        .map(|outcome| json!({ "mechanism": outcome.mechanism, "reason": outcome.detail }));
+        .map(|outcome| json!({ "mechanism": outcome.mechanism, "reason": reason(outcome) }));
     let findings = &proof.selftest.findings;
     json!({
         "applied": proof.confinement.applied().map(|o| o.mechanism).collect::<Vec<_>>(),
@@ -89,6 +90,11 @@ fn described(proof: &Proof) -> Value {
         "attacks": findings.len(),
         "not_denied": proof.selftest.not_denied().map(|finding| finding.name).collect::<Vec<_>>(),
     })
+}
+
+/// Why a mechanism is missing, unless that names a path of the machine.
+fn reason(outcome: &Outcome) -> &str {
+    if outcome.detail.contains('/') { "see the worker's log" } else { &outcome.detail }
 }
 
 pub(in crate::server) async fn version() -> Json<Value> {
