@@ -46,7 +46,6 @@ async fn fails(worker: &Worker, (script, code, _): &(&str, &str, Script)) {
     assert_eq!(fingerprint(&worker.project(ids)), before, "{script}");
     // Patience, and what a start and an end take on a busy machine.
     assert!(took < Duration::from_secs(20), "{script}: {took:?}");
-    eprintln!("{script}: {took:?}, {} waits", waits(&events));
     if ["s429", "s500", "s529", "ok"].contains(script) {
         assert!(waits(&events) > 0, "{script}: {events:#?}");
     }

@@ -17,7 +17,7 @@ struct Disk(tempfile::TempDir);
 
 impl Disk {
     fn new(options: &str) -> Self {
-        let folder = tempfile::Builder::new().prefix("dcd-").tempdir().unwrap();
+        let folder = tempfile::Builder::new().prefix("dcd-").tempdir().expect("a folder");
         run(
             "mount",
             &["-t", "tmpfs", "-o", options, "tmpfs", &folder.path().display().to_string()],
@@ -37,10 +37,11 @@ impl Disk {
     fn fill_up_to(&self, free: u64) {
         let filler = self.path().join("filler");
         drop(fs::remove_file(&filler));
-        let stat = nix::sys::statvfs::statvfs(self.path()).unwrap();
+        let stat = nix::sys::statvfs::statvfs(self.path()).expect("it is mounted");
         let available = stat.blocks_available() * stat.fragment_size();
-        let content = vec![1_u8; usize::try_from(available.saturating_sub(free)).unwrap()];
-        fs::write(filler, content).unwrap();
+        let content =
+            vec![1_u8; usize::try_from(available.saturating_sub(free)).expect("it is small")];
+        fs::write(filler, content).expect("there is room");
     }
 }
 
@@ -213,7 +214,7 @@ async fn a_project_that_is_no_folder_is_an_error() {
         |victim, place| {
             symlink(victim.parent().unwrap(), place.parent().unwrap().join("x"))
                 .and_then(|()| symlink("x", place))
-                .unwrap()
+                .unwrap();
         },
     ] {
         let ids = Ids::new();

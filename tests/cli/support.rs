@@ -11,26 +11,26 @@ use std::time::{Duration, Instant};
 use harness::{Event, Ids, Setup, Worker, leftovers, terminal};
 
 /// The line of a CLI that succeeded.
-pub const GOOD: &str =
+pub(crate) const GOOD: &str =
     r#"echo '{"type":"result","subtype":"success","is_error":false,"result":"ok"}'"#;
 
 /// A worker with a shell script in the CLI's place; the script can be another one for each run.
-pub struct Scene {
+pub(crate) struct Scene {
     /// The worker.
-    pub worker: Worker,
+    pub(crate) worker: Worker,
     folder: tempfile::TempDir,
 }
 
 impl Scene {
     /// Starts one. Runs are quick, so a broken test must not wait for minutes.
-    pub async fn start(setup: Setup) -> Self {
+    pub(crate) async fn start(setup: Setup) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let setup = setup.instead_of_claude(folder.path(), "exit 1");
         Self { worker: setup.start().await, folder }
     }
 
     /// Makes these lines the CLI of the runs that follow.
-    pub fn script(&self, lines: &str) {
+    pub(crate) fn script(&self, lines: &str) {
         // Renamed into place: a file that is open for writing cannot be executed.
         let new = self.folder.path().join("new");
         fs::write(&new, format!("#!/bin/bash\n{lines}\n")).expect("a script is written");
@@ -39,20 +39,20 @@ impl Scene {
     }
 
     /// One run of these lines.
-    pub async fn run(&self, ids: Ids, lines: &str) -> Vec<Event> {
+    pub(crate) async fn run(&self, ids: Ids, lines: &str) -> Vec<Event> {
         self.script(lines);
         self.worker.generate(ids, "test").await
     }
 
     /// A run that makes these files ready to be saved, and succeeds.
-    pub async fn succeed(&self, ids: Ids, lines: &str) -> Vec<Event> {
+    pub(crate) async fn succeed(&self, ids: Ids, lines: &str) -> Vec<Event> {
         let events = self.run(ids, &format!("{lines}\n{GOOD}")).await;
         expect_done(&self.worker, &events);
         events
     }
 
     /// A run on a project with one version that ends with this code and changes nothing.
-    pub async fn fail(&self, ids: Ids, lines: &str, code: &str) -> Event {
+    pub(crate) async fn fail(&self, ids: Ids, lines: &str, code: &str) -> Event {
         let folder = self.worker.project(ids);
         if !folder.exists() {
             self.succeed(ids, "echo '<p>game</p>' > index.html").await;
@@ -66,14 +66,14 @@ impl Scene {
 }
 
 /// Checks that the run succeeded and left nothing behind.
-pub fn expect_done(worker: &Worker, events: &[Event]) {
+pub(crate) fn expect_done(worker: &Worker, events: &[Event]) {
     let end = terminal(events);
     assert_eq!(end.kind(), "done", "{events:#?}\n{}", worker.log());
     assert_eq!(leftovers(worker), Vec::<String>::new());
 }
 
 /// As [`expect_failure`], and that nothing is left behind by this run, or any other of this worker.
-pub fn expect_error(worker: &Worker, events: &[Event], code: &str) -> Event {
+pub(crate) fn expect_error(worker: &Worker, events: &[Event], code: &str) -> Event {
     let end = expect_failure(worker, events, code);
     assert_eq!(leftovers(worker), Vec::<String>::new());
     end
@@ -81,7 +81,7 @@ pub fn expect_error(worker: &Worker, events: &[Event], code: &str) -> Event {
 
 /// Checks that the run failed with this code and said so as the relay wants it. Returns the last
 /// event.
-pub fn expect_failure(worker: &Worker, events: &[Event], code: &str) -> Event {
+pub(crate) fn expect_failure(worker: &Worker, events: &[Event], code: &str) -> Event {
     let end = terminal(events).clone();
     assert_eq!(end.text("code"), code, "{events:#?}\n{}", worker.log());
     let recoverable = matches!(
@@ -108,7 +108,7 @@ pub fn expect_failure(worker: &Worker, events: &[Event], code: &str) -> Event {
 }
 
 /// The only event of a kind.
-pub fn only<'a>(events: &'a [Event], kind: &str) -> &'a Event {
+pub(crate) fn only<'a>(events: &'a [Event], kind: &str) -> &'a Event {
     let mut found = events.iter().filter(|event| event.kind() == kind);
     let first = found.next().unwrap_or_else(|| panic!("no {kind}: {events:#?}"));
     assert!(found.next().is_none(), "more than one {kind}: {events:#?}");
@@ -116,13 +116,13 @@ pub fn only<'a>(events: &'a [Event], kind: &str) -> &'a Event {
 }
 
 /// Everything that the assistant said.
-pub fn spoken(events: &[Event]) -> String {
+pub(crate) fn spoken(events: &[Event]) -> String {
     let pieces = events.iter().filter(|event| event.kind() == "stream");
     pieces.map(|event| event.text("content")).collect()
 }
 
 /// The path and action of each file in the result.
-pub fn changes(events: &[Event]) -> Vec<String> {
+pub(crate) fn changes(events: &[Event]) -> Vec<String> {
     let files = only(events, "result").0["files"].clone();
     let files = files.as_array().expect("a list");
     let line = |file: &serde_json::Value| {
@@ -134,7 +134,7 @@ pub fn changes(events: &[Event]) -> Vec<String> {
 
 /// Every name below a folder with its kind, mode, time, and content: equal before and after means
 /// that nothing was touched.
-pub fn fingerprint(folder: &Path) -> Vec<String> {
+pub(crate) fn fingerprint(folder: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     visit(folder, &mut lines);
     lines.sort();
@@ -168,7 +168,7 @@ fn visit(path: &Path, lines: &mut Vec<String>) {
 }
 
 /// Processes of any user with this text in their command line.
-pub fn processes_with(text: &str) -> Vec<PathBuf> {
+pub(crate) fn processes_with(text: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
     let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     found.retain(|path| {
@@ -180,7 +180,7 @@ pub fn processes_with(text: &str) -> Vec<PathBuf> {
 }
 
 /// Waits until `true`, or panics after so long.
-pub async fn until(what: &str, patience: Duration, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, patience: Duration, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
         assert!(began.elapsed() < patience, "not within {patience:?}: {what}");
@@ -189,7 +189,8 @@ pub async fn until(what: &str, patience: Duration, mut holds: impl FnMut() -> bo
 }
 
 /// Whether the tests run as root. If not, says loudly what is not looked at.
-pub fn root_or_skip(test: &str) -> bool {
+#[expect(clippy::print_stderr, reason = "a test that looks at nothing must say so")]
+pub(crate) fn root_or_skip(test: &str) -> bool {
     let root = harness::is_root();
     if !root {
         eprintln!("SKIPPED {test}: it mounts file systems or changes owners, which only root can");

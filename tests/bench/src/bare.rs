@@ -86,10 +86,7 @@ impl BareCli {
     pub async fn generate(&self, prompt: &str) -> Timing {
         let mut command = self.command(&harness::claude());
         command.args(["-p", prompt, "--output-format", "stream-json", "--verbose"]);
-        command.args([
-            "--include-partial-messages",
-            "--dangerously-skip-permissions",
-        ]);
+        command.args(["--include-partial-messages", "--dangerously-skip-permissions"]);
         follow(command, None, |_| {}).await
     }
 
@@ -122,11 +119,7 @@ pub async fn follow(
     mut on_text: impl FnMut(&str),
 ) -> Timing {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.stdin(if input.is_some() {
-        Stdio::piped()
-    } else {
-        Stdio::null()
-    });
+    command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
     let (began, mut timing) = (Instant::now(), Timing::default());
     let mut child = command.spawn().expect("the program can be executed");
     if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
@@ -152,10 +145,7 @@ pub async fn follow(
 
 /// A temporary folder that the CLI's user can pass through.
 pub fn open_folder() -> tempfile::TempDir {
-    let folder = tempfile::Builder::new()
-        .prefix("dc-bench-")
-        .tempdir()
-        .expect("a folder");
+    let folder = tempfile::Builder::new().prefix("dc-bench-").tempdir().expect("a folder");
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(folder.path(), mode).expect("our folder");
     folder

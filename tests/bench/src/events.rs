@@ -55,13 +55,7 @@ pub async fn measure(pairs: usize) -> Vec<Measurement> {
     let name = format!("delay of an event at {PACE_PER_S} a second");
     vec![
         cli,
-        Measurement::pair(
-            "emitter at full speed",
-            "events/s",
-            fast.0,
-            fast.1,
-            Aim::Know,
-        ),
+        Measurement::pair("emitter at full speed", "events/s", fast.0, fast.1, Aim::Know),
         Measurement::pair(name, "ms", alone, through, Aim::Know),
     ]
 }

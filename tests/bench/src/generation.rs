@@ -17,19 +17,14 @@ use crate::stats::Samples;
 pub const WARM_UPS: usize = 2;
 
 /// What a generation may cost beside the bare CLI.
-const AIM: Aim = Aim::More {
-    percent: 5.0,
-    by: 50.0,
-};
+const AIM: Aim = Aim::More { percent: 5.0, by: 50.0 };
 const PROMPT: &str = "小さなページを作って";
 
 /// Both variants: a model that answers at once, and one that thinks for a second.
 pub async fn measure(pairs: usize) -> Vec<Measurement> {
     let mut all = Vec::new();
     for (name, thinking_ms) in [("answers at once", None), ("answers after 1 s", Some(1000))] {
-        let setup = Setup::default()
-            .var("DREAMCORE_LOG", "info")
-            .script(small(thinking_ms));
+        let setup = Setup::default().var("DREAMCORE_LOG", "info").script(small(thinking_ms));
         all.extend(compare(name, &setup.start().await, pairs).await);
     }
     all

@@ -65,9 +65,8 @@ fn content(number: usize) -> String {
     let mut state = number as u64 + 1;
     while text.len() < FILE_BYTES {
         // Constants of Knuth's MMIX generator.
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let (name, value) = (state >> 40, state >> 16 & 0xffff);
         writeln!(text, "export const item{name:06x} = () => {value} * step;")
             .expect("a String takes everything");

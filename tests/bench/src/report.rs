@@ -63,21 +63,12 @@ impl Measurement {
         aim: Aim,
     ) -> Self {
         let bare = Some(bare);
-        Self {
-            bare,
-            ..Self::single(name, unit, worker, aim)
-        }
+        Self { bare, ..Self::single(name, unit, worker, aim) }
     }
 
     /// A figure that has nothing to be compared with.
     pub fn single(name: impl Into<String>, unit: &'static str, worker: Samples, aim: Aim) -> Self {
-        Self {
-            name: name.into(),
-            unit,
-            bare: None,
-            worker,
-            aim,
-        }
+        Self { name: name.into(), unit, bare: None, worker, aim }
     }
 
     fn judge(&self) -> Option<Judged> {
@@ -199,10 +190,7 @@ pub fn table(measurements: &[Measurement]) -> String {
 
 /// All sections for a machine to read.
 pub fn json(sections: &[(&str, Vec<Measurement>)]) -> Value {
-    sections
-        .iter()
-        .flat_map(|(name, list)| list.iter().filter_map(|m| m.json(name)))
-        .collect()
+    sections.iter().flat_map(|(name, list)| list.iter().filter_map(|m| m.json(name))).collect()
 }
 
 fn cells(name: String, side: &str, of: &Summary, compared: [String; 4]) -> [String; 11] {
@@ -210,9 +198,7 @@ fn cells(name: String, side: &str, of: &Summary, compared: [String; 4]) -> [Stri
     let count = of.count.to_string();
     let [median, min, p90, p99] = [of.median, of.min, of.p90, of.p99].map(number);
     let side = side.to_owned();
-    [
-        name, side, count, median, min, p90, p99, ratio, difference, aim, verdict,
-    ]
+    [name, side, count, median, min, p90, p99, ratio, difference, aim, verdict]
 }
 
 /// As many digits as are worth reading.
@@ -228,11 +214,7 @@ fn number(value: f64) -> String {
 
 fn signed(value: f64) -> String {
     let text = number(value);
-    if value > 0.0 {
-        format!("+{text}")
-    } else {
-        text
-    }
+    if value > 0.0 { format!("+{text}") } else { text }
 }
 
 #[cfg(test)]
@@ -246,10 +228,7 @@ mod tests {
 
     #[test]
     fn an_aim_of_percent_and_amount_means_both() {
-        let aim = Aim::More {
-            percent: 5.0,
-            by: 50.0,
-        };
+        let aim = Aim::More { percent: 5.0, by: 50.0 };
         let verdict = |bare, worker| pair(bare, worker, aim).judge().unwrap().verdict;
         assert_eq!(verdict(1000.0, 1040.0), "met");
         assert_eq!(verdict(500.0, 540.0), "MISSED");
@@ -259,10 +238,7 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_nothing_trails() {
-        let text = table(&[
-            pair(1.0, 2000.0, Aim::Added(5.0)),
-            pair(10.0, 9.5, Aim::Know),
-        ]);
+        let text = table(&[pair(1.0, 2000.0, Aim::Added(5.0)), pair(10.0, 9.5, Aim::Know)]);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 5);
         assert!(lines.iter().all(|line| *line == line.trim_end()));

@@ -20,12 +20,8 @@ use crate::stats::Samples;
 /// What the confinement may add to a start.
 const AIM: Aim = Aim::Added(10.0);
 /// As the worker's own, roughly; their size costs nothing.
-const LIMITS: Limits = Limits {
-    file_bytes: 100 << 20,
-    open_files: 4096,
-    processes: 512,
-    cpu_s: 1200,
-};
+const LIMITS: Limits =
+    Limits { file_bytes: 100 << 20, open_files: 4096, processes: 512, cpu_s: 1200 };
 
 /// What is needed to start a program in both ways.
 struct Place {
@@ -44,10 +40,7 @@ pub async fn measure(pairs: usize) -> Vec<Measurement> {
     ] {
         let (mut bare, mut confined) = (Samples::default(), Samples::default());
         for pair in 0..WARM_UPS + pairs {
-            let (a, b) = (
-                place.bare(&program, args).await,
-                place.confined(&program, args).await,
-            );
+            let (a, b) = (place.bare(&program, args).await, place.confined(&program, args).await);
             if pair >= WARM_UPS {
                 bare.push(a);
                 confined.push(b);
@@ -72,11 +65,7 @@ impl Place {
         let confinement = explore(&launcher, LIMITS, &folder.path().join("root"))
             .await
             .expect("something can be confined here");
-        Self {
-            folder,
-            launcher,
-            confinement,
-        }
+        Self { folder, launcher, confinement }
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -56,12 +56,8 @@ impl Samples {
         if self.0.len() != other.0.len() {
             return Some(combine(self.summary()?.median, other.summary()?.median));
         }
-        let mut pairs: Vec<f64> = self
-            .0
-            .iter()
-            .zip(&other.0)
-            .map(|(a, b)| combine(*a, *b))
-            .collect();
+        let mut pairs: Vec<f64> =
+            self.0.iter().zip(&other.0).map(|(a, b)| combine(*a, *b)).collect();
         pairs.sort_by(f64::total_cmp);
         median(&pairs)
     }
