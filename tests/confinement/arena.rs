@@ -8,41 +8,20 @@ use dreamcore_worker::sandbox::launch::Launcher;
 use dreamcore_worker::sandbox::plan::{Limits, SANDBOX_IDENTITY};
 use dreamcore_worker::sandbox::probe::{Attack, Cell, Report, attack};
 use harness::{is_root, target_dir};
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Small enough to be reached quickly, large enough for the probe itself.
 pub(crate) const LIMITS: Limits =
     Limits { file_bytes: 1 << 20, open_files: 256, processes: 200, cpu_s: 30 };
-
-/// The limit on processes counts per user, and every sandbox has the same one: the test that uses it
-/// up runs alone.
-static PROCESSES: RwLock<()> = RwLock::const_new(());
-
-/// Keeps other tests out, or only those that need to be alone.
-enum Turn {
-    Shared { _guard: RwLockReadGuard<'static, ()> },
-    Alone { _guard: RwLockWriteGuard<'static, ()> },
-}
 
 pub(crate) struct Arena {
     pub(crate) launcher: Launcher,
     pub(crate) confinement: Confinement,
     pub(crate) cell: Cell,
     folder: tempfile::TempDir,
-    _turn: Turn,
 }
 
 impl Arena {
     pub(crate) async fn new() -> Self {
-        Self::set_up(Turn::Shared { _guard: PROCESSES.read().await }).await
-    }
-
-    /// With no other test at the same time.
-    pub(crate) async fn alone() -> Self {
-        Self::set_up(Turn::Alone { _guard: PROCESSES.write().await }).await
-    }
-
-    async fn set_up(turn: Turn) -> Self {
         let folder = tempfile::Builder::new().prefix("dc-").tempdir().unwrap();
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
         let launcher = Launcher::new(target_dir().join("dreamcore-confine"));
@@ -58,7 +37,7 @@ impl Arena {
         for own in [&cell.cwd, &cell.tmp] {
             give_away(own);
         }
-        Self { launcher, confinement, cell, folder, _turn: turn }
+        Self { launcher, confinement, cell, folder }
     }
 
     /// A file outside, open to everybody and belonging to the sandbox's user.

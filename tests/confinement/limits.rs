@@ -21,7 +21,25 @@ async fn files_can_be_opened_up_to_the_limit() {
 
 #[tokio::test]
 async fn processes_can_be_started_up_to_the_limit() {
-    let arena = Arena::alone().await;
+    let arena = Arena::new().await;
     Arena::assert_allowed(&arena.try_one(Attack::StartProcesses { count: 20 }).await);
     Arena::assert_denied(&arena.try_one(Attack::StartProcesses { count: 400 }).await);
+}
+
+#[tokio::test]
+async fn a_fork_bomb_takes_nothing_from_its_neighbour() {
+    let (bomb, neighbour) = (Arena::new().await, Arena::new().await);
+    let processes = |count| Attack::StartProcesses { count };
+    let ((), ()) = tokio::join!(
+        async {
+            for _ in 0..5 {
+                Arena::assert_denied(&bomb.try_one(processes(400)).await);
+            }
+        },
+        async {
+            for _ in 0..20 {
+                Arena::assert_allowed(&neighbour.try_one(processes(50)).await);
+            }
+        },
+    );
 }

@@ -56,7 +56,8 @@ async fn sockets_outside_cannot_be_reached_by_path_or_name() {
     Arena::assert_denied(&arena.try_one(Attack::UnixConnect { path }).await);
 
     let name = format!("dreamcore-test-{}", std::process::id());
-    let _by_name = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    let _by_name =
+        UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
     Arena::assert_denied(&arena.try_one(Attack::AbstractConnect { name }).await);
 
     // A socket in its own folder can be used.
@@ -70,7 +71,8 @@ async fn sockets_outside_cannot_be_reached_by_path_or_name() {
 async fn unusual_sockets_cannot_be_opened() {
     let arena = Arena::new().await;
     let socket = |family, kind, protocol| Attack::Socket { family, kind, protocol };
-    for family in [libc::AF_VSOCK, libc::AF_PACKET, libc::AF_ALG, libc::AF_BLUETOOTH, libc::AF_KEY] {
+    for family in [libc::AF_VSOCK, libc::AF_PACKET, libc::AF_ALG, libc::AF_BLUETOOTH, libc::AF_KEY]
+    {
         Arena::assert_denied(&arena.try_one(socket(family, libc::SOCK_RAW, 0)).await);
     }
     let raw = socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP);

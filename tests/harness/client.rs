@@ -39,10 +39,7 @@ impl Answer {
 
     /// A header as text; empty if it is missing.
     pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 }
 
@@ -50,9 +47,7 @@ impl Worker {
     /// A request with the secret.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = format!("{}/{}", self.base_url(), path.trim_start_matches('/'));
-        self.http
-            .request(method, url)
-            .header("X-Modal-Secret", SECRET)
+        self.http.request(method, url).header("X-Modal-Secret", SECRET)
     }
 
     /// Sends a request and reads the whole answer.
@@ -63,16 +58,8 @@ impl Worker {
             .await
             .unwrap_or_else(|e| panic!("the worker does not answer: {e}\n{}", self.log()));
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = response
-            .bytes()
-            .await
-            .expect("the body arrives whole")
-            .to_vec();
-        Answer {
-            status,
-            headers,
-            body,
-        }
+        let body = response.bytes().await.expect("the body arrives whole").to_vec();
+        Answer { status, headers, body }
     }
 
     /// A GET with the secret.
@@ -84,19 +71,12 @@ impl Worker {
     pub async fn get_file(&self, ids: Ids, path: &str) -> Answer {
         let path = utf8_percent_encode(path, NON_ALPHANUMERIC);
         let (user, project) = (ids.user, ids.project);
-        self.get(&format!(
-            "get_file?user_id={user}&project_id={project}&path={path}"
-        ))
-        .await
+        self.get(&format!("get_file?user_id={user}&project_id={project}&path={path}")).await
     }
 
     /// The names of a project's files.
     pub async fn list_files(&self, ids: Ids) -> Answer {
-        self.get(&format!(
-            "list_files?user_id={}&project_id={}",
-            ids.user, ids.project
-        ))
-        .await
+        self.get(&format!("list_files?user_id={}&project_id={}", ids.user, ids.project)).await
     }
 
     /// A POST of JSON with the secret.

@@ -36,11 +36,7 @@ pub struct Stream {
 
 impl Stream {
     pub(crate) fn new(response: reqwest::Response) -> Self {
-        Self {
-            response,
-            buffer: Vec::new(),
-            raw: Vec::new(),
-        }
+        Self { response, buffer: Vec::new(), raw: Vec::new() }
     }
 
     /// The headers of the answer.
@@ -54,17 +50,12 @@ impl Stream {
             if let Some(end) = self.buffer.iter().position(|b| *b == b'\n') {
                 let line: Vec<u8> = self.buffer.drain(..=end).collect();
                 if let Some(data) = line.strip_prefix(b"data: ") {
-                    return Some(Event(
-                        serde_json::from_slice(data).expect("events are JSON"),
-                    ));
+                    return Some(Event(serde_json::from_slice(data).expect("events are JSON")));
                 }
                 continue;
             }
             let next = tokio::time::timeout(Duration::from_secs(150), self.response.chunk());
-            let chunk = next
-                .await
-                .expect("a stream is never silent")
-                .expect("a whole stream")?;
+            let chunk = next.await.expect("a stream is never silent").expect("a whole stream")?;
             self.raw.extend_from_slice(&chunk);
             self.buffer.extend_from_slice(&chunk);
         }

@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// The checkout.
 pub fn repository_root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("tests/ lies in the checkout")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the checkout")
 }
 
 /// The folder that holds the worker's programs, which is where this test was built too.
@@ -14,33 +12,21 @@ pub fn target_dir() -> PathBuf {
     let own = std::env::current_exe().expect("a test knows its own path");
     // target/debug/deps/name-hash, or target/debug/name.
     let folder = own.parent().expect("a program lies in a folder");
-    let folder = if folder.ends_with("deps") {
-        folder.parent().expect("deps")
-    } else {
-        folder
-    };
+    let folder = if folder.ends_with("deps") { folder.parent().expect("deps") } else { folder };
     folder.to_owned()
 }
 
 /// One of the worker's programs.
 pub(crate) fn program(name: &str) -> PathBuf {
     let path = target_dir().join(name);
-    assert!(
-        path.is_file(),
-        "{} is missing: run `make build` first",
-        path.display()
-    );
+    assert!(path.is_file(), "{} is missing: run `make build` first", path.display());
     path
 }
 
 /// The Claude CLI that `make tools` fetched.
 pub fn claude() -> PathBuf {
     let path = repository_root().join(".tools/claude");
-    assert!(
-        path.is_file(),
-        "{} is missing: run `make tools` first",
-        path.display()
-    );
+    assert!(path.is_file(), "{} is missing: run `make tools` first", path.display());
     path
 }
 

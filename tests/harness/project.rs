@@ -20,18 +20,14 @@ impl Ids {
     /// New ones.
     #[expect(clippy::new_without_default, reason = "two of them are never the same")]
     pub fn new() -> Self {
-        Self {
-            user: Uuid::new_v4(),
-            project: Uuid::new_v4(),
-        }
+        Self { user: Uuid::new_v4(), project: Uuid::new_v4() }
     }
 }
 
 impl Worker {
     /// The folder of a project.
     pub fn project(&self, ids: Ids) -> PathBuf {
-        self.data()
-            .join(format!("users/{}/projects/{}", ids.user, ids.project))
+        self.data().join(format!("users/{}/projects/{}", ids.user, ids.project))
     }
 
     /// Puts a file into a project, as another program would.
@@ -77,15 +73,8 @@ pub fn leftovers(worker: &Worker) -> Vec<String> {
         .filter(|entry| entry.file_name() != "trial")
         .map(|entry| entry.path().display().to_string())
         .collect();
-    for entry in std::fs::read_dir("/proc")
-        .expect("/proc")
-        .filter_map(Result::ok)
-    {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|n| n.parse::<i32>().ok())
-        else {
+    for entry in std::fs::read_dir("/proc").expect("/proc").filter_map(Result::ok) {
+        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<i32>().ok()) else {
             continue;
         };
         let environ = std::fs::read(entry.path().join("environ")).unwrap_or_default();

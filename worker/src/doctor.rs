@@ -30,7 +30,9 @@ pub(crate) async fn run(
     let mut out = std::io::stdout().lock();
     match (&proven, as_json) {
         (Ok(proof), true) => writeln!(out, "{}", serde_json::to_string_pretty(&to_json(proof))?)?,
-        (Err(reason), true) => writeln!(out, "{}", json!({ "met": false, "error": reason.as_ref() }))?,
+        (Err(reason), true) => {
+            writeln!(out, "{}", json!({ "met": false, "error": reason.as_ref() }))?;
+        }
         (Ok(proof), false) => table(&mut out, proof)?,
         (Err(reason), false) => writeln!(out, "Nothing can be confined here: {reason}")?,
     }
@@ -62,11 +64,7 @@ fn table(out: &mut impl std::io::Write, proof: &Proof) -> std::io::Result<()> {
     writeln!(out, "{}", paint(1, "Attacks from inside"))?;
     for finding in &proof.selftest.findings {
         let denied = verdict(finding.denied, "denied ", "ALLOWED");
-        writeln!(
-            out,
-            "  {denied}  {:<38} {:<18} {}",
-            finding.name, finding.layer, finding.detail
-        )?;
+        writeln!(out, "  {denied}  {:<38} {:<18} {}", finding.name, finding.layer, finding.detail)?;
     }
     if proof.violations.is_empty() {
         writeln!(out, "{}", paint(32, "The policy is met: games can be generated."))

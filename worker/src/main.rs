@@ -26,10 +26,7 @@ fn main() -> ExitCode {
     if let Err(error) = sandbox::protect_own_process() {
         return cli::fail(&format!("cannot protect the worker's own memory: {error}"));
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return cli::fail(&error),
     };
@@ -59,18 +56,13 @@ async fn serve(config: Config, launcher: Launcher) -> Result<(), Box<dyn std::er
     let app = server::app(&runner)?;
     cli::report_start(&runner, listener.local_addr()?);
 
-    let (max_connections, grace) = (
-        runner.config().max_connections,
-        runner.config().shutdown_grace,
-    );
+    let (max_connections, grace) =
+        (runner.config().max_connections, runner.config().shutdown_grace);
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(Arc::clone(&runner), stop.clone())?);
     let drained = async {
         // New runs are refused; those under way get their chance, and are then stopped.
-        if tokio::time::timeout(grace, runner.finished())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(grace, runner.finished()).await.is_err() {
             tracing::warn!("runs are stopped because the time for them is over");
             runner.stop_all();
             runner.finished().await;

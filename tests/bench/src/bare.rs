@@ -47,7 +47,7 @@ impl Timing {
 
     /// Pieces of text a second, from the first to the last.
     pub fn pieces_a_second(&self) -> f64 {
-        let span = self.last_text.zip(self.first_text).map(|(b, a)| b - a);
+        let span = self.last_text.zip(self.first_text).map(|(b, a)| b.saturating_sub(a));
         let gaps = f64::from(self.pieces.saturating_sub(1));
         gaps / span.expect("every script says something").as_secs_f64()
     }

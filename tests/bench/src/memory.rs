@@ -93,6 +93,7 @@ impl Started {
         let answer_ms = ms(began.elapsed());
         while !is_well(&address, "/health/ready") {
             assert!(began.elapsed() < PATIENCE, "{address} is not ready");
+            std::thread::sleep(Duration::from_millis(1));
         }
         let ready_ms = ms(began.elapsed());
         std::thread::sleep(REST);

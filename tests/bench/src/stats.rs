@@ -85,7 +85,6 @@ fn percentile(sorted: &[f64], percent: usize) -> Option<f64> {
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "small whole numbers are exact")]
 mod tests {
     use super::*;
 

@@ -67,39 +67,22 @@ fn input_chunk_chars() -> usize {
 
 /// A text block, streamed without delays.
 pub fn text(text: impl Into<String>) -> Block {
-    Block::Text {
-        text: text.into(),
-        chunk_chars: text_chunk_chars(),
-        delay_ms: 0,
-    }
+    Block::Text { text: text.into(), chunk_chars: text_chunk_chars(), delay_ms: 0 }
 }
 
 /// A thinking block, streamed without delays.
 pub fn thinking(thinking: impl Into<String>) -> Block {
-    Block::Thinking {
-        thinking: thinking.into(),
-        chunk_chars: text_chunk_chars(),
-        delay_ms: 0,
-    }
+    Block::Thinking { thinking: thinking.into(), chunk_chars: text_chunk_chars(), delay_ms: 0 }
 }
 
 /// A tool call, streamed without delays.
 pub fn tool(name: impl Into<String>, input: Value) -> Block {
-    Block::ToolUse {
-        name: name.into(),
-        input,
-        chunk_chars: input_chunk_chars(),
-        delay_ms: 0,
-    }
+    Block::ToolUse { name: name.into(), input, chunk_chars: input_chunk_chars(), delay_ms: 0 }
 }
 
 /// A text block of `count` deltas of `bytes` bytes, as fast as the reader takes them.
 pub fn emit(count: usize, bytes: usize) -> Block {
-    Block::Emit {
-        count,
-        bytes,
-        interval_us: 0,
-    }
+    Block::Emit { count, bytes, interval_us: 0 }
 }
 
 impl Block {

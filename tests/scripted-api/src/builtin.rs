@@ -102,11 +102,8 @@ fn emitter() -> Script {
 }
 
 fn slow() -> Script {
-    let minute = "台本によるゆっくりとした応答です。"
-        .chars()
-        .cycle()
-        .take(5 * 60)
-        .collect::<String>();
+    let minute =
+        "台本によるゆっくりとした応答です。".chars().cycle().take(5 * 60).collect::<String>();
     Script::new()
         .about("Sends five characters a second for a minute (to try cancelling)")
         .turn([text(minute).chunk_chars(1).delay_ms(200)])
@@ -121,10 +118,7 @@ fn write(name: &str, content: &str) -> Block {
 }
 
 fn write_at_once(name: &str, content: &str) -> Block {
-    tool(
-        "Write",
-        json!({"file_path": format!("{{{{cwd}}}}/{name}"), "content": content}),
-    )
+    tool("Write", json!({"file_path": format!("{{{{cwd}}}}/{name}"), "content": content}))
 }
 
 #[cfg(test)]
@@ -140,29 +134,16 @@ mod tests {
     fn playing_time(script: &Script) -> Duration {
         let message = |blocks: &[Block]| {
             let usage = Usage::default();
-            let context = Context {
-                message_id: "m".into(),
-                model: "m",
-                cwd: None,
-                usage,
-            };
+            let context = Context { message_id: "m".into(), model: "m", cwd: None, usage };
             Message::new(blocks, context).events()
         };
-        script
-            .turns
-            .iter()
-            .flat_map(|turn| message(&turn.blocks))
-            .map(|timed| timed.gap)
-            .sum()
+        script.turns.iter().flat_map(|turn| message(&turn.blocks)).map(|timed| timed.gap).sum()
     }
 
     #[test]
     fn every_script_is_described_and_says_that_it_is_one() {
         for (name, script) in scripts().iter() {
-            assert!(
-                !script.about.is_empty() && !script.about.contains('\n'),
-                "{name}"
-            );
+            assert!(!script.about.is_empty() && !script.about.contains('\n'), "{name}");
             let says_so = name == "emit" || format!("{:?}", script.turns).contains("台本");
             assert!(says_so, "{name} does not say that it is scripted");
         }
@@ -171,10 +152,7 @@ mod tests {
     #[test]
     fn the_demo_can_be_watched_and_does_not_bore() {
         let time = playing_time(&game());
-        assert!(
-            time > Duration::from_secs(2) && time < Duration::from_secs(6),
-            "{time:?}"
-        );
+        assert!(time > Duration::from_secs(2) && time < Duration::from_secs(6), "{time:?}");
     }
 
     #[test]

@@ -122,10 +122,7 @@ impl Fault {
 
     /// Silence for `ms` milliseconds, or for ever, after so many events.
     pub fn stall_after(events: usize, ms: impl Into<Option<u64>>) -> Self {
-        Self::StallAfter {
-            events,
-            ms: ms.into(),
-        }
+        Self::StallAfter { events, ms: ms.into() }
     }
 
     /// The connection is lost after so many events.
@@ -135,18 +132,11 @@ impl Fault {
 
     /// An `error` event of that type after so many events.
     pub fn error_event_after(events: usize, error_type: impl Into<String>) -> Self {
-        Self::ErrorEventAfter {
-            events,
-            error_type: error_type.into(),
-            message: default_message(),
-        }
+        Self::ErrorEventAfter { events, error_type: error_type.into(), message: default_message() }
     }
 
     /// Status 200 with this body, called HTML.
     pub fn garbage(body: impl Into<String>) -> Self {
-        Self::Garbage {
-            body: body.into(),
-            content_type: html(),
-        }
+        Self::Garbage { body: body.into(), content_type: html() }
     }
 }

@@ -45,10 +45,7 @@ async fn main() -> ExitCode {
     }
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "a person who starts it must not take it for a model"
-)]
+#[expect(clippy::print_stderr, reason = "a person who starts it must not take it for a model")]
 async fn run(arguments: Arguments) -> io::Result<()> {
     let scripts = match &arguments.script {
         None => builtin::scripts(),
@@ -62,21 +59,14 @@ async fn run(arguments: Arguments) -> io::Result<()> {
     if arguments.list {
         let mut out = io::stdout().lock();
         for (name, script) in scripts.iter() {
-            let mark = if name == scripts.default_name() {
-                " (default)"
-            } else {
-                ""
-            };
+            let mark = if name == scripts.default_name() { " (default)" } else { "" };
             writeln!(out, "{name}{mark}: {}", script.about)?;
         }
         return Ok(());
     }
 
     let mut terminated = signal(SignalKind::terminate())?;
-    let options = Options {
-        listen: arguments.listen,
-        expect_key: arguments.key,
-    };
+    let options = Options { listen: arguments.listen, expect_key: arguments.key };
     let api = ScriptedApi::start(scripts, options).await?;
     eprintln!("scripted-api: all answers are scripted; none of them comes from a model");
     announce(&api)?;

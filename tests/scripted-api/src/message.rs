@@ -52,27 +52,10 @@ impl Message {
             .map(|(index, block)| ready(block, cwd, &format!("{id}_{index}")))
             .collect();
         let is_tool_use = |ready: &Ready| ready.whole["type"] == "tool_use";
-        let stop_reason = if blocks.iter().any(is_tool_use) {
-            "tool_use"
-        } else {
-            "end_turn"
-        };
-        let output: usize = blocks
-            .iter()
-            .flat_map(|ready| &ready.deltas)
-            .map(size)
-            .sum();
-        let usage = Usage {
-            output_tokens: tokens(output).max(1),
-            ..context.usage
-        };
-        Self {
-            id,
-            model: context.model.to_owned(),
-            blocks,
-            stop_reason,
-            usage,
-        }
+        let stop_reason = if blocks.iter().any(is_tool_use) { "tool_use" } else { "end_turn" };
+        let output: usize = blocks.iter().flat_map(|ready| &ready.deltas).map(size).sum();
+        let usage = Usage { output_tokens: tokens(output).max(1), ..context.usage };
+        Self { id, model: context.model.to_owned(), blocks, stop_reason, usage }
     }
 
     /// The JSON of an answer that does not stream.
@@ -88,39 +71,20 @@ impl Message {
     pub(crate) fn events(&self) -> Vec<Timed> {
         let mut events = Vec::new();
         let mut push = |gap: Duration, event: &Event<'_>| {
-            events.push(Timed {
-                gap,
-                frame: event.frame(),
-            });
+            events.push(Timed { gap, frame: event.frame() });
         };
         let now = Duration::ZERO;
-        push(
-            now,
-            &Event::MessageStart {
-                message: self.head(Vec::new(), None, 1),
-            },
-        );
+        push(now, &Event::MessageStart { message: self.head(Vec::new(), None, 1) });
         push(now, &Event::Ping);
         for (index, block) in self.blocks.iter().enumerate() {
-            push(
-                now,
-                &Event::ContentBlockStart {
-                    index,
-                    content_block: &block.start,
-                },
-            );
+            push(now, &Event::ContentBlockStart { index, content_block: &block.start });
             for delta in &block.deltas {
                 push(block.gap, &Event::ContentBlockDelta { index, delta });
             }
             push(now, &Event::ContentBlockStop { index });
         }
-        let delta = Stop {
-            stop_reason: self.stop_reason,
-            stop_sequence: None,
-        };
-        let usage = OutputUsage {
-            output_tokens: self.usage.output_tokens,
-        };
+        let delta = Stop { stop_reason: self.stop_reason, stop_sequence: None };
+        let usage = OutputUsage { output_tokens: self.usage.output_tokens };
         push(now, &Event::MessageDelta { delta, usage });
         push(now, &Event::MessageStop);
         events
@@ -140,10 +104,7 @@ impl Message {
             content,
             stop_reason,
             stop_sequence: None,
-            usage: Usage {
-                output_tokens,
-                ..self.usage
-            },
+            usage: Usage { output_tokens, ..self.usage },
         }
     }
 }
@@ -161,10 +122,7 @@ mod tests {
                 message_id: "msg_1".into(),
                 model: "claude-x",
                 cwd: Some("/p"),
-                usage: Usage {
-                    input_tokens: 7,
-                    ..Usage::default()
-                },
+                usage: Usage { input_tokens: 7, ..Usage::default() },
             },
         )
     }
@@ -181,10 +139,7 @@ mod tests {
     #[test]
     fn a_text_streams_in_the_order_of_the_real_api() {
         let data = data(&message(&[text("あいう").chunk_chars(2)]));
-        let types: Vec<_> = data
-            .iter()
-            .map(|event| event["type"].as_str().unwrap())
-            .collect();
+        let types: Vec<_> = data.iter().map(|event| event["type"].as_str().unwrap()).collect();
         assert_eq!(
             types,
             [
@@ -200,10 +155,7 @@ mod tests {
         );
         assert_eq!(data[0]["message"]["usage"]["input_tokens"], 7);
         assert_eq!(data[0]["message"]["content"], json!([]));
-        assert_eq!(
-            data[3]["delta"],
-            json!({"type": "text_delta", "text": "あい"})
-        );
+        assert_eq!(data[3]["delta"], json!({"type": "text_delta", "text": "あい"}));
         assert_eq!(data[6]["delta"]["stop_reason"], "end_turn");
         assert_eq!(data[6]["usage"]["output_tokens"], 3);
     }
@@ -229,21 +181,15 @@ mod tests {
     #[test]
     fn thinking_ends_with_a_signature() {
         let data = data(&message(&[thinking("hm")]));
-        assert_eq!(
-            data[3]["delta"],
-            json!({"type": "thinking_delta", "thinking": "hm"})
-        );
+        assert_eq!(data[3]["delta"], json!({"type": "thinking_delta", "thinking": "hm"}));
         assert_eq!(data[4]["delta"]["type"], "signature_delta");
     }
 
     #[test]
     fn emit_makes_so_many_deltas_of_that_size() {
         let data = data(&message(&[emit(3, 20)]));
-        let sizes: Vec<_> = data
-            .iter()
-            .filter_map(|event| event["delta"]["text"].as_str())
-            .map(str::len)
-            .collect();
+        let sizes: Vec<_> =
+            data.iter().filter_map(|event| event["delta"]["text"].as_str()).map(str::len).collect();
         assert_eq!(sizes, [20, 20, 20]);
     }
 

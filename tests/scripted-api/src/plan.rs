@@ -63,21 +63,12 @@ impl Answer {
     }
 
     fn in_steps(status: u16, content_type: &str, steps: Vec<Step>) -> Self {
-        Self {
-            hang: None,
-            status,
-            content_type: content_type.into(),
-            headers: Vec::new(),
-            steps,
-        }
+        Self { hang: None, status, content_type: content_type.into(), headers: Vec::new(), steps }
     }
 }
 
 fn send(frame: Bytes) -> Step {
-    Step::Send(Timed {
-        gap: Duration::ZERO,
-        frame,
-    })
+    Step::Send(Timed { gap: Duration::ZERO, frame })
 }
 
 /// The plan for a turn's message and the fault that this request meets, if any.
@@ -92,13 +83,7 @@ pub(crate) fn plan(message: &Message, stream: bool, fault: Option<&Fault>) -> Pl
         None => {}
         Some(Fault::CloseBeforeHeaders) => return Plan::Close,
         Some(Fault::HangBeforeHeaders { ms }) => answer.hang = Some(Wait::new(*ms)),
-        Some(Fault::Status {
-            status,
-            error_type,
-            message,
-            retry_after_s,
-            headers,
-        }) => {
+        Some(Fault::Status { status, error_type, message, retry_after_s, headers }) => {
             answer = Answer::error(*status, error_type, message);
             answer.headers = headers.clone().into_iter().collect();
             answer
@@ -117,17 +102,10 @@ pub(crate) fn plan(message: &Message, stream: bool, fault: Option<&Fault>) -> Pl
             answer.steps.truncate(at);
             answer.steps.push(Step::Cut);
         }
-        Some(Fault::ErrorEventAfter {
-            events,
-            error_type,
-            message,
-        }) => {
+        Some(Fault::ErrorEventAfter { events, error_type, message }) => {
             if stream {
                 answer.steps.truncate(*events);
-                let error = ApiError {
-                    kind: error_type,
-                    message,
-                };
+                let error = ApiError { kind: error_type, message };
                 answer.steps.push(send(Event::Error { error }.frame()));
             } else {
                 // Without a stream the API says the same with a status.
@@ -157,17 +135,9 @@ mod tests {
     use crate::{block::text, message::Context, wire::Usage};
 
     fn answer(stream: bool, fault: &Fault) -> Answer {
-        let context = Context {
-            message_id: "msg_1".into(),
-            model: "m",
-            cwd: None,
-            usage: Usage::default(),
-        };
-        match plan(
-            &Message::new(&[text("hello")], context),
-            stream,
-            Some(fault),
-        ) {
+        let context =
+            Context { message_id: "msg_1".into(), model: "m", cwd: None, usage: Usage::default() };
+        match plan(&Message::new(&[text("hello")], context), stream, Some(fault)) {
             Plan::Answer(answer) => answer,
             Plan::Close => panic!("closed"),
         }
@@ -222,11 +192,7 @@ mod tests {
         let answer = answer(true, &fault);
         assert_eq!(answer.status, 429);
         assert!(answer.headers.contains(&("retry-after".into(), "7".into())));
-        assert!(
-            answer
-                .headers
-                .contains(&("x-should-retry".into(), "false".into()))
-        );
+        assert!(answer.headers.contains(&("x-should-retry".into(), "false".into())));
     }
 
     #[test]

@@ -65,7 +65,5 @@ pub(crate) fn body(mut steps: Vec<Step>) -> Body {
 
 /// A body in one piece.
 pub(crate) fn full(bytes: Bytes) -> Body {
-    Full::new(bytes)
-        .map_err(|never| match never {})
-        .boxed_unsync()
+    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }

@@ -33,10 +33,8 @@ pub(crate) struct Question {
 impl Question {
     /// Reads a request body; the error is the message for the client.
     pub(crate) fn read(body: &Value) -> Result<Self, String> {
-        let messages = body
-            .get("messages")
-            .and_then(Value::as_array)
-            .ok_or("messages: Field required")?;
+        let messages =
+            body.get("messages").and_then(Value::as_array).ok_or("messages: Field required")?;
         let role = |wanted: &'static str| {
             messages
                 .iter()
@@ -56,21 +54,10 @@ impl Question {
             .find_map(working_directory);
 
         Ok(Self {
-            model: body
-                .get("model")
-                .and_then(Value::as_str)
-                .unwrap_or("scripted")
-                .to_owned(),
+            model: body.get("model").and_then(Value::as_str).unwrap_or("scripted").to_owned(),
             stream: body.get("stream").and_then(Value::as_bool).unwrap_or(false),
-            side: body
-                .get("tools")
-                .and_then(Value::as_array)
-                .is_none_or(Vec::is_empty),
-            marker: first_user
-                .iter()
-                .rev()
-                .find_map(|text| marker(text))
-                .map(str::to_owned),
+            side: body.get("tools").and_then(Value::as_array).is_none_or(Vec::is_empty),
+            marker: first_user.iter().rev().find_map(|text| marker(text)).map(str::to_owned),
             turn: role("assistant").count(),
             cwd: stated.map(str::to_owned),
             conversation: hasher.finish(),
@@ -92,10 +79,9 @@ fn texts(message: &Value) -> Vec<&str> {
 fn strings(value: &Value) -> Vec<&str> {
     match value {
         Value::String(text) => vec![text],
-        Value::Array(blocks) => blocks
-            .iter()
-            .filter_map(|block| block.get("text").and_then(Value::as_str))
-            .collect(),
+        Value::Array(blocks) => {
+            blocks.iter().filter_map(|block| block.get("text").and_then(Value::as_str)).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -110,14 +96,12 @@ fn marker(text: &str) -> Option<&str> {
 }
 
 fn working_directory(text: &str) -> Option<&str> {
-    text.lines()
-        .map(|line| line.trim_start_matches([' ', '-']))
-        .find_map(|line| {
-            line.strip_prefix("Primary working directory: ")
-                .or_else(|| line.strip_prefix("Working directory: "))
-                .map(str::trim_end)
-                .filter(|path| path.starts_with('/'))
-        })
+    text.lines().map(|line| line.trim_start_matches([' ', '-'])).find_map(|line| {
+        line.strip_prefix("Primary working directory: ")
+            .or_else(|| line.strip_prefix("Working directory: "))
+            .map(str::trim_end)
+            .filter(|path| path.starts_with('/'))
+    })
 }
 
 #[cfg(test)]
@@ -148,10 +132,7 @@ mod tests {
             ])),
             Some("new".into())
         );
-        assert_eq!(
-            asked(json!([{"type": "tool_result", "content": "[script:x]"}])),
-            None
-        );
+        assert_eq!(asked(json!([{"type": "tool_result", "content": "[script:x]"}])), None);
     }
 
     #[test]

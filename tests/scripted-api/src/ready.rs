@@ -23,24 +23,14 @@ pub(crate) struct Ready {
 /// Makes a block ready; `id` becomes part of a tool call's own.
 pub(crate) fn ready(block: &Block, cwd: &str, id: &str) -> Ready {
     match block {
-        Block::Text {
-            text,
-            chunk_chars,
-            delay_ms,
-        } => text_block(pieces(text, *chunk_chars), Duration::from_millis(*delay_ms)),
-        Block::Emit {
-            count,
-            bytes,
-            interval_us,
-        } => {
+        Block::Text { text, chunk_chars, delay_ms } => {
+            text_block(pieces(text, *chunk_chars), Duration::from_millis(*delay_ms))
+        }
+        Block::Emit { count, bytes, interval_us } => {
             let text: String = "scripted ".chars().cycle().take(*bytes).collect();
             text_block(vec![text; *count], Duration::from_micros(*interval_us))
         }
-        Block::Thinking {
-            thinking,
-            chunk_chars,
-            delay_ms,
-        } => {
+        Block::Thinking { thinking, chunk_chars, delay_ms } => {
             let signature = "scripted".to_owned();
             let whole = json!({"type": "thinking", "thinking": thinking, "signature": &signature});
             let deltas = pieces(thinking, *chunk_chars)
@@ -55,12 +45,7 @@ pub(crate) fn ready(block: &Block, cwd: &str, id: &str) -> Ready {
                 whole,
             }
         }
-        Block::ToolUse {
-            name,
-            input,
-            chunk_chars,
-            delay_ms,
-        } => {
+        Block::ToolUse { name, input, chunk_chars, delay_ms } => {
             let id = format!("toolu_{id}");
             let input = with_cwd(input, cwd);
             // The real API's first piece of an input is empty.
@@ -83,20 +68,14 @@ fn text_block(pieces: Vec<String>, gap: Duration) -> Ready {
     Ready {
         start: json!({"type": "text", "text": ""}),
         whole: json!({"type": "text", "text": pieces.concat()}),
-        deltas: pieces
-            .into_iter()
-            .map(|text| Delta::Text { text })
-            .collect(),
+        deltas: pieces.into_iter().map(|text| Delta::Text { text }).collect(),
         gap,
     }
 }
 
 fn pieces(text: &str, chunk_chars: usize) -> Vec<String> {
     let chars: Vec<char> = text.chars().collect();
-    chars
-        .chunks(chunk_chars.max(1))
-        .map(|chunk| chunk.iter().collect())
-        .collect()
+    chars.chunks(chunk_chars.max(1)).map(|chunk| chunk.iter().collect()).collect()
 }
 
 /// The input as JSON, short values first. A model writes `file_path` before `content`, and
@@ -105,15 +84,11 @@ fn input_json(input: &Value) -> String {
     let Value::Object(fields) = input else {
         return input.to_string();
     };
-    let mut fields: Vec<(String, String)> = fields
-        .iter()
-        .map(|(name, value)| (json!(name).to_string(), value.to_string()))
-        .collect();
+    let mut fields: Vec<(String, String)> =
+        fields.iter().map(|(name, value)| (json!(name).to_string(), value.to_string())).collect();
     fields.sort_by_key(|(_, value)| value.len());
-    let fields: Vec<String> = fields
-        .into_iter()
-        .map(|(name, value)| format!("{name}:{value}"))
-        .collect();
+    let fields: Vec<String> =
+        fields.into_iter().map(|(name, value)| format!("{name}:{value}")).collect();
     format!("{{{}}}", fields.join(","))
 }
 

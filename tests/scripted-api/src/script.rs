@@ -52,29 +52,19 @@ impl TryFrom<RawScriptSet> for ScriptSet {
 
     fn try_from(raw: RawScriptSet) -> Result<Self, String> {
         if let Some(name) = raw.scripts.keys().find(|name| !is_script_name(name)) {
-            return Err(format!(
-                "script name {name:?}: only a-z, A-Z, 0-9, - and _ are allowed"
-            ));
+            return Err(format!("script name {name:?}: only a-z, A-Z, 0-9, - and _ are allowed"));
         }
         if !raw.scripts.contains_key(&raw.default) {
-            return Err(format!(
-                "the default script {:?} is not among the scripts",
-                raw.default
-            ));
+            return Err(format!("the default script {:?} is not among the scripts", raw.default));
         }
-        Ok(Self {
-            default: raw.default,
-            scripts: raw.scripts,
-        })
+        Ok(Self { default: raw.default, scripts: raw.scripts })
     }
 }
 
 /// Whether a marker can name it.
 pub(crate) fn is_script_name(name: &str) -> bool {
     !name.is_empty()
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 impl ScriptSet {
@@ -110,9 +100,7 @@ impl ScriptSet {
 
     /// All scripts by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Script)> {
-        self.scripts
-            .iter()
-            .map(|(name, script)| (name.as_str(), script))
+        self.scripts.iter().map(|(name, script)| (name.as_str(), script))
     }
 }
 
@@ -143,10 +131,7 @@ impl Script {
     /// Adds a turn.
     #[must_use]
     pub fn turn(mut self, blocks: impl IntoIterator<Item = Block>) -> Self {
-        self.turns.push(Turn {
-            blocks: blocks.into_iter().collect(),
-            ..Turn::default()
-        });
+        self.turns.push(Turn { blocks: blocks.into_iter().collect(), ..Turn::default() });
         self
     }
 
@@ -193,11 +178,7 @@ pub struct Turn {
 impl Turn {
     /// What the n-th request (from 0) for this turn meets, if not the answer.
     pub(crate) fn fault_at(&self, attempt: usize) -> Option<&Fault> {
-        let repeated = if self.forever {
-            self.attempts.last()
-        } else {
-            None
-        };
+        let repeated = if self.forever { self.attempts.last() } else { None };
         self.attempts.get(attempt).or(repeated)
     }
 }
@@ -213,11 +194,7 @@ mod tests {
         let set = ScriptSet::new(
             "a",
             Script::new()
-                .turn([
-                    thinking("hm").delay_ms(3),
-                    text("hi").chunk_chars(1),
-                    emit(3, 4),
-                ])
+                .turn([thinking("hm").delay_ms(3), text("hi").chunk_chars(1), emit(3, 4)])
                 .fault(Fault::status(429, "rate_limit_error", "slow down"))
                 .turn([tool("Bash", json!({"command": "ls"}))])
                 .fault_forever(Fault::hang(None)),
@@ -242,14 +219,8 @@ mod tests {
     #[test]
     fn a_set_that_could_not_be_played_is_refused() {
         for (json, why) in [
-            (
-                r#"{"default":"b","scripts":{"a":{"turns":[]}}}"#,
-                "not among the scripts",
-            ),
-            (
-                r#"{"default":"a b","scripts":{"a b":{"turns":[]}}}"#,
-                "script name",
-            ),
+            (r#"{"default":"b","scripts":{"a":{"turns":[]}}}"#, "not among the scripts"),
+            (r#"{"default":"a b","scripts":{"a b":{"turns":[]}}}"#, "script name"),
             (
                 r#"{"default":"a","scripts":{"a":{"turns":[{"blocks":[],"atempts":[]}]}}}"#,
                 "unknown field",
@@ -276,9 +247,6 @@ mod tests {
         assert_eq!(turn.fault_at(2), None);
 
         let for_ever = Script::new().fault_forever(Fault::CloseBeforeHeaders);
-        assert_eq!(
-            for_ever.turns[0].fault_at(99),
-            Some(&Fault::CloseBeforeHeaders)
-        );
+        assert_eq!(for_ever.turns[0].fault_at(99), Some(&Fault::CloseBeforeHeaders));
     }
 }

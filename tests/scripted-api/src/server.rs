@@ -40,10 +40,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            expect_key: None,
-        }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 0)), expect_key: None }
     }
 }
 
@@ -72,16 +69,10 @@ impl ScriptedApi {
     pub async fn start(scripts: ScriptSet, options: Options) -> io::Result<Self> {
         let listener = TcpListener::bind(options.listen).await?;
         let addr = listener.local_addr()?;
-        let server = Arc::new(Server {
-            state: State::new(scripts),
-            expect_key: options.expect_key,
-        });
+        let server =
+            Arc::new(Server { state: State::new(scripts), expect_key: options.expect_key });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&server))).abort_handle();
-        Ok(Self {
-            addr,
-            server,
-            accepting,
-        })
+        Ok(Self { addr, server, accepting })
     }
 
     /// Starts a server with one script, on a free port of loopback.
@@ -180,24 +171,17 @@ impl Server {
                 let count = json!({"input_tokens": tokens(bytes.len())});
                 Answer::whole(200, wire::JSON, wire::to_json(&count))
             }
-            (method, path) => Answer::error(
-                404,
-                "not_found_error",
-                &format!("no such endpoint: {method} {path}"),
-            ),
+            (method, path) => {
+                Answer::error(404, "not_found_error", &format!("no such endpoint: {method} {path}"))
+            }
         };
         self.state.record(recorded);
         Ok(self.respond(answer).await)
     }
 
     fn has_key(&self, parts: &Parts) -> bool {
-        let sent = parts
-            .headers
-            .get("x-api-key")
-            .map(hyper::header::HeaderValue::as_bytes);
-        self.expect_key
-            .as_ref()
-            .is_none_or(|key| sent == Some(key.as_bytes()))
+        let sent = parts.headers.get("x-api-key").map(hyper::header::HeaderValue::as_bytes);
+        self.expect_key.as_ref().is_none_or(|key| sent == Some(key.as_bytes()))
     }
 
     async fn respond(&self, answer: Answer) -> Response<Body> {
@@ -213,24 +197,17 @@ impl Server {
             response = response.header(name, value);
         }
         // Only a script's own status or header can be wrong here.
-        response
-            .body(play::body(answer.steps))
-            .unwrap_or_else(|error| {
-                let message = format!("the script asks for what HTTP cannot say: {error}");
-                let mut response =
-                    Response::new(play::full(wire::error_json("api_error", &message)));
-                *response.status_mut() = hyper::StatusCode::INTERNAL_SERVER_ERROR;
-                response
-            })
+        response.body(play::body(answer.steps)).unwrap_or_else(|error| {
+            let message = format!("the script asks for what HTTP cannot say: {error}");
+            let mut response = Response::new(play::full(wire::error_json("api_error", &message)));
+            *response.status_mut() = hyper::StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        })
     }
 }
 
 fn hello() -> Answer {
-    Answer::whole(
-        200,
-        wire::JSON,
-        Bytes::from_static(br#"{"message":"hello"}"#),
-    )
+    Answer::whole(200, wire::JSON, Bytes::from_static(br#"{"message":"hello"}"#))
 }
 
 /// Makes hyper close the connection without an answer.

@@ -79,10 +79,7 @@ impl State {
     /// The plan for a `POST /v1/messages` with this body of so many bytes.
     pub(crate) fn plan(&self, body: &Value, bytes: usize) -> (Plan, Option<TakenAs>) {
         let refused = |message: &str| {
-            (
-                Plan::Answer(Answer::error(400, "invalid_request_error", message)),
-                None,
-            )
+            (Plan::Answer(Answer::error(400, "invalid_request_error", message)), None)
         };
         let question = match Question::read(body) {
             Ok(question) => question,
@@ -92,31 +89,18 @@ impl State {
             let message = self.message(&[text(SIDE_TEXT)], &question, bytes);
             return (plan(&message, question.stream, None), Some(TakenAs::Side));
         }
-        let name = question
-            .marker
-            .as_deref()
-            .unwrap_or(self.scripts.default_name());
+        let name = question.marker.as_deref().unwrap_or(self.scripts.default_name());
         let Some(script) = self.scripts.get(name) else {
             let known: Vec<_> = self.scripts.iter().map(|(name, _)| name).collect();
-            return refused(&format!(
-                "no script {name:?}; there are: {}",
-                known.join(", ")
-            ));
+            return refused(&format!("no script {name:?}; there are: {}", known.join(", ")));
         };
-        let ended = Turn {
-            blocks: vec![text(AFTER_LAST_TEXT)],
-            ..Turn::default()
-        };
+        let ended = Turn { blocks: vec![text(AFTER_LAST_TEXT)], ..Turn::default() };
         let turn = script.turns.get(question.turn).unwrap_or(&ended);
         let attempt = self.attempt(turn, (question.conversation, name.into(), question.turn));
         let message = self.message(&turn.blocks, &question, bytes);
         (
             plan(&message, question.stream, turn.fault_at(attempt)),
-            Some(TakenAs::Turn {
-                script: name.to_owned(),
-                turn: question.turn,
-                attempt,
-            }),
+            Some(TakenAs::Turn { script: name.to_owned(), turn: question.turn, attempt }),
         )
     }
 
@@ -148,11 +132,7 @@ fn input_usage(bytes: usize, turn: usize) -> Usage {
     let total = tokens(bytes);
     let input_tokens = total.min(4);
     let cached = total - input_tokens;
-    let (written, read) = if turn == 0 {
-        (cached, 0)
-    } else {
-        (cached / 20, cached - cached / 20)
-    };
+    let (written, read) = if turn == 0 { (cached, 0) } else { (cached / 20, cached - cached / 20) };
     Usage {
         input_tokens,
         cache_creation_input_tokens: written,
@@ -202,12 +182,8 @@ mod tests {
     }
 
     fn two_scripts() -> State {
-        let set = ScriptSet::new("a", Script::new().turn([text("A0")]).turn([text("A1")])).with(
-            "b",
-            Script::new()
-                .turn([text("B0")])
-                .fault(Fault::status(529, "x", "F0")),
-        );
+        let set = ScriptSet::new("a", Script::new().turn([text("A0")]).turn([text("A1")]))
+            .with("b", Script::new().turn([text("B0")]).fault(Fault::status(529, "x", "F0")));
         State::new(set)
     }
 

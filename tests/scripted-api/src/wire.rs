@@ -49,29 +49,14 @@ pub(crate) struct CacheCreation {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Event<'a> {
-    MessageStart {
-        message: Head<'a>,
-    },
+    MessageStart { message: Head<'a> },
     Ping,
-    ContentBlockStart {
-        index: usize,
-        content_block: &'a Value,
-    },
-    ContentBlockDelta {
-        index: usize,
-        delta: &'a Delta,
-    },
-    ContentBlockStop {
-        index: usize,
-    },
-    MessageDelta {
-        delta: Stop,
-        usage: OutputUsage,
-    },
+    ContentBlockStart { index: usize, content_block: &'a Value },
+    ContentBlockDelta { index: usize, delta: &'a Delta },
+    ContentBlockStop { index: usize },
+    MessageDelta { delta: Stop, usage: OutputUsage },
     MessageStop,
-    Error {
-        error: ApiError<'a>,
-    },
+    Error { error: ApiError<'a> },
 }
 
 /// A piece of a content block.
@@ -138,9 +123,7 @@ impl Event<'_> {
 
 /// `{"type":"error",…}`, which is an answer's body as well as an event's data.
 pub(crate) fn error_json(kind: &str, message: &str) -> Bytes {
-    to_json(&Event::Error {
-        error: ApiError { kind, message },
-    })
+    to_json(&Event::Error { error: ApiError { kind, message } })
 }
 
 /// The status that goes with an error type when it is not said in the middle of a stream.
@@ -159,9 +142,7 @@ pub(crate) fn status_of(error_type: &str) -> u16 {
 
 /// Serialises what cannot fail: every type here is plain data with string keys.
 pub(crate) fn to_json(value: &impl Serialize) -> Bytes {
-    serde_json::to_vec(value)
-        .expect("plain data with string keys serialises")
-        .into()
+    serde_json::to_vec(value).expect("plain data with string keys serialises").into()
 }
 
 #[cfg(test)]
@@ -170,19 +151,10 @@ mod tests {
 
     #[test]
     fn an_event_names_itself_twice_and_ends_with_an_empty_line() {
+        assert_eq!(Event::Ping.frame(), "event: ping\ndata: {\"type\":\"ping\"}\n\n");
+        let delta = Delta::Text { text: "a\nb".into() };
         assert_eq!(
-            Event::Ping.frame(),
-            "event: ping\ndata: {\"type\":\"ping\"}\n\n"
-        );
-        let delta = Delta::Text {
-            text: "a\nb".into(),
-        };
-        assert_eq!(
-            Event::ContentBlockDelta {
-                index: 0,
-                delta: &delta
-            }
-            .frame(),
+            Event::ContentBlockDelta { index: 0, delta: &delta }.frame(),
             "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\
              \"delta\":{\"type\":\"text_delta\",\"text\":\"a\\nb\"}}\n\n"
         );

@@ -13,13 +13,14 @@
 use std::process::ExitCode;
 
 use dreamcore_worker::sandbox::control::Message;
-use dreamcore_worker::sandbox::plan::{Demand, Mechanism, Plan};
+use dreamcore_worker::sandbox::plan::{Demand, Identity, Mechanism, Plan};
 use dreamcore_worker::sandbox::steps::control::Control;
 use dreamcore_worker::sandbox::steps::landlock::Root;
 use dreamcore_worker::sandbox::steps::namespaces::Entered;
+use dreamcore_worker::sandbox::steps::own_user::Entrant;
 use dreamcore_worker::sandbox::steps::{
-    StepError, StepResult, identity, landlock, limits, mounts, namespaces, network, process,
-    reaper, seccomp,
+    StepError, StepResult, identity, landlock, limits, mounts, namespaces, network, own_user,
+    process, reaper, seccomp,
 };
 use nix::unistd::ForkResult;
 
@@ -28,16 +29,11 @@ fn main() -> ExitCode {
         Ok(control) => control,
         Err(error) => return complain(&error),
     };
-    match control
-        .read_plan()
-        .and_then(|plan| supervise(&control, &plan))
-    {
+    match control.read_plan().and_then(|plan| supervise(&control, &plan)) {
         Ok(code) => code,
         Err(error) => {
-            let message = Message::Failed {
-                step: error.step.to_owned(),
-                reason: error.reason.clone(),
-            };
+            let message =
+                Message::Failed { step: error.step.to_owned(), reason: error.reason.clone() };
             match control.send(&message) {
                 Ok(()) => ExitCode::FAILURE,
                 Err(_) => complain(&error),
@@ -56,10 +52,7 @@ fn complain(error: &StepError) -> ExitCode {
 fn supervise(control: &Control, plan: &Plan) -> StepResult<ExitCode> {
     if identity::is_root() && plan.identity.is_none() {
         let reason = "refusing to run a sandboxed program as root".to_owned();
-        return Err(StepError {
-            step: "identity",
-            reason,
-        });
+        return Err(StepError { step: "identity", reason });
     }
     process::lead_session()?;
     let entered = namespaces::enter(control, plan)?;
@@ -67,14 +60,23 @@ fn supervise(control: &Control, plan: &Plan) -> StepResult<ExitCode> {
         network::open_broker_listener(control, port)?;
     }
     let signals = reaper::prepare(entered.pid)?;
+    let own_user = plan
+        .identity
+        .filter(|_| identity::is_root() && plan.demand(Mechanism::UserNamespace) != Demand::Off);
+    let (mapper, entrant) = own_user::prepare()?;
     match process::split()? {
         ForkResult::Parent { child } => {
+            drop(entrant);
+            if let Some(identity) = own_user {
+                mapper.serve(child, identity);
+            }
             reaper::watch(control, &signals, child)?;
             Ok(ExitCode::SUCCESS)
         }
         ForkResult::Child => {
-            drop(signals);
-            confine(control, plan, entered)
+            drop((signals, mapper));
+            let entrant = own_user.map(|identity| (entrant, identity));
+            confine(control, plan, entered, entrant)
         }
     }
 }
@@ -96,24 +98,27 @@ fn hide_files(control: &Control, plan: &Plan, entered: Entered) -> StepResult<Ro
 
 /// Inside: gives everything up, in an order in which each step can still do what it has to, and
 /// becomes the program.
-fn confine(control: &Control, plan: &Plan, entered: Entered) -> StepResult<ExitCode> {
+fn confine(
+    control: &Control,
+    plan: &Plan,
+    entered: Entered,
+    entrant: Option<(Entrant, Identity)>,
+) -> StepResult<ExitCode> {
     let wanted = |mechanism| plan.demand(mechanism) != Demand::Off;
 
     process::die_with_parent()?;
     let root = hide_files(control, plan, entered)?;
-    let own_user = plan.identity.is_some() || entered.user;
-    control.outcome(
-        plan,
-        Mechanism::Rlimits,
-        limits::apply(plan.limits, own_user),
-    )?;
-
+    // In a user namespace that does not know root, nobody looks like root any more.
     let is_root = identity::is_root();
+    if let Some((entrant, identity)) = entrant {
+        control.outcome(plan, Mechanism::UserNamespace, entrant.enter(identity))?;
+    }
+    let own_user = plan.identity.is_some() || entered.user;
+    control.outcome(plan, Mechanism::Rlimits, limits::apply(plan.limits, own_user))?;
+
     if is_root || entered.user {
-        identity::drop_bounding_set().map_err(|reason| StepError {
-            step: "capabilities",
-            reason,
-        })?;
+        identity::drop_bounding_set()
+            .map_err(|reason| StepError { step: "capabilities", reason })?;
     }
     if is_root && let Some(wanted) = plan.identity {
         let detail = identity::change(wanted)?;
@@ -125,24 +130,14 @@ fn confine(control: &Control, plan: &Plan, entered: Entered) -> StepResult<ExitC
         control.outcome(plan, Mechanism::Identity, Err(reason))?;
     }
     control.outcome(plan, Mechanism::Capabilities, identity::drop_capabilities())?;
-    control.outcome(
-        plan,
-        Mechanism::NoNewPrivs,
-        identity::forbid_new_privileges(),
-    )?;
+    control.outcome(plan, Mechanism::NoNewPrivs, identity::forbid_new_privileges())?;
     if wanted(Mechanism::Landlock) {
-        control.outcome(
-            plan,
-            Mechanism::Landlock,
-            landlock::restrict(plan, root),
-        )?;
+        control.outcome(plan, Mechanism::Landlock, landlock::restrict(plan, root))?;
     }
     if wanted(Mechanism::Seccomp) {
         control.outcome(plan, Mechanism::Seccomp, seccomp::install())?;
     }
-    control
-        .send(&Message::Ready)
-        .map_err(StepError::at("report"))?;
+    control.send(&Message::Ready).map_err(StepError::at("report"))?;
 
     if !entered.pid {
         return Err(process::become_program(plan));

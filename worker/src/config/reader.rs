@@ -26,11 +26,7 @@ pub struct ConfigError(pub Vec<SettingError>);
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = if self.0.len() == 1 {
-            "setting is"
-        } else {
-            "settings are"
-        };
+        let plural = if self.0.len() == 1 { "setting is" } else { "settings are" };
         write!(f, "{} {plural} wrong:", self.0.len())?;
         for error in &self.0 {
             write!(f, "\n  {}: {}", error.name, error.problem)?;
@@ -51,20 +47,14 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
-        let mut reader = Self {
-            vars: BTreeMap::new(),
-            errors: Vec::new(),
-        };
+        let mut reader = Self { vars: BTreeMap::new(), errors: Vec::new() };
         for (name, value) in vars {
             let Ok(name) = name.into_string() else {
                 continue;
             };
             let known = SETTINGS.iter().any(|s| s.name == name);
             if name.starts_with("DREAMCORE_") && !known {
-                reader.error(
-                    &name,
-                    "is not a setting of this version (a typing mistake?)",
-                );
+                reader.error(&name, "is not a setting of this version (a typing mistake?)");
             }
             // HOME is no setting, but the default scratch folder lies below it.
             if known || name == "HOME" {
@@ -78,10 +68,7 @@ impl Reader {
     }
 
     fn error(&mut self, name: &str, problem: impl Into<String>) {
-        self.errors.push(SettingError {
-            name: name.to_owned(),
-            problem: problem.into(),
-        });
+        self.errors.push(SettingError { name: name.to_owned(), problem: problem.into() });
     }
 
     pub(super) fn default_scratch_dir(&self) -> PathBuf {
@@ -99,11 +86,7 @@ impl Reader {
         setting: &Setting,
         parse: impl Fn(&str) -> Parsed<T>,
     ) -> Option<T> {
-        let given = self
-            .vars
-            .get(setting.name)
-            .map(String::as_str)
-            .filter(|t| !t.is_empty());
+        let given = self.vars.get(setting.name).map(String::as_str).filter(|t| !t.is_empty());
         match parse(given.or(setting.default)?) {
             Ok(value) => Some(value),
             Err(problem) => {
@@ -129,11 +112,7 @@ impl Reader {
     }
 
     pub(super) fn finish<T>(self, value: T) -> Result<T, ConfigError> {
-        if self.errors.is_empty() {
-            Ok(value)
-        } else {
-            Err(ConfigError(self.errors))
-        }
+        if self.errors.is_empty() { Ok(value) } else { Err(ConfigError(self.errors)) }
     }
 }
 
@@ -166,16 +145,13 @@ placeholder! {
 }
 
 pub(super) fn socket_addr(text: &str) -> Parsed<SocketAddr> {
-    text.parse()
-        .map_err(|_| "must be an address with a port, for example 0.0.0.0:8000".into())
+    text.parse().map_err(|_| "must be an address with a port, for example 0.0.0.0:8000".into())
 }
 
 pub(super) fn endpoint_name(text: &str) -> Parsed<String> {
     let name = text.trim_start_matches('/');
-    let well_formed = !name.is_empty()
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b"_-".contains(&b));
+    let well_formed =
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b"_-".contains(&b));
     // Whether there is such an endpoint is known to the router, which checks it at start.
     if well_formed {
         Ok(name.replace('-', "_"))
@@ -203,12 +179,9 @@ pub(super) fn header_secret(text: &str) -> Parsed<Secret> {
 
 pub(super) fn absolute_path(text: &str) -> Parsed<PathBuf> {
     let path = PathBuf::from(text);
-    let plain = path.components().all(|c| {
-        matches!(
-            c,
-            std::path::Component::RootDir | std::path::Component::Normal(_)
-        )
-    });
+    let plain = path
+        .components()
+        .all(|c| matches!(c, std::path::Component::RootDir | std::path::Component::Normal(_)));
     if path.is_absolute() && plain && !text.contains('\0') {
         Ok(path)
     } else {
@@ -217,10 +190,7 @@ pub(super) fn absolute_path(text: &str) -> Parsed<PathBuf> {
 }
 
 pub(super) fn model_name(text: &str) -> Parsed<String> {
-    let starts_well = text
-        .bytes()
-        .next()
-        .is_some_and(|b| b.is_ascii_alphanumeric());
+    let starts_well = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._:@[]".contains(&b);
     if starts_well && text.bytes().all(allowed) {
         Ok(text.to_owned())
@@ -230,9 +200,7 @@ pub(super) fn model_name(text: &str) -> Parsed<String> {
 }
 
 pub(super) fn model_names(text: &str) -> Parsed<Vec<String>> {
-    text.split(',')
-        .map(|name| model_name(name.trim()))
-        .collect()
+    text.split(',').map(|name| model_name(name.trim())).collect()
 }
 
 pub(super) fn seconds(text: &str) -> Parsed<Duration> {
@@ -247,13 +215,7 @@ pub(super) fn count(text: &str, range: RangeInclusive<usize>) -> Parsed<usize> {
     text.parse()
         .ok()
         .filter(|value| range.contains(value))
-        .ok_or_else(|| {
-            format!(
-                "must be a whole number from {} to {}",
-                range.start(),
-                range.end()
-            )
-        })
+        .ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()))
 }
 
 pub(super) fn positive(text: &str) -> Parsed<u64> {

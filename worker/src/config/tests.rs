@@ -5,10 +5,7 @@ use super::*;
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 fn read(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
-    Config::from_vars(
-        vars.iter()
-            .map(|(k, v)| (OsString::from(k), OsString::from(v))),
-    )
+    Config::from_vars(vars.iter().map(|(k, v)| (OsString::from(k), OsString::from(v))))
 }
 
 fn names(result: Result<Config, ConfigError>) -> Vec<String> {
@@ -28,14 +25,8 @@ fn a_secret_is_all_that_is_required() {
 #[test]
 fn refuses_a_missing_and_a_short_secret() {
     assert_eq!(names(read(&[])), ["MODAL_INTERNAL_SECRET"]);
-    assert_eq!(
-        names(read(&[("MODAL_INTERNAL_SECRET", "")])),
-        ["MODAL_INTERNAL_SECRET"]
-    );
-    assert_eq!(
-        names(read(&[("MODAL_INTERNAL_SECRET", "short")])),
-        ["MODAL_INTERNAL_SECRET"]
-    );
+    assert_eq!(names(read(&[("MODAL_INTERNAL_SECRET", "")])), ["MODAL_INTERNAL_SECRET"]);
+    assert_eq!(names(read(&[("MODAL_INTERNAL_SECRET", "short")])), ["MODAL_INTERNAL_SECRET"]);
 }
 
 #[test]
@@ -68,18 +59,9 @@ fn lists_all_mistakes_at_once_and_shows_no_value() {
 fn a_value_that_is_not_utf8_is_a_mistake() {
     use std::os::unix::ffi::OsStringExt as _;
     let vars = [
-        (
-            OsString::from("MODAL_INTERNAL_SECRET"),
-            OsString::from(SECRET),
-        ),
-        (
-            OsString::from("DREAMCORE_DATA_DIR"),
-            OsString::from_vec(b"/\xff".to_vec()),
-        ),
-        (
-            OsString::from_vec(b"\xff".to_vec()),
-            OsString::from("ignored"),
-        ),
+        (OsString::from("MODAL_INTERNAL_SECRET"), OsString::from(SECRET)),
+        (OsString::from("DREAMCORE_DATA_DIR"), OsString::from_vec(b"/\xff".to_vec())),
+        (OsString::from_vec(b"\xff".to_vec()), OsString::from("ignored")),
     ];
     assert_eq!(names(Config::from_vars(vars)), ["DREAMCORE_DATA_DIR"]);
 }
@@ -87,29 +69,18 @@ fn a_value_that_is_not_utf8_is_a_mistake() {
 #[test]
 fn the_root_endpoint_may_be_spelt_either_way() {
     for text in ["generate_game", "generate-game", "/generate-game"] {
-        let vars = [
-            ("MODAL_INTERNAL_SECRET", SECRET),
-            ("DREAMCORE_ROOT_ENDPOINT", text),
-        ];
-        assert_eq!(
-            read(&vars).unwrap().root_endpoint.as_deref(),
-            Some("generate_game")
-        );
+        let vars = [("MODAL_INTERNAL_SECRET", SECRET), ("DREAMCORE_ROOT_ENDPOINT", text)];
+        assert_eq!(read(&vars).unwrap().root_endpoint.as_deref(), Some("generate_game"));
     }
 }
 
 #[test]
 fn debug_shows_no_secret() {
-    let config = read(&[
-        ("MODAL_INTERNAL_SECRET", SECRET),
-        ("ANTHROPIC_API_KEY", "sk-ant-123456789"),
-    ])
-    .unwrap();
+    let config =
+        read(&[("MODAL_INTERNAL_SECRET", SECRET), ("ANTHROPIC_API_KEY", "sk-ant-123456789")])
+            .unwrap();
     let shown = format!("{config:?}");
-    assert!(
-        !shown.contains(SECRET) && !shown.contains("sk-ant"),
-        "{shown}"
-    );
+    assert!(!shown.contains(SECRET) && !shown.contains("sk-ant"), "{shown}");
 }
 
 #[test]

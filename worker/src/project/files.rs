@@ -38,10 +38,7 @@ impl Project {
         walk::<ProjectError>(
             self.dir(),
             |found| {
-                files.push(Listing {
-                    path: found.path,
-                    stat: found.stat,
-                });
+                files.push(Listing { path: found.path, stat: found.stat });
                 Ok(())
             },
             // What cannot be fetched is not listed.
@@ -64,11 +61,7 @@ impl Project {
         match self.dir().file(path) {
             Ok((file, stat)) => {
                 let size = u64::try_from(stat.st_size).unwrap_or_default();
-                Ok(OpenFile {
-                    path: path.to_owned(),
-                    file,
-                    size,
-                })
+                Ok(OpenFile { path: path.to_owned(), file, size })
             }
             // A client learns no difference between a link and nothing.
             Err(FileError::NotFound | FileError::NotRegular) => Err(ProjectError::NotFound),
@@ -79,17 +72,12 @@ impl Project {
     /// The first page that can be served: what only looks like one (a link, a folder) is passed over.
     fn first_page(&self) -> Result<OpenFile, ProjectError> {
         let is_page = |name: &&str| {
-            std::path::Path::new(name)
-                .extension()
-                .is_some_and(|e| e.eq_ignore_ascii_case("html"))
+            std::path::Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case("html"))
                 && name.parse::<ProjectPath>().is_ok()
         };
         let entries = self.dir().entries()?;
-        let mut names: Vec<&str> = entries
-            .iter()
-            .filter_map(crate::safe_fs::Entry::name_str)
-            .filter(is_page)
-            .collect();
+        let mut names: Vec<&str> =
+            entries.iter().filter_map(crate::safe_fs::Entry::name_str).filter(is_page).collect();
         names.sort_unstable();
         for name in names {
             match self.open_path(name) {

@@ -85,12 +85,7 @@ pub struct ProjectKey {
 impl ProjectKey {
     /// The folders from the volume's root down. The only place that knows the layout.
     fn folders(self) -> [String; 4] {
-        [
-            "users".to_owned(),
-            self.user.to_string(),
-            "projects".to_owned(),
-            self.project.to_string(),
-        ]
+        ["users".to_owned(), self.user.to_string(), "projects".to_owned(), self.project.to_string()]
     }
 }
 

@@ -124,10 +124,7 @@ impl EventSink {
 
     /// Sends a line about progress.
     pub async fn status(&self, message: &str) -> Result<(), Gone> {
-        self.send(Event::Status {
-            message: message.to_owned(),
-        })
-        .await
+        self.send(Event::Status { message: message.to_owned() }).await
     }
 }
 
@@ -144,24 +141,12 @@ mod tests {
 
     #[test]
     fn events_have_the_fields_that_the_relay_reads() {
-        let status = Event::Status {
-            message: "準備中".into(),
-        };
-        assert_eq!(
-            wire(&status),
-            json!({"type": "status", "message": "準備中"})
-        );
-        let log = Event::Log {
-            content: "[Write] index.html".into(),
-            level: Level::Info,
-        };
+        let status = Event::Status { message: "準備中".into() };
+        assert_eq!(wire(&status), json!({"type": "status", "message": "準備中"}));
+        let log = Event::Log { content: "[Write] index.html".into(), level: Level::Info };
         let expected = json!({"type": "log", "content": "[Write] index.html", "level": "info"});
         assert_eq!(wire(&log), expected);
-        let done = Event::Done {
-            exit_code: 0,
-            duration_ms: 5,
-            generator: "claude",
-        };
+        let done = Event::Done { exit_code: 0, duration_ms: 5, generator: "claude" };
         let expected =
             json!({"type": "done", "exit_code": 0, "duration_ms": 5, "generator": "claude"});
         assert_eq!(wire(&done), expected);

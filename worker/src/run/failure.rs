@@ -249,10 +249,7 @@ impl From<ProjectError> for Failure {
                 if error.message().contains("No space left") {
                     return Self::new(Code::StorageFull, "no space left");
                 }
-                Self::new(
-                    Code::StorageError,
-                    "the project's history could not be read or written",
-                )
+                Self::new(Code::StorageError, "the project's history could not be read or written")
             }
         }
     }

@@ -11,17 +11,18 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::claude::{self, Driver, Ended, Outcome, Watch};
+use super::claude::{self, Driver, Ended, Watch};
 use super::events::{Debug, Event, EventSink};
 use super::failure::{Code, Failure};
 use super::proof::{NOT_PROVEN, Proof};
 use super::registry::{Busy, Place};
+use super::verdict::not_started;
 use super::workspace::{Manifest, Workspace};
 use super::{Runner, skills};
 use crate::models::broker::{Broker, Lease};
 use crate::project::{Changes, ProjectError, ProjectKey, Published};
 use crate::sandbox::explore::Confinement;
-use crate::sandbox::launch::{Confined, LaunchError};
+use crate::sandbox::launch::Confined;
 use crate::sandbox::plan::Mechanism;
 use crate::sandbox::policy::INNER_API_PORT;
 use crate::types::{Prompt, SkillName};
@@ -297,56 +298,6 @@ impl Runner {
         Ok(copied.await??)
     }
 
-    /// Whether the CLI succeeded: its last words, or the failure.
-    fn judge(&self, outcome: Outcome, lease: &Lease) -> Result<Option<String>, Failure> {
-        let seconds = |d: Duration| format!("{} s", d.as_secs_f64());
-        let code = match outcome.ended {
-            Ended::Exited(code) => code,
-            Ended::Broken(error) => return Err(not_started(&error)),
-            Ended::Stopped => return Err(Failure::stopped()),
-            Ended::Deadline => {
-                let limit = seconds(self.config.runs.timeout);
-                let message = format!("the run did not end within {limit}");
-                return Err(api_or(lease, Failure::new(Code::CliTimeout, message)));
-            }
-            Ended::Idle => {
-                let limit = seconds(self.config.runs.idle_timeout);
-                let message = format!("the CLI was silent for {limit}");
-                return Err(api_or(lease, Failure::new(Code::CliTimeout, message)));
-            }
-            Ended::Hung => {
-                let message = "the CLI gave its result and did not end";
-                return Err(Failure::new(Code::CliTimeout, message));
-            }
-            Ended::ApiDown(failure) => {
-                let limit = seconds(self.config.anthropic.give_up);
-                let message = format!("the model API has only failed for {limit}");
-                return Err(Failure::new(Code::of_api(failure), message));
-            }
-            Ended::TooMuchOutput => {
-                let message = "the CLI wrote more than is accepted";
-                return Err(Failure::new(Code::OutputRejected, message));
-            }
-        };
-        match outcome.result {
-            Some((false, text)) if code == 0 => Ok(text),
-            Some((true, _)) => {
-                let code_of_cli = if code == 0 { 1 } else { code };
-                let message = "the CLI reported an error";
-                let failure = Failure::new(Code::of_exit(code_of_cli), message);
-                Err(api_or(lease, failure.with_exit_code(code)))
-            }
-            Some((false, _)) => {
-                let message = "the CLI gave a result and ended with an error";
-                Err(api_or(lease, Failure::new(Code::of_exit(code), message).with_exit_code(code)))
-            }
-            None => {
-                let message = format!("the CLI ended with code {code} and no result");
-                Err(api_or(lease, Failure::new(Code::of_exit(code), message).with_exit_code(code)))
-            }
-        }
-    }
-
     async fn save(
         &self,
         request: &Request,
@@ -382,25 +333,6 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(move || span.in_scope(work))
         .await
         .map_err(|_| Failure::new(Code::UnknownError, "the worker made a mistake"))
-}
-
-/// The API's failure where there is one, because it is the reason and the rest its consequence.
-fn api_or(lease: &Lease, failure: Failure) -> Failure {
-    match lease.ledger().last_failure() {
-        Some(api) => {
-            let message = format!("{}; the last request to the model API failed", failure.message);
-            let mut of_api = Failure::new(Code::of_api(api), message);
-            of_api.exit_code = failure.exit_code;
-            of_api
-        }
-        None => failure,
-    }
-}
-
-fn not_started(error: &LaunchError) -> Failure {
-    let code = if error.is_program() { Code::CliSpawnError } else { Code::SandboxError };
-    tracing::error!(%error, "the CLI was not started");
-    Failure::new(code, error.summary())
 }
 
 /// Says early and clearly what the launcher would say later and less so.

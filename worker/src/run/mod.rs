@@ -7,6 +7,7 @@ mod generate;
 pub mod proof;
 pub mod registry;
 mod skills;
+mod verdict;
 pub mod workspace;
 
 use std::path::PathBuf;
@@ -64,13 +65,9 @@ impl Runner {
     pub async fn new(config: Config, launcher: Launcher) -> Result<Self, StartError> {
         let owner = nix::unistd::geteuid().is_root().then_some(SANDBOX_IDENTITY);
         let path = config.scratch_dir.clone();
-        let wrap = |source| StartError::Scratch {
-            path: config.scratch_dir.clone(),
-            source,
-        };
+        let wrap = |source| StartError::Scratch { path: config.scratch_dir.clone(), source };
         let prepared = tokio::task::spawn_blocking(move || Scratch::prepare(&path, owner));
-        let scratch =
-            prepared.await.map_err(|e| wrap(std::io::Error::other(e)))?.map_err(wrap)?;
+        let scratch = prepared.await.map_err(|e| wrap(std::io::Error::other(e)))?.map_err(wrap)?;
         let proof = proof::begin(&config, &launcher, &scratch);
         Ok(Self {
             volume: Volume::new(&config.data_dir),

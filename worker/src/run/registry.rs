@@ -43,14 +43,8 @@ pub enum Busy {
 impl Registry {
     /// A registry with `places` places.
     pub fn new(places: usize) -> Arc<Self> {
-        let taken = Taken {
-            free: (0..places).rev().collect(),
-            projects: HashSet::new(),
-        };
-        Arc::new(Self {
-            taken: Mutex::new(taken),
-            changed: Notify::new(),
-        })
+        let taken = Taken { free: (0..places).rev().collect(), projects: HashSet::new() };
+        Arc::new(Self { taken: Mutex::new(taken), changed: Notify::new() })
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -71,11 +65,7 @@ impl Registry {
         }
         let slot = taken.free.pop().ok_or(Busy::Worker)?;
         taken.projects.insert(key);
-        Ok(Place {
-            registry: Arc::clone(self),
-            slot,
-            key,
-        })
+        Ok(Place { registry: Arc::clone(self), slot, key })
     }
 
     /// Takes a place, waiting up to `patience` for one.
@@ -123,10 +113,7 @@ mod tests {
 
     fn key(n: u128) -> ProjectKey {
         let id = uuid::Uuid::from_u128(n).to_string();
-        ProjectKey {
-            user: id.parse().unwrap(),
-            project: id.parse().unwrap(),
-        }
+        ProjectKey { user: id.parse().unwrap(), project: id.parse().unwrap() }
     }
 
     #[test]

@@ -18,9 +18,7 @@ pub(super) fn sort(global: &Path, wanted: &[SkillName]) -> (Vec<SkillName>, Vec<
         plugin_folder(global).and_then(|path| Dir::open_root(&path).ok()?.folder("skills").ok());
     let exists = |name: &SkillName| {
         let file = format!("{name}/SKILL.md");
-        skills
-            .as_ref()
-            .is_some_and(|skills| skills.file(&file).is_ok())
+        skills.as_ref().is_some_and(|skills| skills.file(&file).is_ok())
     };
     wanted.iter().cloned().partition(exists)
 }

@@ -106,18 +106,13 @@ impl Scratch {
 
     /// Makes an empty folder to try the confinement in. Blocking.
     pub fn make_trial_folder(&self) -> io::Result<PathBuf> {
-        Dir::open_root(&self.path)?
-            .make_folder(TRIAL)
-            .map_err(into_io)?;
+        Dir::open_root(&self.path)?.make_folder(TRIAL).map_err(into_io)?;
         Ok(self.path.join(TRIAL))
     }
 
     /// Takes it away again. Blocking.
     pub fn remove_trial_folder(&self) -> io::Result<()> {
-        Dir::open_root(&self.path)?
-            .remove_empty_folder(TRIAL)
-            .map(drop)
-            .map_err(into_io)
+        Dir::open_root(&self.path)?.remove_empty_folder(TRIAL).map(drop).map_err(into_io)
     }
 
     /// Makes the folders of one run. Blocking.
@@ -136,12 +131,7 @@ impl Scratch {
                 folder.set_owner(owner.uid, owner.gid).map_err(into_io)?;
             }
         }
-        Ok(Workspace {
-            path,
-            slot,
-            game,
-            owner: self.owner,
-        })
+        Ok(Workspace { path, slot, game, owner: self.owner })
     }
 }
 
@@ -184,10 +174,7 @@ impl Workspace {
     /// Copies a project in. Links and whatever else no client could name stay out and stay in the
     /// project as they are. Blocking.
     pub fn copy_in(&self, project: &Project) -> Result<Manifest, ProjectError> {
-        let options = WriteOptions {
-            sync: false,
-            owner: self.owner(),
-        };
+        let options = WriteOptions { sync: false, owner: self.owner() };
         let mut manifest = Manifest::default();
         // The files of one folder come one after the other, so one handle is enough.
         let mut last: Option<(String, Dir)> = None;
@@ -258,9 +245,7 @@ impl Workspace {
         let Some((parent, name)) = self.path.parent().zip(self.path.file_name()) else {
             return Ok(());
         };
-        Dir::open_root(parent)?
-            .remove_empty_folder(name)
-            .map_err(into_io)?;
+        Dir::open_root(parent)?.remove_empty_folder(name).map_err(into_io)?;
         Ok(())
     }
 }
@@ -277,10 +262,7 @@ fn check_limits(
     } else if count > limits.max_files {
         format!("there are more than {} files", limits.max_files)
     } else if total > limits.max_project_bytes {
-        format!(
-            "the files are larger than {} bytes together",
-            limits.max_project_bytes
-        )
+        format!("the files are larger than {} bytes together", limits.max_project_bytes)
     } else {
         return Ok(());
     };

@@ -35,12 +35,7 @@ pub fn empty(folder: &Dir) -> io::Result<()> {
             }
             // Only an ordinary user needs the permissions; root passes without.
             let all = Mode::S_IRWXU;
-            fchmodat(
-                folder.as_fd(),
-                entry.name(),
-                all,
-                FchmodatFlags::FollowSymlink,
-            )?;
+            fchmodat(folder.as_fd(), entry.name(), all, FchmodatFlags::FollowSymlink)?;
             let inner = folder.folder(entry.name()).map_err(into_io)?;
             flatten(&inner, folder, &mut moved)?;
             folder.remove_empty_folder(entry.name()).map_err(into_io)?;

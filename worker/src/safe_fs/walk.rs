@@ -57,10 +57,7 @@ fn walk_folder<E: From<std::io::Error>>(
     for entry in folder.entries()? {
         let Some(name) = entry.name_str() else {
             if !entry.name().as_encoded_bytes().starts_with(b".") {
-                odd(
-                    &shown(prefix, &entry.name().to_string_lossy()),
-                    Oddity::NotUtf8,
-                )?;
+                odd(&shown(prefix, &entry.name().to_string_lossy()), Oddity::NotUtf8)?;
             }
             continue;
         };
@@ -117,14 +114,9 @@ mod tests {
         let base = temp.path();
         fs::create_dir_all(base.join("assets/画像")).unwrap();
         fs::create_dir(base.join(".git")).unwrap();
-        for file in [
-            "index.html",
-            "assets/画像/a.png",
-            ".git/config",
-            ".hidden",
-            "linked",
-            "bad\\name",
-        ] {
+        for file in
+            ["index.html", "assets/画像/a.png", ".git/config", ".hidden", "linked", "bad\\name"]
+        {
             fs::write(base.join(file), "x").unwrap();
         }
         fs::write(base.join(std::ffi::OsStr::from_bytes(b"\xff.js")), "x").unwrap();

@@ -60,19 +60,13 @@ pub async fn explore(
         let mut text = String::new();
         // Only for the message; a program that fails here rarely says anything.
         drop(started.stderr.read_to_string(&mut text).await);
-        return Err(LaunchError::Protocol(format!(
-            "true ended with {code}: {}",
-            text.trim()
-        )));
+        return Err(LaunchError::Protocol(format!("true ended with {code}: {}", text.trim())));
     }
     let mut outcomes = started.outcomes;
     // Root needs no user namespace, and the launcher then does not try one.
     outcomes.sort_by_key(|outcome| outcome.mechanism);
-    let applied: Vec<Mechanism> = outcomes
-        .iter()
-        .filter(|o| o.applied)
-        .map(|o| o.mechanism)
-        .collect();
+    let applied: Vec<Mechanism> =
+        outcomes.iter().filter(|o| o.applied).map(|o| o.mechanism).collect();
     let policy = exploring.demanding(|mechanism| applied.contains(&mechanism));
     Ok(Confinement { outcomes, policy })
 }

@@ -118,29 +118,20 @@ impl Launcher {
     pub async fn start(&self, plan: &Plan) -> Result<Confined, LaunchError> {
         match timeout(START_TIMEOUT, self.start_unbounded(plan)).await {
             Ok(result) => result,
-            Err(_) => Err(LaunchError::Protocol(
-                "it did not answer in time".to_owned(),
-            )),
+            Err(_) => Err(LaunchError::Protocol("it did not answer in time".to_owned())),
         }
     }
 
     async fn start_unbounded(&self, plan: &Plan) -> Result<Confined, LaunchError> {
-        let spawn = |source| LaunchError::Spawn {
-            path: self.0.clone(),
-            source,
-        };
+        let spawn = |source| LaunchError::Spawn { path: self.0.clone(), source };
         let (ours, theirs) = StdUnixStream::pair().map_err(spawn)?;
         ours.set_nonblocking(true).map_err(spawn)?;
         let mut control = Control::new(UnixStream::from_std(ours).map_err(spawn)?);
         let mut launcher = self.spawn(theirs.into()).map_err(spawn)?;
-        let (Some(stdin), Some(stdout), Some(stderr)) = (
-            launcher.stdin.take(),
-            launcher.stdout.take(),
-            launcher.stderr.take(),
-        ) else {
-            return Err(LaunchError::Protocol(
-                "a standard stream is missing".to_owned(),
-            ));
+        let (Some(stdin), Some(stdout), Some(stderr)) =
+            (launcher.stdin.take(), launcher.stdout.take(), launcher.stderr.take())
+        else {
+            return Err(LaunchError::Protocol("a standard stream is missing".to_owned()));
         };
 
         control.send_plan(plan).await?;
@@ -159,25 +150,11 @@ impl Launcher {
                 }
             }
         }
-        let handle = Handle {
-            launcher,
-            control,
-            exit_code: None,
-        };
-        Ok(Confined {
-            handle,
-            stdin,
-            stdout,
-            stderr,
-            listener,
-            outcomes,
-        })
+        let handle = Handle { launcher, control, exit_code: None };
+        Ok(Confined { handle, stdin, stdout, stderr, listener, outcomes })
     }
 
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the one place that starts processes"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "the one place that starts processes")]
     fn spawn(&self, control: OwnedFd) -> std::io::Result<Child> {
         let mut command = tokio::process::Command::new(&self.0);
         command
@@ -189,13 +166,8 @@ impl Launcher {
             // Not killed on drop: the launcher must live to end what it started, and does so as
             // soon as its control socket closes.
             .kill_on_drop(false);
-        let mapping = FdMapping {
-            parent_fd: control,
-            child_fd: CONTROL_FD,
-        };
-        command
-            .fd_mappings(vec![mapping])
-            .map_err(std::io::Error::other)?;
+        let mapping = FdMapping { parent_fd: control, child_fd: CONTROL_FD };
+        command.fd_mappings(vec![mapping]).map_err(std::io::Error::other)?;
         command.spawn()
     }
 }
@@ -249,11 +221,7 @@ struct Control {
 
 impl Control {
     fn new(stream: UnixStream) -> Self {
-        Self {
-            stream,
-            buffer: Vec::new(),
-            descriptor: None,
-        }
+        Self { stream, buffer: Vec::new(), descriptor: None }
     }
 
     async fn send_plan(&mut self, plan: &Plan) -> Result<(), LaunchError> {
@@ -269,9 +237,7 @@ impl Control {
             if let Some(end) = memchr::memchr(b'\n', &self.buffer) {
                 let line: Vec<u8> = self.buffer.drain(..=end).collect();
                 let message = serde_json::from_slice(&line);
-                return message
-                    .map(Some)
-                    .map_err(|e| LaunchError::Protocol(e.to_string()));
+                return message.map(Some).map_err(|e| LaunchError::Protocol(e.to_string()));
             }
             if self.buffer.len() > MAX_LINE_BYTES {
                 return Err(LaunchError::Protocol("a line is too long".to_owned()));

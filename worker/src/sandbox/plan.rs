@@ -101,10 +101,7 @@ pub struct Identity {
 }
 
 /// The user of every sandbox.
-pub const SANDBOX_IDENTITY: Identity = Identity {
-    uid: 1000,
-    gid: 1000,
-};
+pub const SANDBOX_IDENTITY: Identity = Identity { uid: 1000, gid: 1000 };
 
 /// What may be done below a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,20 +133,12 @@ pub struct Grant {
 impl Grant {
     /// A path that must exist.
     pub fn new(path: impl Into<PathBuf>, access: Access) -> Self {
-        Self {
-            path: path.into(),
-            also_at: None,
-            access,
-            optional: false,
-        }
+        Self { path: path.into(), also_at: None, access, optional: false }
     }
 
     /// A path that is granted where it exists.
     pub fn optional(path: impl Into<PathBuf>, access: Access) -> Self {
-        Self {
-            optional: true,
-            ..Self::new(path, access)
-        }
+        Self { optional: true, ..Self::new(path, access) }
     }
 
     /// The same path, visible at `place` too.
@@ -201,9 +190,6 @@ pub struct Plan {
 impl Plan {
     /// What becomes of `mechanism` if it cannot be applied.
     pub fn demand(&self, mechanism: Mechanism) -> Demand {
-        self.demands
-            .get(&mechanism)
-            .copied()
-            .unwrap_or(Demand::Required)
+        self.demands.get(&mechanism).copied().unwrap_or(Demand::Required)
     }
 }

@@ -68,22 +68,14 @@ impl Policy {
     pub fn exploring(limits: Limits) -> Self {
         let root = nix::unistd::geteuid().is_root();
         let demands = Mechanism::ALL.map(|m| (m, Demand::IfPossible)).into();
-        Self {
-            identity: root.then_some(SANDBOX_IDENTITY),
-            demands,
-            limits,
-        }
+        Self { identity: root.then_some(SANDBOX_IDENTITY), demands, limits }
     }
 
     /// The same, demanding each mechanism for which `holds` says yes and leaving out the others.
     #[must_use]
     pub fn demanding(mut self, holds: impl Fn(Mechanism) -> bool) -> Self {
         for (mechanism, demand) in &mut self.demands {
-            *demand = if holds(*mechanism) {
-                Demand::Required
-            } else {
-                Demand::Off
-            };
+            *demand = if holds(*mechanism) { Demand::Required } else { Demand::Off };
         }
         self
     }
@@ -100,10 +92,8 @@ impl Policy {
 
     /// The plan for starting `program`.
     pub fn plan(&self, program: Program) -> Plan {
-        let mut grants: Vec<Grant> = SYSTEM
-            .iter()
-            .map(|(path, access)| Grant::optional(*path, *access))
-            .collect();
+        let mut grants: Vec<Grant> =
+            SYSTEM.iter().map(|(path, access)| Grant::optional(*path, *access)).collect();
         if !is_system(&program.path) {
             grants.push(Grant::new(&program.path, Access::ReadExecute));
         }
@@ -125,7 +115,5 @@ impl Policy {
 
 /// Whether the system's own grants cover a program already.
 fn is_system(program: &Path) -> bool {
-    SYSTEM
-        .iter()
-        .any(|(path, access)| *access == Access::ReadExecute && program.starts_with(path))
+    SYSTEM.iter().any(|(path, access)| *access == Access::ReadExecute && program.starts_with(path))
 }

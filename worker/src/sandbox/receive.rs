@@ -6,10 +6,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 
 /// Reads once from `socket`: how many bytes, and the last descriptor that came with them.
-#[allow(
-    unsafe_code,
-    reason = "owning a received descriptor has no safe form in nix"
-)]
+#[allow(unsafe_code, reason = "owning a received descriptor has no safe form in nix")]
 pub(super) fn receive(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],

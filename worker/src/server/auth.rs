@@ -21,10 +21,7 @@ pub(super) struct Accepted(Arc<Vec<[u8; 32]>>);
 impl Accepted {
     pub(super) fn new(secrets: &Secrets) -> Self {
         let all = std::iter::once(&secrets.current).chain(&secrets.previous);
-        Self(Arc::new(
-            all.map(|secret| digest(secret.expose().as_bytes()))
-                .collect(),
-        ))
+        Self(Arc::new(all.map(|secret| digest(secret.expose().as_bytes())).collect()))
     }
 
     /// Compares with every secret, also after one was right.

@@ -58,10 +58,7 @@ pub async fn serve(
     }
     drop(listener);
     drained.await;
-    if tokio::time::timeout(CLOSE_TIMEOUT, graceful.shutdown())
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(CLOSE_TIMEOUT, graceful.shutdown()).await.is_err() {
         tracing::warn!("connections were still open at the end");
     }
 }

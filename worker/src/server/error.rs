@@ -18,11 +18,7 @@ pub struct ApiError {
 impl ApiError {
     /// Any error.
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            code,
-            message: message.into(),
-        }
+        Self { status, code, message: message.into() }
     }
 
     /// The request is wrong.
@@ -42,11 +38,7 @@ impl ApiError {
 
     /// A defect of the worker. What it was stands in the log.
     pub fn internal() -> Self {
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "INTERNAL_ERROR",
-            "internal error",
-        )
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "internal error")
     }
 
     /// The HTTP status.
@@ -79,11 +71,7 @@ impl From<ProjectError> for ApiError {
             other => {
                 tracing::error!(error = %other, "a project could not be read");
                 let status = StatusCode::SERVICE_UNAVAILABLE;
-                Self::new(
-                    status,
-                    "STORAGE_ERROR",
-                    "the project cannot be read at the moment",
-                )
+                Self::new(status, "STORAGE_ERROR", "the project cannot be read at the moment")
             }
         }
     }

@@ -39,11 +39,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             Ok(Err(_)) => return Err(ApiError::bad_request("the body broke off")),
             Err(_) => {
                 let message = "the body did not arrive in time";
-                return Err(ApiError::new(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "BODY_TIMEOUT",
-                    message,
-                ));
+                return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "BODY_TIMEOUT", message));
             }
         };
         let text = std::str::from_utf8(&bytes)
@@ -64,20 +60,10 @@ fn check_media_type(request: &Request) -> Result<(), ApiError> {
     let Some(value) = request.headers().get(CONTENT_TYPE) else {
         return Ok(());
     };
-    let essence = value
-        .to_str()
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim();
+    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
     let message = "Content-Type must be application/json";
-    Err(ApiError::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "UNSUPPORTED_MEDIA_TYPE",
-        message,
-    ))
+    Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message))
 }

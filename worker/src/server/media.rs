@@ -21,19 +21,10 @@ impl Media {
             _ => "no-cache",
         };
         let textual = kind == "text"
-            || matches!(
-                essence,
-                "application/json" | "application/javascript" | "image/svg+xml"
-            );
-        let content_type = if textual {
-            format!("{essence}; charset=utf-8")
-        } else {
-            essence.to_owned()
-        };
-        Self {
-            content_type,
-            cache_control,
-        }
+            || matches!(essence, "application/json" | "application/javascript" | "image/svg+xml");
+        let content_type =
+            if textual { format!("{essence}; charset=utf-8") } else { essence.to_owned() };
+        Self { content_type, cache_control }
     }
 }
 
@@ -54,11 +45,7 @@ mod tests {
             ("a.png", "image/png", "private, max-age=3600"),
             ("a.jpg", "image/jpeg", "private, max-age=3600"),
             ("a.webp", "image/webp", "private, max-age=3600"),
-            (
-                "a.svg",
-                "image/svg+xml; charset=utf-8",
-                "private, max-age=3600",
-            ),
+            ("a.svg", "image/svg+xml; charset=utf-8", "private, max-age=3600"),
             ("a.mp3", "audio/mpeg", "private, max-age=3600"),
             ("a.woff2", "font/woff2", "private, max-age=3600"),
             ("a.wasm", "application/wasm", "no-cache"),

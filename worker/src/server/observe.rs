@@ -37,10 +37,7 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
 }
 
 /// The answer after a panic. The panic itself has been logged by the hook.
-#[allow(
-    clippy::needless_pass_by_value,
-    reason = "the signature is tower-http's"
-)]
+#[allow(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
 pub(super) fn after_panic(_: Box<dyn Any + Send + 'static>) -> Response {
     ApiError::internal().into_response()
 }

@@ -27,18 +27,9 @@ pub struct Endpoint {
 
 /// Every endpoint that needs the secret.
 pub const ENDPOINTS: &[Endpoint] = &[
-    Endpoint {
-        name: "generate_game",
-        route: || post(routes::generate::generate_game),
-    },
-    Endpoint {
-        name: "get_file",
-        route: || get(routes::files::get_file),
-    },
-    Endpoint {
-        name: "list_files",
-        route: || get(routes::files::list_files),
-    },
+    Endpoint { name: "generate_game", route: || post(routes::generate::generate_game) },
+    Endpoint { name: "get_file", route: || get(routes::files::get_file) },
+    Endpoint { name: "list_files", route: || get(routes::files::list_files) },
 ];
 
 /// `DREAMCORE_ROOT_ENDPOINT` names something that is not served.
@@ -82,17 +73,12 @@ pub fn app(runner: &Arc<Runner>) -> Result<Router, UnknownEndpoint> {
 /// What every request passes, whatever it asks for: a panic becomes an answer, and the answer to
 /// it is logged like any other.
 fn watched<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
-    router
-        .layer(CatchPanicLayer::custom(observe::after_panic))
-        .layer(from_fn(observe::observe))
+    router.layer(CatchPanicLayer::custom(observe::after_panic)).layer(from_fn(observe::observe))
 }
 
 fn unknown(name: &str) -> UnknownEndpoint {
     let known: Vec<_> = ENDPOINTS.iter().map(|endpoint| endpoint.name).collect();
-    UnknownEndpoint {
-        name: name.to_owned(),
-        known: known.join(", "),
-    }
+    UnknownEndpoint { name: name.to_owned(), known: known.join(", ") }
 }
 
 async fn no_endpoint(uri: Uri) -> ApiError {
@@ -101,11 +87,7 @@ async fn no_endpoint(uri: Uri) -> ApiError {
 
 async fn wrong_method() -> ApiError {
     let message = "this endpoint takes another method";
-    ApiError::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "METHOD_NOT_ALLOWED",
-        message,
-    )
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", message)
 }
 
 #[cfg(test)]
@@ -125,10 +107,7 @@ mod tests {
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert!(response.headers().contains_key("x-request-id"));
         let body = response.into_body().collect().await.unwrap().to_bytes();
-        assert_eq!(
-            body,
-            r#"{"code":"INTERNAL_ERROR","error":"internal error"}"#
-        );
+        assert_eq!(body, r#"{"code":"INTERNAL_ERROR","error":"internal error"}"#);
     }
 
     #[test]

@@ -84,26 +84,17 @@ mod tests {
         }
         drop(sender);
         let guard = CancellationToken::new().drop_guard();
-        let parts: Vec<_> = stream(receiver, guard)
-            .map(|part| part.unwrap())
-            .collect()
-            .await;
+        let parts: Vec<_> = stream(receiver, guard).map(|part| part.unwrap()).collect().await;
         String::from_utf8(parts.concat()).unwrap()
     }
 
     fn status(message: &str) -> Event {
-        Event::Status {
-            message: message.to_owned(),
-        }
+        Event::Status { message: message.to_owned() }
     }
 
     #[tokio::test]
     async fn frames_are_one_line_of_json_each() {
-        let done = Event::Done {
-            exit_code: 0,
-            duration_ms: 1,
-            generator: "claude",
-        };
+        let done = Event::Done { exit_code: 0, duration_ms: 1, generator: "claude" };
         let text = collect(vec![status("a\nb"), done, status("after")]).await;
         assert_eq!(
             text,
@@ -115,21 +106,14 @@ mod tests {
     #[tokio::test]
     async fn a_run_that_breaks_off_still_gets_its_end() {
         let text = collect(vec![status("a")]).await;
-        assert!(
-            text.contains("\"type\":\"error\",\"code\":\"UNKNOWN_ERROR\""),
-            "{text}"
-        );
+        assert!(text.contains("\"type\":\"error\",\"code\":\"UNKNOWN_ERROR\""), "{text}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn silence_is_filled() {
         let (_sender, receiver) = mpsc::channel(8);
         let guard = CancellationToken::new().drop_guard();
-        let parts: Vec<_> = stream(receiver, guard)
-            .take(3)
-            .map(|p| p.unwrap())
-            .collect()
-            .await;
+        let parts: Vec<_> = stream(receiver, guard).take(3).map(|p| p.unwrap()).collect().await;
         assert_eq!(parts.concat(), b": ok\n\n: still here\n\n: still here\n\n");
     }
 

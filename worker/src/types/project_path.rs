@@ -210,10 +210,7 @@ mod tests {
             "node:fs.js",
             "emoji👨‍👩‍👧.png",
         ] {
-            assert_eq!(
-                parse(text).map(|p| p.as_str().to_owned()),
-                Ok(text.to_owned())
-            );
+            assert_eq!(parse(text).map(|p| p.as_str().to_owned()), Ok(text.to_owned()));
         }
     }
 
@@ -257,11 +254,7 @@ mod tests {
     #[test]
     fn only_the_exact_state_file_is_the_exception() {
         assert_eq!(".style-pending.json".parse(), Ok(RequestPath::StyleState));
-        for text in [
-            "a/.style-pending.json",
-            ".Style-pending.json",
-            ".style-pending.json/x",
-        ] {
+        for text in ["a/.style-pending.json", ".Style-pending.json", ".style-pending.json/x"] {
             assert!(text.parse::<RequestPath>().is_err(), "{text}");
         }
     }

@@ -67,10 +67,7 @@ mod tests {
         assert_eq!("".parse::<Prompt>(), Err(PromptError::Empty));
         assert_eq!(" \n\u{3000}".parse::<Prompt>(), Err(PromptError::Empty));
         assert_eq!("a\0b".parse::<Prompt>(), Err(PromptError::Nul));
-        assert_eq!(
-            "a".repeat(MAX_PROMPT_BYTES + 1).parse::<Prompt>(),
-            Err(PromptError::TooLong)
-        );
+        assert_eq!("a".repeat(MAX_PROMPT_BYTES + 1).parse::<Prompt>(), Err(PromptError::TooLong));
         assert!("a".repeat(MAX_PROMPT_BYTES).parse::<Prompt>().is_ok());
     }
 

@@ -26,13 +26,8 @@ impl FromStr for SkillName {
     type Err = SkillNameError;
 
     fn from_str(text: &str) -> Result<Self, SkillNameError> {
-        let starts_well = text
-            .bytes()
-            .next()
-            .is_some_and(|b| b.is_ascii_alphanumeric());
-        let all_allowed = text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let starts_well = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+        let all_allowed = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         if starts_well && all_allowed && text.len() <= MAX_SKILL_NAME_BYTES {
             Ok(Self(text.to_owned()))
         } else {
@@ -61,18 +56,8 @@ mod tests {
             assert!(text.parse::<SkillName>().is_ok(), "{text}");
         }
         let long = "a".repeat(MAX_SKILL_NAME_BYTES + 1);
-        for text in [
-            "",
-            "-x",
-            "_x",
-            "a/b",
-            "..",
-            "a b",
-            "スキル",
-            "a.md",
-            "a\n",
-            long.as_str(),
-        ] {
+        for text in ["", "-x", "_x", "a/b", "..", "a b", "スキル", "a.md", "a\n", long.as_str()]
+        {
             assert_eq!(text.parse::<SkillName>(), Err(SkillNameError), "{text:?}");
         }
     }

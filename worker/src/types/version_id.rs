@@ -48,16 +48,8 @@ mod tests {
 
     #[test]
     fn refuses_revision_expressions_and_wrong_lengths() {
-        for text in [
-            "",
-            "abc123",
-            "HEAD",
-            "HEAD~1",
-            "main",
-            "--all",
-            "abcdef0..1234567",
-            "abcdefg",
-        ] {
+        for text in ["", "abc123", "HEAD", "HEAD~1", "main", "--all", "abcdef0..1234567", "abcdefg"]
+        {
             assert_eq!(text.parse::<VersionId>(), Err(VersionIdError), "{text:?}");
         }
         assert_eq!("a".repeat(41).parse::<VersionId>(), Err(VersionIdError));

@@ -35,8 +35,7 @@ pub(super) fn user_namespace() -> Report {
 
 pub(super) fn mount() -> Report {
     let none: Option<&str> = None;
-    let mounted =
-        nix::mount::mount(Some("none"), "/tmp", Some("tmpfs"), MsFlags::empty(), none);
+    let mounted = nix::mount::mount(Some("none"), "/tmp", Some("tmpfs"), MsFlags::empty(), none);
     if mounted.is_ok() {
         nix::mount::umount2("/tmp", MntFlags::MNT_DETACH).unwrap_or_default();
     }

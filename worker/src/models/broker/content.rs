@@ -40,7 +40,10 @@ impl<'de> Visitor<'de> for Look {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Content, A::Error> {
         let mut all = Content::default();
         while let Some((key, value)) = map.next_entry::<String, Content>()? {
-            all.is_remote |= value.is_remote || (key == "type" && value.names_remote);
+            // What a tool is called with is the tool's affair, and nothing that the API looks at.
+            let looked_at = key != "input";
+            all.is_remote |= looked_at && value.is_remote;
+            all.is_remote |= key == "type" && value.names_remote;
         }
         Ok(all)
     }
@@ -109,6 +112,7 @@ mod tests {
             r#"[{"role":"user","content":"type: url"}]"#,
             r#"[{"content":[{"type":"image","source":{"type":"base64","data":"eA=="}}]}]"#,
             r#"[{"content":[{"type":"tool_use","name":"Read","input":{"file_path":"/a","url":"x"}}]}]"#,
+            r#"[{"content":[{"type":"tool_use","name":"Grep","input":{"type":"file"}}]}]"#,
         ] {
             assert!(!is_remote(json), "{json}");
         }

@@ -115,7 +115,11 @@ fn pass_back(desk: &Arc<Desk>, answer: reqwest::Response) -> Response<Body> {
     if let Some(failure) = ApiFailure::of_status(status.as_u16()) {
         desk.ledger.failed(failure);
     }
-    let headers = answer_headers(answer.headers());
+    let mut headers = answer_headers(answer.headers());
+    if status == StatusCode::UNAUTHORIZED {
+        // A refused key stays refused; the CLI would try for minutes.
+        headers.insert("x-should-retry", HeaderValue::from_static("false"));
+    }
     let events = headers
         .get(CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));

@@ -51,10 +51,7 @@ struct Desk {
 impl Broker {
     /// A broker for the API that `settings` describe.
     pub fn new(settings: Anthropic) -> reqwest::Result<Self> {
-        Ok(Self {
-            settings: Arc::new(settings),
-            client: super::client::new()?,
-        })
+        Ok(Self { settings: Arc::new(settings), client: super::client::new()? })
     }
 
     /// A fresh token: good for nothing until it is lent out.
@@ -74,10 +71,7 @@ impl Broker {
             ledger: Arc::clone(&ledger),
         });
         let server = tokio::spawn(serve(listener, desk));
-        Lease {
-            ledger,
-            _server: AbortOnDropHandle::new(server),
-        }
+        Lease { ledger, _server: AbortOnDropHandle::new(server) }
     }
 }
 

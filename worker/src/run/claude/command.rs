@@ -12,6 +12,9 @@ use crate::types::{Prompt, SkillName};
 /// Tools that the assistant has. No web tools: there is no web where it runs.
 const TOOLS: &str = "Bash,Read,Edit,Write,Glob,Grep,Skill";
 
+/// What the CLI calls the folder that the skills come from, and so the first half of their names.
+const PLUGIN: &str = ".claude";
+
 /// Where things are, and how long the CLI may wait for an answer before it is the broker who gives
 /// up first.
 #[derive(Debug, Clone)]
@@ -82,12 +85,7 @@ pub fn program(
         // Many tools write to /tmp whatever TMPDIR says.
         Grant::new(&tmp, Access::Write).also_at("/tmp"),
     ];
-    grants.extend(
-        paths
-            .plugin
-            .iter()
-            .map(|plugin| Grant::new(plugin, Access::Read)),
-    );
+    grants.extend(paths.plugin.iter().map(|plugin| Grant::new(plugin, Access::Read)));
     Program {
         path: paths.claude.clone(),
         args,
@@ -103,7 +101,7 @@ pub fn program(
 pub fn prompt_line(prompt: &Prompt, skills: &[SkillName]) -> Vec<u8> {
     let mut content = prompt.as_str().to_owned();
     if !skills.is_empty() {
-        let names: Vec<_> = skills.iter().map(SkillName::as_str).collect();
+        let names: Vec<_> = skills.iter().map(|name| format!("{PLUGIN}:{name}")).collect();
         content.push_str("\n\nBefore you begin, load these skills with the Skill tool: ");
         content.push_str(&names.join(", "));
         content.push('.');

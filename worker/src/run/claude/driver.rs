@@ -112,9 +112,7 @@ impl Driver {
         watch: Watch,
         cancel: &CancellationToken,
     ) -> Outcome {
-        let ended = self
-            .follow(stdin, prompt, sink, ledger, watch, cancel)
-            .await;
+        let ended = self.follow(stdin, prompt, sink, ledger, watch, cancel).await;
         if !matches!(ended, Ended::Exited(_)) {
             self.handle.kill().await;
         }
@@ -229,8 +227,7 @@ impl Driver {
         }
         let mut events = Vec::new();
         let parser = &mut self.parser;
-        self.splitter
-            .push(bytes, |line| events.extend(parser.line(line)));
+        self.splitter.push(bytes, |line| events.extend(parser.line(line)));
         self.pass_on(events, sink, watch, cancel).await
     }
 
@@ -261,16 +258,13 @@ impl Driver {
             CliEvent::Started { version } => {
                 tracing::debug!(version, "the CLI is up");
                 Some(Event::Status {
-                    message: "AIがリクエストを確認しています…".to_owned(),
+                    message: "AIがリクエストを確認しています…".to_owned()
                 })
             }
             CliEvent::Text(content) => Some(Event::Stream { content }),
             CliEvent::Tool { name, detail } => {
                 let content = format!("[{name}] {detail}").trim_end().to_owned();
-                Some(Event::Log {
-                    content,
-                    level: Level::Info,
-                })
+                Some(Event::Log { content, level: Level::Info })
             }
             CliEvent::Retry { attempt, max } => {
                 let message = format!("AIサービスの応答を待っています…（再試行 {attempt}/{max}）");

@@ -81,10 +81,7 @@ mod tests {
         assert_eq!(splitter.rest(), b"half");
         let mut whole = vec![b'b'; MAX_LINE_BYTES + 1];
         whole.push(b'\n');
-        assert_eq!(
-            split(&mut LineSplitter::default(), &whole),
-            Vec::<Vec<u8>>::new()
-        );
+        assert_eq!(split(&mut LineSplitter::default(), &whole), Vec::<Vec<u8>>::new());
     }
 
     proptest! {

@@ -117,10 +117,7 @@ const SYNTHETIC: &str = "<synthetic>";
 impl Parser {
     /// A parser for a CLI that works in `folder`.
     pub fn new(folder: impl Into<String>) -> Self {
-        Self {
-            folder: folder.into(),
-            ..Self::default()
-        }
+        Self { folder: folder.into(), ..Self::default() }
     }
 
     /// Lines that were not understood.
@@ -188,11 +185,7 @@ impl Parser {
                 Vec::new()
             }
             "content_block_delta" if event.delta.get("type") == Some(&"text_delta".into()) => {
-                let text = event
-                    .delta
-                    .get("text")
-                    .and_then(Value::as_str)
-                    .unwrap_or_default();
+                let text = event.delta.get("text").and_then(Value::as_str).unwrap_or_default();
                 if let Some(id) = &self.current {
                     self.streamed.insert(id.clone());
                 }
@@ -238,15 +231,8 @@ impl Parser {
             // The CLI's own words about an error; the run's last event says it better.
             return Vec::new();
         }
-        let told = message
-            .id
-            .as_str()
-            .is_some_and(|id| self.streamed.contains(id));
-        let blocks = message
-            .content
-            .as_array()
-            .map(Vec::as_slice)
-            .unwrap_or_default();
+        let told = message.id.as_str().is_some_and(|id| self.streamed.contains(id));
+        let blocks = message.content.as_array().map(Vec::as_slice).unwrap_or_default();
         let mut events = Vec::new();
         for block in blocks {
             let text_of = |name: &str| block.get(name).and_then(Value::as_str);
@@ -260,10 +246,7 @@ impl Parser {
                 (Some("tool_use"), _, Some(name)) => {
                     let input = block.get("input").unwrap_or(&Value::Null);
                     let detail = self.detail(input);
-                    events.push(CliEvent::Tool {
-                        name: one_line(name),
-                        detail,
-                    });
+                    events.push(CliEvent::Tool { name: one_line(name), detail });
                 }
                 _ => {}
             }
@@ -274,10 +257,7 @@ impl Parser {
     /// The one argument of a tool call that a person wants to see.
     fn detail(&self, input: &Value) -> String {
         const TELLING: [&str; 6] = ["file_path", "command", "pattern", "path", "skill", "url"];
-        let text = TELLING
-            .iter()
-            .find_map(|name| input.get(name)?.as_str())
-            .unwrap_or_default();
+        let text = TELLING.iter().find_map(|name| input.get(name)?.as_str()).unwrap_or_default();
         // The machine's path is nobody's business, wherever in the text it stands.
         let inside = format!("{}/", self.folder);
         one_line(&text.replace(&inside, "").replace(&self.folder, "."))

@@ -132,13 +132,15 @@ fn checks(scene: &Scene, data: &Path) -> Vec<Check> {
             check(
                 "send a datagram to the worker",
                 Network,
-                Attack::UdpSend {
-                    address: scene.udp.local_addr().unwrap_or(outside),
-                },
+                Attack::UdpSend { address: scene.udp.local_addr().unwrap_or(outside) },
             ),
         ),
         check("send a datagram outside", Network, Attack::UdpSend { address: outside }),
-        check("connect to a UNIX socket", Network, Attack::UnixConnect { path: scene.unix.clone() }),
+        check(
+            "connect to a UNIX socket",
+            Network,
+            Attack::UnixConnect { path: scene.unix.clone() },
+        ),
         check(
             "connect to an abstract socket",
             Network,
@@ -147,7 +149,11 @@ fn checks(scene: &Scene, data: &Path) -> Vec<Check> {
         check(
             "open a raw socket",
             Network,
-            Attack::Socket { family: libc::AF_INET, kind: libc::SOCK_RAW, protocol: libc::IPPROTO_ICMP },
+            Attack::Socket {
+                family: libc::AF_INET,
+                kind: libc::SOCK_RAW,
+                protocol: libc::IPPROTO_ICMP,
+            },
         ),
         check(
             "open a socket to the hypervisor",
@@ -163,16 +169,23 @@ fn checks(scene: &Scene, data: &Path) -> Vec<Check> {
         check("mount", Privileges, Attack::Mount),
         check("grow a file without end", Limits, Attack::GrowFile { bytes: HUGE_FILE_BYTES }),
         check("open files without end", Limits, Attack::OpenFiles { count: MANY_FILES }),
-        check("start processes without end", Limits, Attack::StartProcesses { count: MANY_PROCESSES }),
+        check(
+            "start processes without end",
+            Limits,
+            Attack::StartProcesses { count: MANY_PROCESSES },
+        ),
         // Last, because what it leaves behind must not be mistaken for somebody else's.
         witnessed(Witness::Afterwards, check("outlive the run", Processes, Attack::Outlive)),
     ];
     checks.extend(scene.cell.setuid.clone().map(|path| {
         check("become root by a setuid program", Privileges, Attack::RunSetuid { path })
     }));
-    checks.extend(scene.on_volume.clone().map(|path| {
-        check("read another user's project", Files, Attack::Read { path })
-    }));
+    checks.extend(
+        scene
+            .on_volume
+            .clone()
+            .map(|path| check("read another user's project", Files, Attack::Read { path })),
+    );
     // The one that leaves something behind stays last.
     checks.sort_by_key(|check| check.witness == Witness::Afterwards);
     checks
@@ -256,6 +269,7 @@ pub async fn selftest(
 }
 
 /// Which layer speaks through an error. Several may stand behind one another; this is the outermost.
+#[allow(clippy::match_same_arms, reason = "one line an attack, the outermost layer first")]
 fn layer(check: &Check, report: &Report, confinement: &Confinement) -> &'static str {
     let holds = |mechanism| confinement.holds(mechanism);
     match (&check.attack, report.errno) {

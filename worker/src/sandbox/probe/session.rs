@@ -65,8 +65,10 @@ pub struct Session {
 impl Cell {
     /// The probe as a program to be confined.
     fn program(&self, args: &[&str]) -> Program {
-        let mut grants =
-            vec![Grant::new(&self.cwd, Access::Write), Grant::new(&self.tmp, Access::Write).also_at("/tmp")];
+        let mut grants = vec![
+            Grant::new(&self.cwd, Access::Write),
+            Grant::new(&self.tmp, Access::Write).also_at("/tmp"),
+        ];
         grants.extend(self.setuid.iter().map(|path| Grant::new(path, Access::ReadExecute)));
         Program {
             path: self.program.clone(),

@@ -27,10 +27,7 @@ impl Control {
                 .map_err(StepError::at("read plan"))?;
             if n == 0 || line.len() + n > MAX_LINE_BYTES {
                 let reason = "the plan ended early or is too long".to_owned();
-                return Err(StepError {
-                    step: "read plan",
-                    reason,
-                });
+                return Err(StepError { step: "read plan", reason });
             }
             line.extend(chunk.iter().take(n));
         }
@@ -60,11 +57,7 @@ impl Control {
             MsgFlags::MSG_NOSIGNAL,
             None,
         )?;
-        if sent == line.len() {
-            Ok(())
-        } else {
-            Err(io::ErrorKind::WriteZero.into())
-        }
+        if sent == line.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
     }
 
     /// Reports whether a mechanism holds, and fails if it does not but must.
@@ -77,20 +70,12 @@ impl Control {
         let (applied, detail) = match result {
             Ok(detail) => (true, detail),
             Err(reason) if plan.demand(mechanism) == Demand::Required => {
-                return Err(StepError {
-                    step: mechanism.name(),
-                    reason,
-                });
+                return Err(StepError { step: mechanism.name(), reason });
             }
             Err(reason) => (false, reason),
         };
-        let outcome = Outcome {
-            mechanism,
-            applied,
-            detail,
-        };
-        self.send(&Message::Outcome(outcome))
-            .map_err(StepError::at("report"))
+        let outcome = Outcome { mechanism, applied, detail };
+        self.send(&Message::Outcome(outcome)).map_err(StepError::at("report"))
     }
 }
 

@@ -12,10 +12,7 @@ use super::super::control::CONTROL_FD;
 use super::{StepError, StepResult};
 
 /// Takes ownership of the control socket, marks it close-on-exec and closes everything above it.
-#[allow(
-    unsafe_code,
-    reason = "owning an inherited descriptor and close_range have no safe form"
-)]
+#[allow(unsafe_code, reason = "owning an inherited descriptor and close_range have no safe form")]
 pub fn take_control() -> StepResult<OwnedFd> {
     let first_other = CONTROL_FD.cast_unsigned() + 1;
     // SAFETY: nothing has been opened yet, this is the first call of a single-threaded program, so
@@ -37,10 +34,7 @@ pub fn take_control() -> StepResult<OwnedFd> {
 }
 
 /// For kernels without `close_range`: every number that this process could have open.
-#[allow(
-    unsafe_code,
-    reason = "closing descriptors that no value owns has no safe form"
-)]
+#[allow(unsafe_code, reason = "closing descriptors that no value owns has no safe form")]
 fn close_by_list(first: u32) -> nix::Result<()> {
     let (limit, _) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)?;
     // A descriptor above the present limit can exist if the limit was lowered since; a million is

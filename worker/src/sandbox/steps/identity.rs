@@ -30,10 +30,7 @@ pub fn change(identity: Identity) -> StepResult<String> {
     if holds {
         Ok(format!("uid {uid}, gid {gid}"))
     } else {
-        Err(StepError {
-            step: "identity",
-            reason: "the user did not change for good".to_owned(),
-        })
+        Err(StepError { step: "identity", reason: "the user did not change for good".to_owned() })
     }
 }
 

@@ -13,15 +13,7 @@ use landlock::{
 use super::super::plan::{Access, Grant, Plan};
 
 /// Newest first; from V1 on a kernel has Landlock.
-const VERSIONS: [ABI; 7] = [
-    ABI::V7,
-    ABI::V6,
-    ABI::V5,
-    ABI::V4,
-    ABI::V3,
-    ABI::V2,
-    ABI::V1,
-];
+const VERSIONS: [ABI; 7] = [ABI::V7, ABI::V6, ABI::V5, ABI::V4, ABI::V3, ABI::V2, ABI::V1];
 
 /// What the paths of a plan mean by the time that they are restricted.
 #[derive(Debug, Clone, Copy, Default)]
@@ -93,9 +85,7 @@ fn allow(
             Err(error) => return Err(explain(&error)),
         };
         let rights = rights(grant.access, path.is_dir(), abi);
-        rules = rules
-            .add_rule(PathBeneath::new(fd, rights))
-            .map_err(|e| explain(&e))?;
+        rules = rules.add_rule(PathBeneath::new(fd, rights)).map_err(|e| explain(&e))?;
     }
     Ok(rules)
 }
@@ -114,9 +104,5 @@ fn rights(access: Access, is_folder: bool, abi: ABI) -> BitFlags<AccessFs> {
                     | AccessFs::IoctlDev)
         }
     };
-    if is_folder {
-        rights
-    } else {
-        rights & AccessFs::from_file(abi)
-    }
+    if is_folder { rights } else { rights & AccessFs::from_file(abi) }
 }

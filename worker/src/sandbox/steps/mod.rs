@@ -9,6 +9,7 @@ pub mod limits;
 pub mod mounts;
 pub mod namespaces;
 pub mod network;
+pub mod own_user;
 pub mod process;
 pub mod reaper;
 pub mod seccomp;
@@ -28,10 +29,7 @@ pub struct StepError {
 impl StepError {
     /// For `map_err`: names the step that an error belongs to.
     pub fn at<E: Display>(step: &'static str) -> impl FnOnce(E) -> Self {
-        move |error| Self {
-            step,
-            reason: error.to_string(),
-        }
+        move |error| Self { step, reason: error.to_string() }
     }
 }
 

@@ -53,12 +53,9 @@ fn build(plan: &Plan, root: &Path, pid_namespace: bool) -> Result<(), String> {
         place(grant, root).map_err(|e| explain(grant, e))?;
     }
     mount_proc(root, pid_namespace).map_err(|e| format!("/proc: {e}"))?;
-    for (name, target) in [
-        ("fd", "/proc/self/fd"),
-        ("stdin", "fd/0"),
-        ("stdout", "fd/1"),
-        ("stderr", "fd/2"),
-    ] {
+    for (name, target) in
+        [("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")]
+    {
         link(Path::new(target), &root.join("dev").join(name)).map_err(|e| format!("/dev: {e}"))?;
     }
     Ok(())
@@ -115,13 +112,7 @@ fn bind(source: &Path, place: &Path, access: Access) -> io::Result<()> {
         fs::File::create(place)?;
     }
     // Recursive, because a user namespace may not show what a mount inside the source covers.
-    mount(
-        Some(source),
-        place,
-        NONE,
-        MsFlags::MS_BIND | MsFlags::MS_REC,
-        NONE,
-    )?;
+    mount(Some(source), place, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE)?;
     let device = kind.is_char_device();
     let mut flags = MsFlags::MS_NOSUID;
     if !device {
@@ -154,12 +145,7 @@ fn set_flags_recursively(place: &Path, flags: MsFlags) -> nix::Result<()> {
             set |= attribute;
         }
     }
-    let attributes = libc::mount_attr {
-        attr_set: set,
-        attr_clr: 0,
-        propagation: 0,
-        userns_fd: 0,
-    };
+    let attributes = libc::mount_attr { attr_set: set, attr_clr: 0, propagation: 0, userns_fd: 0 };
     let result = place.with_nix_path(|path| {
         // SAFETY: the path is a C string and the attributes are a struct of exactly the size that
         // is passed; both live until the call returns.
@@ -203,10 +189,6 @@ fn mount_proc(root: &Path, pid_namespace: bool) -> io::Result<()> {
     let place = root.join("proc");
     fs::create_dir_all(&place)?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_RDONLY;
-    let hide = if pid_namespace {
-        NONE
-    } else {
-        Some("hidepid=2")
-    };
+    let hide = if pid_namespace { NONE } else { Some("hidepid=2") };
     Ok(mount(Some("proc"), &place, Some("proc"), flags, hide)?)
 }

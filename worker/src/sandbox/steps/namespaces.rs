@@ -63,11 +63,7 @@ pub fn enter(control: &Control, plan: &Plan) -> StepResult<Entered> {
             Mechanism::NetworkNamespace => entered.network = applied,
             _ => {}
         }
-        let by = if entered.user {
-            "in a user namespace"
-        } else {
-            "as root"
-        };
+        let by = if entered.user { "in a user namespace" } else { "as root" };
         let result = result.map(|()| by.to_owned());
         control.outcome(plan, mechanism, result)?;
     }

@@ -15,24 +15,14 @@ pub fn open_broker_listener(control: &Control, port: u16) -> StepResult {
     bring_loopback_up()?;
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(StepError::at("broker listener"))?;
-    control
-        .send_listener(listener.as_fd())
-        .map_err(StepError::at("broker listener"))
+    control.send_listener(listener.as_fd()).map_err(StepError::at("broker listener"))
 }
 
 /// Sets the interface `lo` up. In gVisor it is up already and the call says ENOTTY.
-#[allow(
-    unsafe_code,
-    reason = "the ioctls of network interfaces have no safe form"
-)]
+#[allow(unsafe_code, reason = "the ioctls of network interfaces have no safe form")]
 fn bring_loopback_up() -> StepResult {
-    let any = socket(
-        AddressFamily::Inet,
-        SockType::Datagram,
-        SockFlag::SOCK_CLOEXEC,
-        None,
-    )
-    .map_err(StepError::at("loopback"))?;
+    let any = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)
+        .map_err(StepError::at("loopback"))?;
     // SAFETY: ifreq is a plain C struct for which all zeroes is a valid value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {

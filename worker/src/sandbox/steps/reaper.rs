@@ -45,11 +45,7 @@ pub fn watch(control: &Control, signals: &SignalFd, first: Pid) -> StepResult {
             Err(error) => return Err(StepError::at("poll")(error)),
         }
         let worker_gone = fds.first().and_then(PollFd::any).unwrap_or(false);
-        while signals
-            .read_signal()
-            .map_err(StepError::at("signalfd"))?
-            .is_some()
-        {}
+        while signals.read_signal().map_err(StepError::at("signalfd"))?.is_some() {}
         code = reap_until(first)?;
         if worker_gone && code.is_none() {
             kill(first, Signal::SIGKILL).map_err(StepError::at("kill"))?;
@@ -142,19 +138,11 @@ pub fn descendants_of(ancestor: i32) -> Vec<Pid> {
         }
         false
     };
-    parents
-        .keys()
-        .copied()
-        .filter(|pid| leads_here(*pid))
-        .map(Pid::from_raw)
-        .collect()
+    parents.keys().copied().filter(|pid| leads_here(*pid)).map(Pid::from_raw).collect()
 }
 
 /// The fourth field of `/proc/PID/stat`, counted from behind the name, which may contain anything.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "/proc is the kernel's, not a project's"
-)]
+#[allow(clippy::disallowed_methods, reason = "/proc is the kernel's, not a project's")]
 fn parent_of(pid: i32) -> Option<i32> {
     let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
     let after_name = stat.iter().rposition(|b| *b == b')')? + 1;

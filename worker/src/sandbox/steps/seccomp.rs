@@ -58,12 +58,8 @@ const NAMESPACE_FLAGS: [libc::c_int; 7] = [
 
 /// Kinds of sockets that may be made. Not VSOCK, which no network namespace contains, and not
 /// packet, crypto or Bluetooth sockets.
-const SOCKET_FAMILIES: [libc::c_int; 4] = [
-    libc::AF_UNIX,
-    libc::AF_INET,
-    libc::AF_INET6,
-    libc::AF_NETLINK,
-];
+const SOCKET_FAMILIES: [libc::c_int; 4] =
+    [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
 /// Installs the filters; they hold for everything that this process starts.
 pub fn install() -> Result<String, String> {
@@ -91,10 +87,7 @@ fn errno(number: libc::c_int) -> SeccompAction {
 /// The flags of `clone3` are in memory, where a filter cannot look. ENOSYS makes every C library
 /// fall back to `clone`.
 fn fail_clone3() -> Result<BpfProgram, String> {
-    compile(
-        BTreeMap::from([(libc::SYS_clone3, Vec::new())]),
-        errno(libc::ENOSYS),
-    )
+    compile(BTreeMap::from([(libc::SYS_clone3, Vec::new())]), errno(libc::ENOSYS))
 }
 
 fn refuse_list() -> Result<BpfProgram, String> {
@@ -141,29 +134,11 @@ fn rule(conditions: &[(u8, SeccompCmpOp, u64)]) -> Result<SeccompRule, String> {
 /// On x86-64 the same kernel entry takes a second set of call numbers (x32), bit 30 set, which a
 /// list of numbers would miss.
 fn refuse_other_abi() -> BpfProgram {
-    const LOAD_NUMBER: sock_filter = sock_filter {
-        code: 0x20,
-        jt: 0,
-        jf: 0,
-        k: 0,
-    };
-    const SKIP_ONE_BELOW_BIT_30: sock_filter = sock_filter {
-        code: 0x35,
-        jt: 0,
-        jf: 1,
-        k: 0x4000_0000,
-    };
-    const FAIL: sock_filter = sock_filter {
-        code: 0x06,
-        jt: 0,
-        jf: 0,
-        k: 0x0005_0000 | libc::ENOSYS.unsigned_abs(),
-    };
-    const ALLOW: sock_filter = sock_filter {
-        code: 0x06,
-        jt: 0,
-        jf: 0,
-        k: 0x7fff_0000,
-    };
+    const LOAD_NUMBER: sock_filter = sock_filter { code: 0x20, jt: 0, jf: 0, k: 0 };
+    const SKIP_ONE_BELOW_BIT_30: sock_filter =
+        sock_filter { code: 0x35, jt: 0, jf: 1, k: 0x4000_0000 };
+    const FAIL: sock_filter =
+        sock_filter { code: 0x06, jt: 0, jf: 0, k: 0x0005_0000 | libc::ENOSYS.unsigned_abs() };
+    const ALLOW: sock_filter = sock_filter { code: 0x06, jt: 0, jf: 0, k: 0x7fff_0000 };
     vec![LOAD_NUMBER, SKIP_ONE_BELOW_BIT_30, FAIL, ALLOW]
 }

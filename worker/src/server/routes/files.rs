@@ -95,16 +95,11 @@ pub(in crate::server) async fn list_files(
 }
 
 fn key(query: &Query) -> Result<ProjectKey, ApiError> {
-    Ok(ProjectKey {
-        user: query.required("user_id")?,
-        project: query.required("project_id")?,
-    })
+    Ok(ProjectKey { user: query.required("user_id")?, project: query.required("project_id")? })
 }
 
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| ApiError::internal())
+    tokio::task::spawn_blocking(work).await.map_err(|_| ApiError::internal())
 }

@@ -36,19 +36,10 @@ impl GenerateGame {
             .ok_or_else(|| ApiError::bad_request("prompt: is required"))?;
         let skills = self.skills.unwrap_or_default();
         if skills.len() > MAX_SKILLS {
-            return Err(ApiError::bad_request(format!(
-                "skills: at most {MAX_SKILLS}"
-            )));
+            return Err(ApiError::bad_request(format!("skills: at most {MAX_SKILLS}")));
         }
-        let key = ProjectKey {
-            user: self.user_id,
-            project: self.project_id,
-        };
-        Ok(Request {
-            key,
-            prompt,
-            skills,
-        })
+        let key = ProjectKey { user: self.user_id, project: self.project_id };
+        Ok(Request { key, prompt, skills })
     }
 }
 

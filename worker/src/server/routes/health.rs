@@ -30,9 +30,8 @@ pub(in crate::server) async fn ready(State(app): State<App>) -> Response {
         };
         (data, cli)
     });
-    let (data, cli) = checks
-        .await
-        .unwrap_or_else(|_| (Some("not checked".into()), Some("not checked".into())));
+    let (data, cli) =
+        checks.await.unwrap_or_else(|_| (Some("not checked".into()), Some("not checked".into())));
     let mut problems = serde_json::Map::new();
     if let Some(problem) = data {
         problems.insert("data_dir".into(), problem.into());
@@ -64,11 +63,7 @@ pub(in crate::server) async fn ready(State(app): State<App>) -> Response {
         }
     };
     let ready = problems.is_empty();
-    let status = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
         "status": if ready { "ready" } else { "not_ready" },
         "problems": problems,

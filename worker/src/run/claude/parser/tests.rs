@@ -6,10 +6,7 @@ use serde_json::json;
 use super::*;
 
 fn feed(parser: &mut Parser, lines: &[Value]) -> Vec<CliEvent> {
-    lines
-        .iter()
-        .flat_map(|line| parser.line(line.to_string().as_bytes()))
-        .collect()
+    lines.iter().flat_map(|line| parser.line(line.to_string().as_bytes())).collect()
 }
 
 fn text_of(events: &[CliEvent]) -> String {
@@ -47,13 +44,7 @@ fn text_is_passed_on_piece_by_piece_and_never_twice() {
     let mut parser = Parser::new("/w");
     let events = feed(
         &mut parser,
-        &[
-            start("m1"),
-            delta("星を"),
-            delta("集める"),
-            whole("m1", "星を集める"),
-            stop(), closed(),
-        ],
+        &[start("m1"), delta("星を"), delta("集める"), whole("m1", "星を集める"), stop(), closed()],
     );
     assert_eq!(text_of(&events), "星を集める");
     assert_eq!(events.len(), 2);
@@ -77,7 +68,8 @@ fn a_repeated_attempt_does_not_repeat_its_words() {
             start("b"),
             delta("Hel"),
             delta("lo world!"),
-            stop(), closed(),
+            stop(),
+            closed(),
         ],
     );
     assert_eq!(text_of(&events), "Hello world!");
@@ -94,7 +86,8 @@ fn an_attempt_that_says_something_else_is_shown_whole() {
             start("b"),
             delta("I will"),
             delta(" not"),
-            stop(), closed(),
+            stop(),
+            closed(),
         ],
     );
     assert_eq!(text_of(&events), "I will ma\n\nI will not");
@@ -115,7 +108,15 @@ fn a_message_that_the_cli_closed_itself_counts_as_broken_off() {
     let mut parser = Parser::new("/w");
     let events = feed(
         &mut parser,
-        &[start("a"), delta("Hello wor"), closed(), start("b"), delta("Hello world"), stop(), closed()],
+        &[
+            start("a"),
+            delta("Hello wor"),
+            closed(),
+            start("b"),
+            delta("Hello world"),
+            stop(),
+            closed(),
+        ],
     );
     assert_eq!(text_of(&events), "Hello world");
 }
@@ -147,10 +148,7 @@ fn tool_calls_name_what_they_touch_without_the_machines_path() {
     let events = feed(
         &mut parser,
         &[
-            tool(
-                "Write",
-                json!({"file_path": "/scratch/0/game/js/a.js", "content": "x"}),
-            ),
+            tool("Write", json!({"file_path": "/scratch/0/game/js/a.js", "content": "x"})),
             tool("Bash", json!({"command": "cd /scratch/0/game && ls\nrm x"})),
             tool("Glob", json!({"pattern": "**/*.js"})),
             tool("Skill", json!({"skill": "p5js-setup"})),
@@ -166,13 +164,7 @@ fn tool_calls_name_what_they_touch_without_the_machines_path() {
         .collect();
     assert_eq!(
         shown,
-        [
-            "[Write] js/a.js",
-            "[Bash] cd . && ls…",
-            "[Glob] **/*.js",
-            "[Skill] p5js-setup",
-            "[Odd] "
-        ]
+        ["[Write] js/a.js", "[Bash] cd . && ls…", "[Glob] **/*.js", "[Skill] p5js-setup", "[Odd] "]
     );
 }
 
@@ -180,14 +172,8 @@ fn tool_calls_name_what_they_touch_without_the_machines_path() {
 fn only_a_clear_no_is_no_error() {
     let mut parser = Parser::new("/w");
     for (line, is_error) in [
-        (
-            json!({"is_error": false, "result": "ok", "type": "result", "subtype": "success"}),
-            false,
-        ),
-        (
-            json!({"type": "result", "subtype": "success", "is_error": true}),
-            true,
-        ),
+        (json!({"is_error": false, "result": "ok", "type": "result", "subtype": "success"}), false),
+        (json!({"type": "result", "subtype": "success", "is_error": true}), true),
         (json!({"type": "result"}), true),
         (json!({"type": "result", "is_error": "false"}), true),
     ] {
@@ -203,13 +189,7 @@ fn retries_are_reported() {
     let mut parser = Parser::new("/w");
     let line = json!({"type": "system", "subtype": "api_retry", "attempt": 2, "max_retries": 10,
         "retry_delay_ms": 1000, "error_status": 529});
-    assert_eq!(
-        feed(&mut parser, &[line]),
-        [CliEvent::Retry {
-            attempt: 2,
-            max: 10
-        }]
-    );
+    assert_eq!(feed(&mut parser, &[line]), [CliEvent::Retry { attempt: 2, max: 10 }]);
 }
 
 #[test]
@@ -226,25 +206,14 @@ fn broken_and_unknown_lines_are_passed_over() {
         assert!(parser.line(line).is_empty());
     }
     assert_eq!(parser.skipped(), 6);
-    for line in [
-        &b""[..],
-        b"  \r",
-        b"{\"type\":\"new_thing\",\"x\":1}",
-        b"{\"type\":\"user\"}",
-    ] {
+    for line in [&b""[..], b"  \r", b"{\"type\":\"new_thing\",\"x\":1}", b"{\"type\":\"user\"}"] {
         assert!(parser.line(line).is_empty());
     }
     assert_eq!(parser.skipped(), 6);
     // A byte that is not UTF-8 inside a string spoils one character, not the line.
     let events = parser.line(b"{\"type\":\"result\",\"is_error\":false,\"result\":\"a\xffb\"}");
     let text = Some("a\u{fffd}b".to_owned());
-    assert_eq!(
-        events,
-        [CliEvent::Result {
-            is_error: false,
-            text
-        }]
-    );
+    assert_eq!(events, [CliEvent::Result { is_error: false, text }]);
 }
 
 #[test]
