@@ -6,7 +6,7 @@
 //! themselves.
 
 use harness::script::{Script, ScriptSet, text, tool};
-use harness::{Ids, REAL_KEY, SECRET, Setup, Worker};
+use harness::{Ids, REAL_KEY, SECRET, Setup, Worker, claude};
 use serde_json::{Value, json};
 
 use crate::support::{expect_done, expect_error};
@@ -67,7 +67,9 @@ async fn the_agent_finds_neither_the_key_nor_the_secret() {
     assert!(environment.contains("ANTHROPIC_API_KEY=dreamcore-run-"), "{environment}");
     let mut found = searched.lines().filter(|line| line.starts_with("FOUND-")).peekable();
     assert!(found.peek().is_some() && searched.contains("searched-all"), "{searched}");
-    assert!(found.all(|line| line.ends_with("/bait.txt")), "{searched}");
+    // The CLI itself, which may lie below a folder that is searched, knows what keys look like.
+    let cli = format!("FOUND-{}", claude().display());
+    assert!(found.all(|line| line.ends_with("/bait.txt") || line == cli), "{searched}");
     assert!(processes.starts_with("1\n") && processes.ends_with("listed-all"), "{processes}");
     let sent = sent(&worker);
     assert!(!sent.contains(REAL_KEY));

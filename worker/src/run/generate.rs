@@ -171,7 +171,12 @@ impl Runner {
 
     async fn make_workspace(&self, slot: usize) -> Result<Arc<Workspace>, Failure> {
         let scratch = self.scratch.clone();
-        Ok(Arc::new(blocking(move || scratch.workspace(slot)).await??))
+        let workspace = blocking(move || {
+            let workspace = scratch.workspace(slot)?;
+            claude::prepare_home(&workspace)?;
+            std::io::Result::Ok(workspace)
+        });
+        Ok(Arc::new(workspace.await??))
     }
 
     #[allow(clippy::too_many_arguments, reason = "the state of one run, each part used once")]

@@ -1,10 +1,12 @@
 //! The CLI's command line, environment and place in the sandbox.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::config::Secret;
 use crate::run::workspace::Workspace;
+use crate::safe_fs::WriteOptions;
 use crate::sandbox::plan::{Access, Grant};
 use crate::sandbox::policy::Program;
 use crate::types::{Prompt, SkillName};
@@ -23,6 +25,16 @@ pub struct Paths {
     pub claude: PathBuf,
     /// The folder that holds `skills/`, if there is one.
     pub plugin: Option<PathBuf>,
+}
+
+/// Puts into a fresh home what keeps the CLI from setting it up: without it, every start migrates
+/// settings that do not exist and writes them to disk, about 20 ms. The number belongs to the
+/// CLI's version; a newer one migrates from there. Blocking.
+pub fn prepare_home(workspace: &Workspace) -> io::Result<()> {
+    let options = WriteOptions { sync: false, owner: workspace.owner() };
+    let home = workspace.home()?;
+    home.write_new(".claude.json", options, |file| file.write_all(br#"{"migrationVersion":15}"#))
+        .map_err(io::Error::other)
 }
 
 /// The CLI as a program to be confined, working in `workspace` and asking the broker at `port`.
@@ -73,6 +85,10 @@ pub fn program(
             ("ANTHROPIC_BASE_URL", format!("http://127.0.0.1:{port}")),
             ("ANTHROPIC_API_KEY", token.expose().to_owned()),
             ("API_TIMEOUT_MS", api_timeout_ms.to_string()),
+            // It speaks plain HTTP to the broker; reading the system's certificates takes 20 ms.
+            ("CLAUDE_CODE_CERT_STORE", "bundled".to_owned()),
+            // Notes for the next session, of which there is none: they would only cost tokens.
+            ("CLAUDE_CODE_DISABLE_AUTO_MEMORY", "1".to_owned()),
             ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".to_owned()),
             ("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1".to_owned()),
             ("DISABLE_AUTOUPDATER", "1".to_owned()),

@@ -5,7 +5,7 @@ mod driver;
 mod lines;
 mod parser;
 
-pub use command::{Paths, program, prompt_line};
+pub use command::{Paths, prepare_home, program, prompt_line};
 pub use driver::{Driver, Ended, Outcome, Watch};
 pub use lines::{LineSplitter, MAX_LINE_BYTES};
 pub use parser::{CliEvent, Parser};
