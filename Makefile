@@ -7,6 +7,7 @@ SHELL := /bin/bash
 CLAUDE_VERSION := 2.1.330
 CLAUDE_STAMP := .tools/claude-$(CLAUDE_VERSION).stamp
 CARGO_DENY_VERSION := 0.20.2
+PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
 
 .PHONY: help
 help: ## Show this list
@@ -40,13 +41,13 @@ sandbox-user:
 check-tools:
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.95 or later from https://rustup.rs"; exit 1; }
 	@command -v cc >/dev/null || { echo "a C compiler is missing: apt-get install build-essential"; exit 1; }
+	@command -v python3 >/dev/null || { echo "python3 is missing: apt-get install python3"; exit 1; }
 	@command -v git >/dev/null || { echo "git is missing: apt-get install git"; exit 1; }
 
 .PHONY: run
 run: check-tools tools ## Start a worker and generate a game before your eyes (ARGS=--once stops after it)
-	@command -v python3 >/dev/null || { echo "python3 is missing: apt-get install python3"; exit 1; }
 	cargo build --locked --workspace --bins
-	python3 tests/demo/run.py $(ARGS)
+	python3 tests/demo/run.py --programs "$(PROGRAMS)" $(ARGS)
 
 .PHONY: lint
 lint: check-tools ## Formatting, clippy, licences and known vulnerabilities
@@ -63,7 +64,7 @@ lint: check-tools ## Formatting, clippy, licences and known vulnerabilities
 test: check-tools tools ## Everything: unit tests, tests from outside, the demo
 	cargo build --locked --workspace --bins
 	cargo test --locked --workspace
-	python3 tests/demo/run.py --once
+	python3 tests/demo/run.py --programs "$(PROGRAMS)" --once
 
 .PHONY: bench
 bench: check-tools tools ## Measure the worker beside the bare CLI (ARGS='generation --pairs 20')
