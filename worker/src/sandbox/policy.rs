@@ -80,6 +80,14 @@ impl Policy {
         self
     }
 
+    /// The same with lower limits on processes and open files.
+    #[must_use]
+    pub fn with_at_most(mut self, processes: u64, open_files: u64) -> Self {
+        self.limits.processes = self.limits.processes.min(processes);
+        self.limits.open_files = self.limits.open_files.min(open_files);
+        self
+    }
+
     /// Whether `mechanism` is demanded of every start.
     pub fn demands(&self, mechanism: Mechanism) -> bool {
         self.demands.get(&mechanism) == Some(&Demand::Required)
