@@ -30,7 +30,17 @@ impl Disk {
     }
 
     fn remount(&self, options: &str) {
-        run("mount", &["-o", &format!("remount,{options}"), &self.path().display().to_string()]);
+        let (options, path) = (format!("remount,{options}"), self.path().display().to_string());
+        // The kernel gives back what a sandbox held a moment after its end, and refuses to shrink a
+        // disk before.
+        for _ in 0..100 {
+            let tried = Command::new("mount").args(["-o", &options, &path]).output();
+            if tried.expect("it can be executed").status.success() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        run("mount", &["-o", &options, &path]);
     }
 
     /// Leaves so many bytes free.
