@@ -7,7 +7,7 @@ use dreamcore_worker::config::Config;
 use dreamcore_worker::run::proof::{self, Proof};
 use dreamcore_worker::run::workspace::Scratch;
 use dreamcore_worker::sandbox::launch::Launcher;
-use dreamcore_worker::sandbox::plan::SANDBOX_IDENTITY;
+use dreamcore_worker::sandbox::plan::sandbox_identity;
 use serde_json::json;
 
 /// Runs the self-test and prints what it found. Code 0 if the policy is met.
@@ -19,7 +19,7 @@ pub(crate) async fn run(
     // Beside the worker's own folder, which may be in use.
     let mut folder = config.scratch_dir.clone().into_os_string();
     folder.push(".doctor");
-    let owner = nix::unistd::geteuid().is_root().then_some(SANDBOX_IDENTITY);
+    let owner = sandbox_identity();
     let folder = std::path::PathBuf::from(folder);
     let scratch = Scratch::prepare(&folder, owner)
         .map_err(|error| format!("{}: {error}", folder.display()))?;

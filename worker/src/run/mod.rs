@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::models::broker::Broker;
 use crate::project::Volume;
 use crate::sandbox::launch::Launcher;
-use crate::sandbox::plan::SANDBOX_IDENTITY;
+use crate::sandbox::plan::sandbox_identity;
 use proof::ProofWatch;
 use registry::Registry;
 use workspace::Scratch;
@@ -63,7 +63,7 @@ impl Runner {
     /// Prepares the scratch folder and begins to prove how runs are confined here. A machine on
     /// which nothing can be confined is no error: files are served, and runs are refused.
     pub async fn new(config: Config, launcher: Launcher) -> Result<Self, StartError> {
-        let owner = nix::unistd::geteuid().is_root().then_some(SANDBOX_IDENTITY);
+        let owner = sandbox_identity();
         let path = config.scratch_dir.clone();
         let wrap = |source| StartError::Scratch { path: config.scratch_dir.clone(), source };
         let prepared = tokio::task::spawn_blocking(move || Scratch::prepare(&path, owner));

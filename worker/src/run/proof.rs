@@ -10,7 +10,7 @@ use super::workspace::Scratch;
 use crate::config::{Config, ConfinementPolicy};
 use crate::sandbox::explore::{Confinement, explore};
 use crate::sandbox::launch::Launcher;
-use crate::sandbox::plan::{Limits, SANDBOX_IDENTITY};
+use crate::sandbox::plan::{Limits, sandbox_identity};
 use crate::sandbox::probe::{Group, Scene, SelfTest, selftest};
 
 /// Processes and threads of one sandbox; the CLI has about ten, a build tool a few dozen.
@@ -96,7 +96,7 @@ async fn prove_by(
 async fn prove_in(config: &Config, launcher: &Launcher, trial: PathBuf) -> Result<Proof, String> {
     let confinement =
         explore(launcher, limits(config), &trial).await.map_err(|error| error.to_string())?;
-    let owner = nix::unistd::geteuid().is_root().then_some(SANDBOX_IDENTITY);
+    let owner = sandbox_identity();
     let (data, probe) = (config.data_dir.clone(), launcher.probe_path());
     if !probe.is_file() {
         return Err(format!("the probe is missing beside the launcher: {}", probe.display()));

@@ -106,13 +106,13 @@ impl Scratch {
 
     /// Makes an empty folder to try the confinement in. Blocking.
     pub fn make_trial_folder(&self) -> io::Result<PathBuf> {
-        Dir::open_root(&self.path)?.make_folder(TRIAL).map_err(into_io)?;
+        Dir::open_root(&self.path)?.make_folder(TRIAL)?;
         Ok(self.path.join(TRIAL))
     }
 
     /// Takes it away again. Blocking.
     pub fn remove_trial_folder(&self) -> io::Result<()> {
-        Dir::open_root(&self.path)?.remove_empty_folder(TRIAL).map(drop).map_err(into_io)
+        Dir::open_root(&self.path)?.remove_empty_folder(TRIAL).map(drop).map_err(io::Error::from)
     }
 
     /// Makes the folders of one run. Blocking.
@@ -120,15 +120,15 @@ impl Scratch {
         let root = Dir::open_root(&self.path)?;
         let name = slot.to_string();
         let path = self.path.join(&name);
-        let slot = root.make_folder(&name).map_err(into_io)?;
+        let slot = root.make_folder(&name)?;
         empty(&slot)?;
-        slot.make_folder(ROOT).map_err(into_io)?;
-        let game = slot.make_folder(GAME).map_err(into_io)?;
-        let mut own = vec![slot.make_folder(HOME).map_err(into_io)?];
-        own.push(slot.make_folder(TMP).map_err(into_io)?);
+        slot.make_folder(ROOT)?;
+        let game = slot.make_folder(GAME)?;
+        let mut own = vec![slot.make_folder(HOME)?];
+        own.push(slot.make_folder(TMP)?);
         if let Some(owner) = self.owner {
             for folder in own.iter().chain([&game]) {
-                folder.set_owner(owner.uid, owner.gid).map_err(into_io)?;
+                folder.set_owner(owner.uid, owner.gid)?;
             }
         }
         Ok(Workspace { path, slot, game, owner: self.owner })
@@ -163,7 +163,7 @@ impl Workspace {
 
     /// The handle of the CLI's home folder.
     pub fn home(&self) -> io::Result<Dir> {
-        self.slot.folder(HOME).map_err(into_io)
+        self.slot.folder(HOME).map_err(io::Error::from)
     }
 
     /// Who owns what the sandbox may change.
@@ -245,7 +245,7 @@ impl Workspace {
         let Some((parent, name)) = self.path.parent().zip(self.path.file_name()) else {
             return Ok(());
         };
-        Dir::open_root(parent)?.remove_empty_folder(name).map_err(into_io)?;
+        Dir::open_root(parent)?.remove_empty_folder(name)?;
         Ok(())
     }
 }
@@ -271,11 +271,4 @@ fn check_limits(
 
 fn rejected(path: &str, oddity: Oddity) -> Failure {
     Failure::new(Code::OutputRejected, format!("{path} {oddity}"))
-}
-
-fn into_io(error: FileError) -> io::Error {
-    match error {
-        FileError::Io(error) => error,
-        other => io::Error::other(other),
-    }
 }

@@ -43,3 +43,12 @@ impl From<nix::errno::Errno> for FileError {
         }
     }
 }
+
+impl From<FileError> for io::Error {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Io(error) => error,
+            other => Self::other(other),
+        }
+    }
+}

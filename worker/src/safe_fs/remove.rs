@@ -21,24 +21,24 @@ pub fn empty(folder: &Dir) -> io::Result<()> {
             let name = entry.name();
             match folder.status(name).map(|stat| Kind::of(&stat)) {
                 Ok(Kind::Folder) => folders.push(entry),
-                Ok(_) => folder.remove_file(name).map_err(into_io)?,
+                Ok(_) => folder.remove_file(name)?,
                 Err(FileError::NotFound) => {}
-                Err(error) => return Err(into_io(error)),
+                Err(error) => return Err(error.into()),
             }
         }
         if folders.is_empty() {
             return Ok(());
         }
         for entry in folders {
-            if folder.remove_empty_folder(entry.name()).map_err(into_io)? {
+            if folder.remove_empty_folder(entry.name())? {
                 continue;
             }
             // Only an ordinary user needs the permissions; root passes without.
             let all = Mode::S_IRWXU;
             fchmodat(folder.as_fd(), entry.name(), all, FchmodatFlags::FollowSymlink)?;
-            let inner = folder.folder(entry.name()).map_err(into_io)?;
+            let inner = folder.folder(entry.name())?;
             flatten(&inner, folder, &mut moved)?;
-            folder.remove_empty_folder(entry.name()).map_err(into_io)?;
+            folder.remove_empty_folder(entry.name())?;
         }
     }
 }
@@ -59,19 +59,12 @@ fn flatten(inner: &Dir, top: &Dir, moved: &mut u64) -> io::Result<()> {
                 *moved += 1;
                 inner.move_to(name, top, &format!("{}.{moved}", uuid::Uuid::new_v4()))?;
             }
-            Ok(_) => inner.remove_file(name).map_err(into_io)?,
+            Ok(_) => inner.remove_file(name)?,
             Err(FileError::NotFound) => {}
-            Err(error) => return Err(into_io(error)),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(())
-}
-
-fn into_io(error: FileError) -> io::Error {
-    match error {
-        FileError::Io(error) => error,
-        other => io::Error::other(other),
-    }
 }
 
 #[cfg(test)]

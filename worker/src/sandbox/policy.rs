@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::plan::{Access, Demand, Grant, Identity, Limits, Mechanism, Plan, SANDBOX_IDENTITY};
+use super::plan::{Access, Demand, Grant, Identity, Limits, Mechanism, Plan, sandbox_identity};
 
 /// The port of the broker's listener where the sandbox has a network of its own. Nothing else can
 /// be on that network, so the number is free.
@@ -66,9 +66,8 @@ pub struct Program {
 impl Policy {
     /// A policy that tries everything and demands nothing, for finding out what holds here.
     pub fn exploring(limits: Limits) -> Self {
-        let root = nix::unistd::geteuid().is_root();
         let demands = Mechanism::ALL.map(|m| (m, Demand::IfPossible)).into();
-        Self { identity: root.then_some(SANDBOX_IDENTITY), demands, limits }
+        Self { identity: sandbox_identity(), demands, limits }
     }
 
     /// The same, demanding each mechanism for which `holds` says yes and leaving out the others.
