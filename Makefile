@@ -18,7 +18,7 @@ build: check-tools ## Build everything (debug)
 	cargo build --locked --workspace --all-targets
 
 .PHONY: tools
-tools: $(CLAUDE_STAMP) sandbox-user ## Fetch the Claude CLI and make the sandbox's user
+tools: $(CLAUDE_STAMP) sandbox-user ## Fetch the Claude CLI, make the sandbox's user
 
 # The CLI is one self-contained file in an npm package; Node is needed only to fetch it.
 $(CLAUDE_STAMP):
@@ -30,6 +30,11 @@ $(CLAUDE_STAMP):
 	chmod 755 .tools/claude
 	touch $@
 
+# Two versions to test in. Without them everything works and `make test` says what was not tested.
+.PHONY: gvisor
+gvisor:
+	@python3 tests/gvisor/fetch.py .tools/gvisor
+
 .PHONY: sandbox-user
 sandbox-user:
 	@if [ "$$(id -u)" = 0 ] && ! getent passwd 1000 >/dev/null; then \
@@ -37,10 +42,18 @@ sandbox-user:
 		useradd --uid 1000 --user-group --no-create-home --shell /usr/sbin/nologin creator; \
 	fi
 
+# Tests kill the worker, and fail its system calls, at every step of a save.
+.PHONY: strace
+strace:
+	@command -v strace >/dev/null || { echo "installing strace"; apt-get install -y -qq strace >/dev/null 2>&1 \
+		|| { apt-get update -qq && apt-get install -y -qq strace >/dev/null; }; } \
+		|| { echo "strace is missing: apt-get install strace"; exit 1; }
+
 .PHONY: check-tools
 check-tools:
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.95 or later from https://rustup.rs"; exit 1; }
 	@command -v cc >/dev/null || { echo "a C compiler is missing: apt-get install build-essential"; exit 1; }
+	@command -v c++ >/dev/null || { echo "a C++ compiler is missing: apt-get install build-essential"; exit 1; }
 	@command -v python3 >/dev/null || { echo "python3 is missing: apt-get install python3"; exit 1; }
 	@command -v git >/dev/null || { echo "git is missing: apt-get install git"; exit 1; }
 
@@ -52,7 +65,7 @@ run: check-tools tools ## Start a worker and generate a game before your eyes (A
 .PHONY: lint
 lint: check-tools ## Formatting, clippy, licences and known vulnerabilities
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny@$(CARGO_DENY_VERSION)
 	cargo fetch --locked --quiet
 	cargo deny --offline --log-level error check licenses bans sources
@@ -61,12 +74,33 @@ lint: check-tools ## Formatting, clippy, licences and known vulnerabilities
 	else echo "SKIPPED: known vulnerabilities were not checked, the advisory database cannot be reached from here"; fi
 
 .PHONY: test
-test: check-tools tools ## Everything: unit tests, tests from outside, the demo
+test: check-tools tools gvisor strace ## Everything: unit tests, tests from outside, 10 s of each fuzz target, the demo
 	cargo build --locked --workspace --bins
 	cargo test --locked --workspace
+	tests/fuzz/run.sh -t 10
 	python3 tests/demo/run.py --programs "$(PROGRAMS)" --once
 
+.PHONY: attack
+attack: check-tools tools gvisor ## Attack the sandbox: the self-test, then the suites on this kernel and in two gVisors
+	cargo build --locked --workspace --bins
+	@folder="$$(mktemp -d)"; trap 'rm -rf "$$folder"' EXIT; mkdir "$$folder/data" "$$folder/global"; \
+	MODAL_INTERNAL_SECRET=only-for-the-self-test-0123456789abcdef DREAMCORE_DATA_DIR="$$folder/data" \
+		DREAMCORE_GLOBAL_DIR="$$folder/global" DREAMCORE_SCRATCH_DIR="$$folder/scratch" \
+		"$(PROGRAMS)/dreamcore-worker" doctor
+	cargo test --locked --workspace --test confinement --test gvisor
+
+# A server in Python that the files section of the bench measures against.
+PEERS_STAMP := .tools/peers/stamp
+$(PEERS_STAMP): tests/bench/peers/requirements.txt
+	python3 -m venv .tools/peers
+	.tools/peers/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+.PHONY: fuzz
+fuzz: check-tools ## Fuzz each target for 60 s (ARGS='-t 600 git'); targets are the folders of tests/fuzz/seeds
+	tests/fuzz/run.sh $(or $(ARGS),-t 60)
+
 .PHONY: bench
-bench: check-tools tools ## Measure the worker beside the bare CLI (ARGS='generation --pairs 20')
+bench: check-tools tools $(PEERS_STAMP) ## Measure the worker beside the bare CLI (ARGS='generation --pairs 20')
 	cargo build --locked --release --workspace --bins
 	"$${CARGO_TARGET_DIR:-target}/release/dreamcore-bench" $(ARGS)

@@ -157,7 +157,8 @@ async fn the_relays_state_can_be_read_and_is_never_listed() {
     assert_eq!(worker.list_files(ids).await.json(), json!({ "files": [] }));
 }
 
-fn most_memory_kib(worker: &Worker) -> usize {
+/// The most memory that the worker has ever taken.
+pub(crate) fn most_memory_kib(worker: &Worker) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", worker.pid()))
         .expect("the worker lives");
     let line = status.lines().find(|line| line.starts_with("VmHWM:"));

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use dreamcore_worker::config::SETTINGS;
 use harness::script::{Script, text, tool};
-use harness::{Ids, REAL_KEY, SECRET, Setup, target_dir, terminal};
+use harness::{Ids, REAL_KEY, SECRET, Setup, is_root, target_dir, terminal};
 use serde_json::{Value, json};
 
 use crate::support::{anonymous, logged, settled};
@@ -49,6 +49,24 @@ fn without_or_with_a_wrong_command_nothing_starts() {
         assert!(!output.status.success(), "{arguments:?}");
         assert!(!output.stderr.is_empty(), "{arguments:?}");
     }
+}
+
+#[tokio::test]
+async fn a_running_worker_shows_no_secret_in_its_environment() {
+    let worker = Setup::default().var("GEMINI_API_KEY", "AIza-not-to-be-seen").start().await;
+    let environment = std::fs::read(format!("/proc/{}/environ", worker.pid()));
+    if !is_root() {
+        // The file is root's, because the worker may not be traced.
+        assert!(environment.is_err());
+        return;
+    }
+    let environment = String::from_utf8(environment.unwrap()).unwrap();
+    for secret in [SECRET, REAL_KEY, "AIza-not-to-be-seen"] {
+        assert!(!environment.contains(secret), "{environment}");
+    }
+    // It is the right file, and what is not secret stays.
+    assert!(environment.contains("MODAL_INTERNAL_SECRET=xxxx"), "{environment}");
+    assert!(environment.contains("DREAMCORE_LOG=debug"), "{environment}");
 }
 
 #[test]

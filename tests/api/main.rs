@@ -1,14 +1,20 @@
 //! The HTTP edge, seen from outside.
 
 mod as_user;
+mod asset_uploads;
+mod assets;
 mod auth;
 mod bad_input;
 mod bad_paths;
 mod connections;
+mod corpus;
+mod details;
 mod files;
 mod lifecycle;
 mod names;
 mod not_files;
+mod ranges;
 mod raw;
 mod shutdown;
+mod smuggling;
 mod support;

@@ -10,7 +10,7 @@ use harness::script::{Fault, Script, ScriptSet, text, tool};
 use harness::{Event, Ids, Setup, Worker, leftovers};
 use serde_json::json;
 
-use crate::support::{expect_done, expect_error, expect_failure, fingerprint, only, spoken};
+use crate::support::{expect_done, expect_error, expect_failure, only, spoken, visible};
 
 /// Short patience, and room for a few runs at the same time.
 fn impatient(scripts: ScriptSet) -> Setup {
@@ -38,12 +38,12 @@ fn status(code: u16, kind: &str) -> Script {
 async fn fails(worker: &Worker, (script, code, _): &(&str, &str, Script)) {
     let ids = Ids::new();
     worker.put(ids, "index.html", "<p>old</p>");
-    let before = fingerprint(&worker.project(ids));
+    let before = visible(&worker.project(ids));
     let began = Instant::now();
     let events = worker.generate(ids, &format!("[script:{script}]")).await;
     let took = began.elapsed();
     expect_failure(worker, &events, code);
-    assert_eq!(fingerprint(&worker.project(ids)), before, "{script}");
+    assert_eq!(visible(&worker.project(ids)), before, "{script}");
     // Patience, and what a start and an end take on a busy machine.
     assert!(took < Duration::from_secs(20), "{script}: {took:?}");
     if ["s429", "s500", "s529", "ok"].contains(script) {

@@ -1,15 +1,16 @@
 //! Ends that come from outside: a client that leaves, a worker that dies, and requests that must
 //! wait for each other.
 
+use std::path::Path;
 use std::time::Duration;
 
 use harness::script::{Script, ScriptSet, text, tool};
-use harness::{Ids, Setup, leftovers};
+use harness::{Ids, Setup, leftovers, target_dir};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::support::{
-    GOOD, Scene, expect_done, expect_error, fingerprint, processes_with, spoken, until,
+    GOOD, Scene, expect_done, expect_error, processes_with, spoken, until, visible,
 };
 
 /// The contract: everything of a run is gone this soon after its client left.
@@ -38,7 +39,7 @@ async fn a_client_that_leaves_takes_every_process_with_it() {
     let worker = Setup::default().scripts(scripts).start().await;
     let ids = Ids::new();
     worker.put(ids, "index.html", "<p>old</p>");
-    let before = fingerprint(&worker.project(ids));
+    let before = visible(&worker.project(ids));
 
     for (script, kind) in [("working", "log"), ("talking", "stream"), ("talking", "status")] {
         let mut stream = worker.generate_stream(ids, &format!("[script:{script}]")).await;
@@ -55,7 +56,7 @@ async fn a_client_that_leaves_takes_every_process_with_it() {
             leftovers(&worker).is_empty() && processes_with(&mark).is_empty()
         })
         .await;
-        assert_eq!(fingerprint(&worker.project(ids)), before, "{script}");
+        assert_eq!(visible(&worker.project(ids)), before, "{script}");
     }
     // The project is free at once.
     let events = worker.generate(ids, "[script:quick]").await;
@@ -69,14 +70,14 @@ async fn a_client_may_leave_at_any_moment() {
     let ids = Ids::new();
     scene.succeed(ids, "echo x > index.html").await;
     scene.script(&format!("echo half > index.html; sleep 300; {GOOD}"));
-    let before = fingerprint(&scene.worker.project(ids));
+    let before = visible(&scene.worker.project(ids));
     for delay_ms in [0, 1, 3, 5, 8, 12, 18, 25, 35, 50, 70, 100] {
         let stream = scene.worker.generate_stream(ids, "test").await;
         tokio::time::sleep(Duration::from_millis(delay_ms)).await;
         drop(stream);
     }
     until("nothing is left", GONE_WITHIN, || leftovers(&scene.worker).is_empty()).await;
-    assert_eq!(fingerprint(&scene.worker.project(ids)), before);
+    assert_eq!(visible(&scene.worker.project(ids)), before);
     scene.succeed(ids, "echo y > index.html").await;
     assert!(!scene.worker.log().contains("panicked"), "{}", scene.worker.log());
 }
@@ -186,7 +187,7 @@ async fn a_worker_that_is_killed_leaves_no_process_and_its_successor_no_file() {
     let mut worker = Setup::default().scripts(scripts).start().await;
     let ids = Ids::new();
     worker.put(ids, "index.html", "<p>old</p>");
-    let before = fingerprint(&worker.project(ids));
+    let before = visible(&worker.project(ids));
     let mut stream = worker.generate_stream(ids, "test").await;
     stream.next_of("log").await;
     until("the daemons are up", Duration::from_secs(20), || processes_with(&mark).len() >= 4).await;
@@ -200,9 +201,52 @@ async fn a_worker_that_is_killed_leaves_no_process_and_its_successor_no_file() {
     assert!(!leftovers(&worker).is_empty(), "a killed worker cannot tidy up");
     worker.restart().await;
     assert_eq!(leftovers(&worker), Vec::<String>::new());
-    assert_eq!(fingerprint(&worker.project(ids)), before);
+    assert_eq!(visible(&worker.project(ids)), before);
     let events = worker.generate(ids, "[script:quick]").await;
     expect_done(&worker, &events);
+}
+
+#[tokio::test]
+async fn launchers_that_are_killed_with_their_worker_leave_nothing_that_harms() {
+    let script = Script::new().turn([tool("Bash", json!({"command": "touch a; sleep 300"}))]);
+    let scripts = ScriptSet::new("it", script).with("quick", Script::new().turn([text("ok")]));
+    let mut worker = Setup::default().scripts(scripts).start().await;
+    let ids = Ids::new();
+    worker.put(ids, "index.html", "<p>old</p>");
+    let before = visible(&worker.project(ids));
+    let mut stream = worker.generate_stream(ids, "test").await;
+    stream.next_of("log").await;
+
+    let launcher = target_dir().join("dreamcore-confine").display().to_string();
+    let parent = format!("PPid:\t{}\n", worker.pid());
+    let mut launchers = processes_with(&launcher);
+    launchers.retain(|path| {
+        std::fs::read_to_string(path.join("status")).is_ok_and(|status| status.contains(&parent))
+    });
+    assert_eq!(launchers.len(), 1);
+    // The worker cannot tidy up after the launcher if it is stopped before it learns of the end.
+    worker.signal(Signal::SIGSTOP);
+    let pid = launchers[0].file_name().and_then(|name| name.to_str()?.parse().ok()).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    worker.signal(Signal::SIGKILL);
+    until("no process is left", GONE_WITHIN, || {
+        leftovers(&worker).iter().all(|found| !found.starts_with("process"))
+    })
+    .await;
+
+    worker.restart().await;
+    assert_eq!(leftovers(&worker), Vec::<String>::new());
+    assert_eq!(visible(&worker.project(ids)), before);
+    assert!(launcher_and_system_are_whole(&launcher));
+    let events = worker.generate(ids, "[script:quick]").await;
+    expect_done(&worker, &events);
+}
+
+/// What was mounted into a sandbox's root must survive the removal of that root.
+fn launcher_and_system_are_whole(launcher: &str) -> bool {
+    ["/usr/bin/env", "/etc/passwd", "/dev/null", launcher]
+        .iter()
+        .all(|path| Path::new(path).exists())
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ async fn a_game_is_written_streamed_and_saved() {
 async fn an_older_project_is_seen_without_its_hidden_files_and_changed_where_asked() {
     let script = Script::new()
         .turn([bash(
-            "ls -AR > seen.txt; ls -d .git 2>&1; cat index.html 画像/背景.svg; rm gone.txt; mv old.js js.txt; \
+            "find . > seen.txt; test ! -e .git; cat index.html 画像/背景.svg; rm gone.txt; mv old.js js.txt; \
              rm -r folder; echo file > folder; rm plain; mkdir plain; echo x > plain/inside.txt; \
              echo '<svg>2</svg>' > 画像/背景.svg; echo '音' > '音楽 1.txt'",
         )])
@@ -157,7 +157,7 @@ async fn an_older_project_is_seen_without_its_hidden_files_and_changed_where_ask
 
     assert_eq!(
         git(&folder, &["log", "--format=%s by %an"]),
-        "変えて by Game Creator\nfirst by Old Program\n"
+        "変えて by Game Creator\n保存されていなかった変更 by Game Creator\nfirst by Old Program\n"
     );
     assert_eq!(git(&folder, &["branch", "--show-current"]), "trunk\n");
     assert_eq!(git(&folder, &["show", "HEAD~1:gone.txt"]), "x");

@@ -11,3 +11,6 @@ mod secrets;
 mod storage;
 mod stream;
 mod support;
+mod tool_calls;
+mod tools;
+mod under_attack;

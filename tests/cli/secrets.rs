@@ -9,7 +9,7 @@ use harness::script::{Script, ScriptSet, text, tool};
 use harness::{Ids, REAL_KEY, SECRET, Setup, Worker, claude};
 use serde_json::{Value, json};
 
-use crate::support::{expect_done, expect_error};
+use crate::support::{answers, expect_done, expect_error, visible};
 
 /// Finds the real key, and the secret, without containing either.
 const PATTERN: &str = "sk-ant-real-ke[y]|456789abcdef012345678[9]|-real-key-of-the-tes[t]";
@@ -24,22 +24,6 @@ fn sent(worker: &Worker) -> String {
     bodies.collect::<Vec<_>>().join("\n")
 }
 
-/// What each tool call of the newest conversation said.
-fn answers(worker: &Worker) -> Vec<String> {
-    let requests = worker.api.requests();
-    let last = requests.iter().rev().find(|request| request.body["tools"].is_array());
-    let messages = last.expect("a request").body["messages"].clone();
-    let messages = messages.as_array().expect("messages").iter();
-    let blocks = messages.filter_map(|message| message["content"].as_array()).flatten();
-    let results = blocks.filter(|block| block["type"] == "tool_result");
-    let words = |block: &Value| match &block["content"] {
-        Value::String(text) => text.clone(),
-        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
-        other => panic!("{other}"),
-    };
-    results.map(words).collect()
-}
-
 #[tokio::test]
 async fn the_agent_finds_neither_the_key_nor_the_secret() {
     let script = Script::new()
@@ -52,7 +36,7 @@ async fn the_agent_finds_neither_the_key_nor_the_secret() {
         ))])
         .turn([bash(&format!(
             "for p in /proc/[0-9]*; do grep -acE '{PATTERN}' $p/environ $p/maps $p/cmdline; done 2>/dev/null | grep -v ':0$' | sed s/^/FOUND-/; \
-             ls /proc; echo listed-all"
+             (cd /proc && printf '%s\\n' *); echo listed-all"
         ))])
         .turn([text("ok")]);
     let worker = Setup::default().script(script).start().await;
@@ -190,8 +174,10 @@ async fn a_run_cannot_ask_for_more_than_its_budget() {
         let worker = setup.start().await;
         let ids = Ids::new();
         let events = worker.generate(ids, "test").await;
-        expect_error(&worker, &events, "QUOTA_EXCEEDED");
-        assert!(!worker.project(ids).exists());
+        let end = expect_error(&worker, &events, "QUOTA_EXCEEDED");
+        // What was done is kept, but not as a part of the project.
+        assert!(!end.text("partial_version").is_empty(), "{end:?}");
+        assert!(visible(&worker.project(ids)).is_empty());
         let asked = worker.api.requests().iter().filter(|r| r.path == "/v1/messages").count();
         assert!(asked <= 2, "{asked}");
     }

@@ -9,7 +9,7 @@ use std::process::Command;
 use harness::{Ids, Setup, git, has_git_identity};
 
 use crate::support::{
-    GOOD, Scene, changes, expect_done, expect_error, fingerprint, only, root_or_skip,
+    GOOD, Scene, changes, expect_done, expect_error, fingerprint, only, root_or_skip, visible,
 };
 
 /// A small file system in memory, for as long as this lives.
@@ -70,12 +70,8 @@ fn run(program: &str, arguments: &[&str]) {
 /// What users see of a project, and which version is the newest. A save that failed may leave
 /// objects in `.git` that nothing refers to.
 fn state(folder: &Path) -> (Vec<String>, String, String) {
-    let hidden = folder.join(".git").display().to_string();
-    let own = format!("{} ", folder.display());
-    let mut files = fingerprint(folder);
-    files.retain(|line| !line.starts_with(&hidden) && !line.starts_with(&own));
     (
-        files,
+        visible(folder),
         git(folder, &["log", "--format=%H"]),
         git(folder, &["--no-optional-locks", "status", "--porcelain"]),
     )
@@ -242,41 +238,38 @@ async fn a_project_that_is_no_folder_is_an_error() {
     assert_eq!(fingerprint(&scene.worker.project(victim)), before);
 }
 
-/// Damage that a save mends or lives with, and damage that it reports; it never panics, and what
-/// is reported has changed nothing.
+/// Whatever somebody did to a project's `.git`, the next save works, and nothing outside is read,
+/// written or executed.
 #[tokio::test]
-async fn damaged_history_is_mended_or_reported() {
+async fn damaged_history_is_mended() {
     let scene = Scene::start(Setup::default()).await;
     let outside = tempfile::tempdir().unwrap();
     let bait = outside.path().display().to_string();
-    for (damage, works) in [
-        ("touch .git/index.lock .git/HEAD.lock .git/packed-refs.lock", true),
-        ("touch .git/refs/heads/main.lock", true),
-        ("echo garbage > .git/index", true),
-        (": > .git/index", true),
-        ("rm .git/index", true),
-        (
-            "mkdir -p .git/hooks; printf '#!/bin/sh\\ntouch BAIT/hook\\nexit 1' > .git/hooks/pre-commit; chmod 755 .git/hooks/*",
-            true,
-        ),
-        ("printf '[core]\\n\\tworktree = BAIT\\n\\tbare = true' > .git/config", true),
-        ("echo '[broken' > .git/config", false),
-        ("rm .git/config", true),
-        ("echo BAIT > .git/objects/info/alternates", true),
-        ("mkdir .git/rebase-merge; echo x > .git/MERGE_HEAD", true),
-        ("git -c safe.directory=* checkout -q --detach", true),
-        ("git -c safe.directory=* pack-refs --all; git -c safe.directory=* gc -q", true),
-        ("git -c safe.directory=* checkout -q -b other", true),
-        ("mv .git moved; echo 'gitdir: moved' > .git", false),
-        ("mv .git BAIT/git; ln -s BAIT/git .git", false),
-        ("echo garbage > .git/HEAD", false),
-        (": > .git/HEAD", false),
-        ("rm .git/HEAD", false),
-        ("rm -rf .git/objects; ln -s BAIT .git/objects", false),
-        ("rm -rf .git/refs; ln -s BAIT .git/refs", false),
-        ("echo 1234567890123456789012345678901234567890 > .git/refs/heads/main", false),
-        ("rm -rf .git/objects/??", false),
-        ("mkfifo .git/x; rm -rf .git/index; mkfifo .git/index", false),
+    for damage in [
+        "touch .git/index.lock .git/HEAD.lock .git/packed-refs.lock",
+        "touch .git/refs/heads/main.lock",
+        "echo garbage > .git/index",
+        ": > .git/index",
+        "rm .git/index",
+        "mkdir -p .git/hooks; printf '#!/bin/sh\\ntouch BAIT/hook\\nexit 1' > .git/hooks/pre-commit; chmod 755 .git/hooks/*",
+        "printf '[core]\\n\\tworktree = BAIT\\n\\tbare = true' > .git/config",
+        "echo '[broken' > .git/config",
+        "rm .git/config",
+        "echo BAIT > .git/objects/info/alternates",
+        "mkdir .git/rebase-merge; echo x > .git/MERGE_HEAD",
+        "git -c safe.directory=* checkout -q --detach",
+        "git -c safe.directory=* pack-refs --all; git -c safe.directory=* gc -q",
+        "git -c safe.directory=* checkout -q -b other",
+        "mv .git moved; echo 'gitdir: moved' > .git",
+        "mv .git BAIT/git; ln -s BAIT/git .git",
+        "echo garbage > .git/HEAD",
+        ": > .git/HEAD",
+        "rm .git/HEAD",
+        "rm -rf .git/objects; ln -s BAIT .git/objects",
+        "rm -rf .git/refs; ln -s BAIT .git/refs",
+        "echo 1234567890123456789012345678901234567890 > .git/refs/heads/main",
+        "rm -rf .git/objects/??",
+        "mkfifo .git/x; rm -rf .git/index; mkfifo .git/index",
     ] {
         let ids = Ids::new();
         scene.succeed(ids, "echo '<p>game</p>' > index.html").await;
@@ -284,18 +277,9 @@ async fn damaged_history_is_mended_or_reported() {
         let damage = damage.replace("BAIT", &bait);
         let status = Command::new("bash").args(["-c", &damage]).current_dir(&folder).status();
         assert!(status.unwrap().success(), "{damage}");
-        let before = fs::read(folder.join("index.html")).unwrap();
-        let events = scene.run(ids, &format!("echo new > index.html\n{GOOD}")).await;
-        let end = harness::terminal(&events);
-        if end.kind() == "done" {
-            assert!(works, "{damage}: {events:#?}");
-            expect_done(&scene.worker, &events);
-            assert_eq!(fs::read(folder.join("index.html")).unwrap(), b"new\n");
-        } else {
-            assert!(!works, "{damage}: {events:#?}\n{}", scene.worker.log());
-            expect_error(&scene.worker, &events, "STORAGE_ERROR");
-            assert_eq!(fs::read(folder.join("index.html")).unwrap(), before, "{damage}");
-        }
+        scene.succeed(ids, "echo new > index.html").await;
+        has_git_identity(&folder);
+        assert_eq!(fs::read(folder.join("index.html")).unwrap(), b"new\n", "{damage}");
         assert!(!outside.path().join("hook").exists());
         drop(fs::remove_dir_all(outside.path().join("git")));
         let left: Vec<_> = fs::read_dir(outside.path()).unwrap().collect();

@@ -8,7 +8,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use harness::{Event, Ids, Setup, Worker, leftovers, terminal};
+use harness::{Event, Ids, Setup, Worker, git, leftovers, terminal};
+use serde_json::Value;
 
 /// The line of a CLI that succeeded.
 pub(crate) const GOOD: &str =
@@ -46,7 +47,8 @@ impl Scene {
 
     /// A run that makes these files ready to be saved, and succeeds.
     pub(crate) async fn succeed(&self, ids: Ids, lines: &str) -> Vec<Event> {
-        let events = self.run(ids, &format!("{lines}\n{GOOD}")).await;
+        // Like the CLI, it touches nothing before it has its prompt: the project is copied until then.
+        let events = self.run(ids, &format!("read -r prompt\n{lines}\n{GOOD}")).await;
         expect_done(&self.worker, &events);
         events
     }
@@ -57,10 +59,11 @@ impl Scene {
         if !folder.exists() {
             self.succeed(ids, "echo '<p>game</p>' > index.html").await;
         }
-        let before = fingerprint(&folder);
+        let state = || (visible(&folder), git(&folder, &["log", "--format=%H"]));
+        let before = state();
         let events = self.run(ids, lines).await;
         let end = expect_error(&self.worker, &events, code);
-        assert_eq!(fingerprint(&folder), before, "the project was touched: {lines}");
+        assert_eq!(state(), before, "the project was touched: {lines}");
         end
     }
 }
@@ -125,11 +128,27 @@ pub(crate) fn spoken(events: &[Event]) -> String {
 pub(crate) fn changes(events: &[Event]) -> Vec<String> {
     let files = only(events, "result").0["files"].clone();
     let files = files.as_array().expect("a list");
-    let line = |file: &serde_json::Value| {
+    let line = |file: &Value| {
         let text = |name: &str| file[name].as_str().expect("a text").to_owned();
         format!("{} {}", text("action"), text("path"))
     };
     files.iter().map(line).collect()
+}
+
+/// What each tool call of the newest conversation said.
+pub(crate) fn answers(worker: &Worker) -> Vec<String> {
+    let requests = worker.api.requests();
+    let last = requests.iter().rev().find(|request| request.body["tools"].is_array());
+    let messages = last.expect("a request").body["messages"].clone();
+    let messages = messages.as_array().expect("messages").iter();
+    let blocks = messages.filter_map(|message| message["content"].as_array()).flatten();
+    let results = blocks.filter(|block| block["type"] == "tool_result");
+    let words = |block: &Value| match &block["content"] {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
+        other => panic!("{other}"),
+    };
+    results.map(words).collect()
 }
 
 /// Every name below a folder with its kind, mode, time, and content: equal before and after means
@@ -138,6 +157,16 @@ pub(crate) fn fingerprint(folder: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     visit(folder, &mut lines);
     lines.sort();
+    lines
+}
+
+/// The same without git's own folder and the time of the project's folder: a run that fails leaves
+/// its work in there as a version of its own.
+pub(crate) fn visible(folder: &Path) -> Vec<String> {
+    let git = folder.join(".git").display().to_string();
+    let own = format!("{} ", folder.display());
+    let mut lines = fingerprint(folder);
+    lines.retain(|line| !line.starts_with(&git) && !line.starts_with(&own));
     lines
 }
 

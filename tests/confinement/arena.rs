@@ -10,8 +10,13 @@ use dreamcore_worker::sandbox::probe::{Attack, Cell, Report, attack};
 use harness::{is_root, target_dir};
 
 /// Small enough to be reached quickly, large enough for the probe itself.
-pub(crate) const LIMITS: Limits =
-    Limits { file_bytes: 1 << 20, open_files: 256, processes: 200, cpu_s: 30 };
+pub(crate) const LIMITS: Limits = Limits {
+    file_bytes: 1 << 20,
+    open_files: 256,
+    processes: 200,
+    cpu_s: 30,
+    memory_bytes: 512 << 20,
+};
 
 pub(crate) struct Arena {
     pub(crate) launcher: Launcher,
@@ -52,10 +57,16 @@ impl Arena {
 
     /// One attack.
     pub(crate) async fn try_one(&self, one: Attack) -> Report {
+        self.try_all(&[one]).await.into_iter().next().unwrap()
+    }
+
+    /// Several attacks, one after the other, by one program.
+    pub(crate) async fn try_all(&self, attacks: &[Attack]) -> Vec<Report> {
         let session =
-            attack(&self.launcher, &self.confinement.policy, &self.cell, &[one]).await.unwrap();
+            attack(&self.launcher, &self.confinement.policy, &self.cell, attacks).await.unwrap();
         assert!(session.gone, "nothing outlives the sandbox");
-        session.reports.into_iter().next().unwrap()
+        assert_eq!(session.reports.len(), attacks.len());
+        session.reports
     }
 
     #[track_caller]

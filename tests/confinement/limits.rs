@@ -1,6 +1,9 @@
 //! Limits: each can be used up to its number and not beyond.
 
-use dreamcore_worker::sandbox::probe::Attack;
+use dreamcore_worker::sandbox::plan::Mechanism;
+use dreamcore_worker::sandbox::probe::{Attack, attack};
+
+use harness::{Kernel, kernel};
 
 use crate::arena::{Arena, LIMITS};
 
@@ -30,6 +33,13 @@ async fn processes_can_be_started_up_to_the_limit() {
 async fn a_fork_bomb_takes_nothing_from_its_neighbour() {
     let (bomb, neighbour) = (Arena::new().await, Arena::new().await);
     let processes = |count| Attack::StartProcesses { count };
+    if kernel() != Kernel::Linux {
+        // gVisor counts the processes of a user wherever they are: all sandboxes share the limit.
+        // At least a bomb leaves nothing behind that would count.
+        Arena::assert_denied(&bomb.try_one(processes(400)).await);
+        Arena::assert_allowed(&neighbour.try_one(processes(50)).await);
+        return;
+    }
     let ((), ()) = tokio::join!(
         async {
             for _ in 0..5 {
@@ -42,4 +52,20 @@ async fn a_fork_bomb_takes_nothing_from_its_neighbour() {
             }
         },
     );
+}
+
+#[tokio::test]
+#[expect(clippy::print_stderr, reason = "a test that looks at nothing must say so")]
+async fn memory_can_be_taken_up_to_the_limit() {
+    let arena = Arena::new().await;
+    if !arena.confinement.holds(Mechanism::Cgroup) {
+        eprintln!("SKIPPED: no control group can be made here");
+        return;
+    }
+    let bytes = LIMITS.memory_bytes;
+    Arena::assert_allowed(&arena.try_one(Attack::TakeMemory { bytes: bytes / 2 }).await);
+    // Beyond it the kernel kills whoever asks, and so there is no answer.
+    let more = Attack::TakeMemory { bytes: bytes * 2 };
+    let taken = attack(&arena.launcher, &arena.confinement.policy, &arena.cell, &[more]).await;
+    assert!(taken.is_err(), "{taken:?}");
 }

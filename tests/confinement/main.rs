@@ -9,3 +9,4 @@ mod network;
 mod privileges;
 mod processes;
 mod selftest;
+mod without_sys_admin;

@@ -16,11 +16,9 @@ async fn reaches_the_broker_and_no_other_address() {
     assert!(arena.confinement.holds(Mechanism::NetworkNamespace));
     let outside = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = outside.local_addr().unwrap();
-    Arena::assert_denied(&arena.try_one(Attack::TcpConnect { address }).await);
-    let elsewhere = "192.0.2.1:443".parse().unwrap();
-    Arena::assert_denied(&arena.try_one(Attack::TcpConnect { address: elsewhere }).await);
-    let v6 = "[::1]:80".parse().unwrap();
-    Arena::assert_denied(&arena.try_one(Attack::TcpConnect { address: v6 }).await);
+    let (elsewhere, v6) = ("192.0.2.1:443".parse().unwrap(), "[::1]:80".parse().unwrap());
+    let attacks = [address, elsewhere, v6].map(|address| Attack::TcpConnect { address });
+    arena.try_all(&attacks).await.iter().for_each(Arena::assert_denied);
 
     // The listener was handed out, and the kernel completes connections to it by itself.
     let broker = format!("127.0.0.1:{INNER_API_PORT}").parse().unwrap();
@@ -28,10 +26,17 @@ async fn reaches_the_broker_and_no_other_address() {
 }
 
 #[tokio::test]
-async fn cannot_listen() {
+async fn cannot_listen_where_anybody_could_connect() {
     let arena = Arena::new().await;
-    let address = "127.0.0.1:9999".parse().unwrap();
-    Arena::assert_denied(&arena.try_one(Attack::TcpListen { address }).await);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let report = arena.try_one(Attack::TcpListen { address }).await;
+    if arena.confinement.holds(Mechanism::Landlock) {
+        Arena::assert_denied(&report);
+    } else {
+        // It may, and at an address that is taken out here: its network is another one.
+        Arena::assert_allowed(&report);
+    }
 }
 
 #[tokio::test]
@@ -71,12 +76,11 @@ async fn sockets_outside_cannot_be_reached_by_path_or_name() {
 async fn unusual_sockets_cannot_be_opened() {
     let arena = Arena::new().await;
     let socket = |family, kind, protocol| Attack::Socket { family, kind, protocol };
-    for family in [libc::AF_VSOCK, libc::AF_PACKET, libc::AF_ALG, libc::AF_BLUETOOTH, libc::AF_KEY]
-    {
-        Arena::assert_denied(&arena.try_one(socket(family, libc::SOCK_RAW, 0)).await);
-    }
-    let raw = socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP);
-    Arena::assert_denied(&arena.try_one(raw).await);
+    let families =
+        [libc::AF_VSOCK, libc::AF_PACKET, libc::AF_ALG, libc::AF_BLUETOOTH, libc::AF_KEY];
+    let mut refused = families.map(|family| socket(family, libc::SOCK_RAW, 0)).to_vec();
+    refused.push(socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP));
+    arena.try_all(&refused).await.iter().for_each(Arena::assert_denied);
     let plain = socket(libc::AF_INET, libc::SOCK_STREAM, 0);
     Arena::assert_allowed(&arena.try_one(plain).await);
 }

@@ -9,7 +9,7 @@ mod worker;
 
 pub use client::{Answer, SECRET};
 pub use events::{Event, Stream, terminal};
-pub use places::{claude, is_root, repository_root, target_dir};
-pub use project::{Ids, git, has_git_identity, leftovers};
+pub use places::{Kernel, claude, is_root, kernel, repository_root, target_dir};
+pub use project::{Ids, control_groups, git, has_git_identity, leftovers};
 pub use scripted_api as script;
 pub use worker::{REAL_KEY, Setup, Worker};

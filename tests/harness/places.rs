@@ -30,6 +30,28 @@ pub fn claude() -> PathBuf {
     path
 }
 
+/// The kernel that the tests run on, where it makes a difference to what can be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernel {
+    /// Linux.
+    Linux,
+    /// gVisor with mount namespaces.
+    NewerGvisor,
+    /// gVisor with one set of mounts for everybody.
+    OlderGvisor,
+}
+
+/// Which one this is.
+pub fn kernel() -> Kernel {
+    if !Path::new("/proc/sentry-meminfo").exists() {
+        Kernel::Linux
+    } else if Path::new("/proc/self/ns/mnt").exists() {
+        Kernel::NewerGvisor
+    } else {
+        Kernel::OlderGvisor
+    }
+}
+
 /// Whether the tests run as root, and so the sandbox as another user.
 pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()

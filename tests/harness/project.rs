@@ -62,6 +62,26 @@ pub fn has_git_identity(folder: &Path) {
     git(folder, &["fsck", "--strict"]);
 }
 
+/// The control groups of a worker's sandboxes: none when nothing runs, its self-test included.
+pub fn control_groups(worker: &Worker) -> Vec<String> {
+    let own = format!("dreamcore-run-{}-", worker.pid());
+    groups_called(Path::new("/sys/fs/cgroup"), &own, 4)
+}
+
+/// Control groups whose names begin like this.
+fn groups_called(folder: &Path, prefix: &str, depth: u32) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let look = |entry: std::fs::DirEntry| {
+        let path = entry.path();
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            return vec![path.display().to_string()];
+        }
+        if depth == 0 { Vec::new() } else { groups_called(&path, prefix, depth - 1) }
+    };
+    folders.flat_map(look).collect()
+}
+
 /// What a run must not leave: processes of the sandbox's user with this text in their command line
 /// or working directory, and files in the scratch folder.
 pub fn leftovers(worker: &Worker) -> Vec<String> {

@@ -12,12 +12,23 @@ use scripted_api::{Options, ScriptSet, ScriptedApi};
 use crate::client::SECRET;
 use crate::places;
 
+/// Who a worker runs as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    /// Whoever runs the test.
+    Same,
+    /// This user.
+    User(u32),
+    /// Root that may not make namespaces.
+    WithoutSysAdmin,
+}
+
 /// What a worker is to be like.
 #[derive(Debug)]
 pub struct Setup {
     vars: BTreeMap<String, String>,
     scripts: ScriptSet,
-    uid: Option<u32>,
+    who: Who,
 }
 
 /// A running worker; it is killed when dropped.
@@ -31,7 +42,7 @@ pub struct Worker {
     pub api: ScriptedApi,
     folders: tempfile::TempDir,
     vars: BTreeMap<String, String>,
-    uid: Option<u32>,
+    who: Who,
 }
 
 /// A worker's process, once it listens.
@@ -43,7 +54,7 @@ struct Running {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { vars: BTreeMap::new(), scripts: scripted_api::builtin::scripts(), uid: None }
+        Self { vars: BTreeMap::new(), scripts: scripted_api::builtin::scripts(), who: Who::Same }
     }
 }
 
@@ -73,7 +84,14 @@ impl Setup {
     /// Runs the worker as another user. Only root can.
     #[must_use]
     pub fn as_user(mut self, uid: u32) -> Self {
-        self.uid = Some(uid);
+        self.who = Who::User(uid);
+        self
+    }
+
+    /// Runs the worker as root without the capability to make namespaces. Only root can.
+    #[must_use]
+    pub fn without_sys_admin(mut self) -> Self {
+        self.who = Who::WithoutSysAdmin;
         self
     }
 
@@ -95,7 +113,7 @@ impl Setup {
         for name in ["data", "global/.claude/skills", "scratch"] {
             std::fs::create_dir_all(folders.path().join(name)).expect("a folder");
         }
-        if let Some(uid) = self.uid {
+        if let Who::User(uid) = self.who {
             chown_all(folders.path(), uid);
         }
         let path = |name: &str| folders.path().join(name).display().to_string();
@@ -117,7 +135,7 @@ impl Setup {
         vars.extend(self.vars);
         // An empty value in a test means: not set.
         vars.retain(|_, value| !value.is_empty());
-        Worker::spawn(vars, self.uid, api, folders).await
+        Worker::spawn(vars, self.who, api, folders).await
     }
 
     /// Starts a worker that is expected to refuse, and returns what it says.
@@ -147,11 +165,11 @@ fn chown_all(folder: &Path, uid: u32) {
 impl Worker {
     async fn spawn(
         vars: BTreeMap<String, String>,
-        uid: Option<u32>,
+        who: Who,
         api: ScriptedApi,
         folders: tempfile::TempDir,
     ) -> Self {
-        let running = Running::start(&vars, uid).await;
+        let running = Running::start(&vars, who).await;
         Self {
             child: running.child,
             http: reqwest_client(),
@@ -160,7 +178,7 @@ impl Worker {
             api,
             folders,
             vars,
-            uid,
+            who,
         }
     }
 
@@ -169,7 +187,7 @@ impl Worker {
         // It may have ended already.
         drop(self.child.kill());
         drop(self.child.wait());
-        let running = Running::start(&self.vars, self.uid).await;
+        let running = Running::start(&self.vars, self.who).await;
         self.child = running.child;
         self.base_url = running.base_url;
         self.log = running.log;
@@ -240,10 +258,17 @@ impl Worker {
 }
 
 impl Running {
-    async fn start(vars: &BTreeMap<String, String>, uid: Option<u32>) -> Self {
-        let mut command = Command::new(places::program("dreamcore-worker"));
+    async fn start(vars: &BTreeMap<String, String>, who: Who) -> Self {
+        let program = places::program("dreamcore-worker");
+        let mut command = if who == Who::WithoutSysAdmin {
+            let mut command = Command::new("/usr/bin/setpriv");
+            command.args(["--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"]).arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
         command.arg("serve").env_clear().envs(vars).stderr(Stdio::piped());
-        if let Some(uid) = uid {
+        if let Who::User(uid) = who {
             std::os::unix::process::CommandExt::uid(&mut command, uid);
             std::os::unix::process::CommandExt::gid(&mut command, uid);
         }

@@ -17,11 +17,30 @@ const ANSWERS: &[(&str, &str, &str)] = &[
     ("404", "NOT_FOUND", "There is no such endpoint, project or file."),
     ("405", "METHOD_NOT_ALLOWED", "The endpoint takes another method."),
     ("408", "BODY_TIMEOUT", "The body did not arrive in time."),
+    ("409", "PROJECT_EXISTS", "There is a project already where the copy was to go."),
+    (
+        "412",
+        "PRECONDITION_FAILED",
+        "The file is another version than `If-Match` or `If-Unmodified-Since` says.",
+    ),
     ("413", "BODY_TOO_LARGE", "The body is larger than is read."),
-    ("415", "UNSUPPORTED_MEDIA_TYPE", "The body is not said to be JSON."),
+    (
+        "413",
+        "QUOTA_EXCEEDED",
+        "A file or the project would become larger than is allowed, or the user's assets more or larger.",
+    ),
+    (
+        "415",
+        "UNSUPPORTED_MEDIA_TYPE",
+        "The body is not said to be JSON, or the asset is of no kind that is accepted.",
+    ),
+    ("416", "RANGE_NOT_SATISFIABLE", "The range has nothing of the file in it."),
     ("500", "INTERNAL_ERROR", "A defect of the worker; the log has more."),
     ("503", "SHUTTING_DOWN", "The worker takes no new work. Try again: another one is coming up."),
-    ("503", "STORAGE_ERROR", "The volume cannot be read at the moment."),
+    ("503", "PROJECT_BUSY", "Another save of the same project takes too long."),
+    ("503", "STORAGE_ERROR", "The volume cannot be read or written at the moment."),
+    ("503", "WORKER_BUSY", "Too many large requests at the same time."),
+    ("507", "STORAGE_FULL", "The volume is full."),
 ];
 
 /// Texts of the server that only look like codes.

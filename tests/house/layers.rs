@@ -12,8 +12,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("sandbox", &["safe_fs", "types"]),
     ("models", &["config", "types"]),
     ("project", &["config", "safe_fs", "types"]),
-    ("run", &["config", "models", "project", "safe_fs", "sandbox", "types"]),
-    ("server", &["config", "models", "project", "run", "safe_fs", "sandbox", "types"]),
+    ("assets", &["config", "safe_fs", "types"]),
+    ("run", &["assets", "config", "models", "project", "safe_fs", "sandbox", "types"]),
+    ("server", &["assets", "config", "models", "project", "run", "safe_fs", "sandbox", "types"]),
 ];
 
 /// The top-level modules that follow `crate::` in a line, also in `crate::{a, b::c}`.

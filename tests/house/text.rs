@@ -52,9 +52,13 @@ fn no_file_knows_the_machine_it_was_written_on() {
         concat!("/home/", "ubuntu"),
         concat!("/tmp/", "target"),
     ];
-    for source in all() {
+    // Hostile paths of every machine.
+    let corpus = "tests/api/corpus/";
+    for source in all().into_iter().filter(|source| !source.path.starts_with(corpus)) {
         for path in paths {
-            let line = source.text.lines().find(|line| line.contains(path));
+            // The root folder of another process is on every machine.
+            let inner = concat!("/proc/1", "/roo", "t/");
+            let line = source.text.lines().find(|line| line.replace(inner, "").contains(path));
             assert_eq!(line, None, "{} holds {path}", source.path);
         }
     }

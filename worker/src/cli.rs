@@ -64,7 +64,8 @@ pub(crate) fn init_log(config: &Config) -> Result<(), Box<dyn std::error::Error>
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if json {
-        builder.json().flatten_event(true).with_target(false).init();
+        // The span in force says it all; listing it once more costs every line its time.
+        builder.json().flatten_event(true).with_span_list(false).with_target(false).init();
     } else {
         builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).init();
     }

@@ -6,7 +6,7 @@ mod doctor;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use dreamcore_worker::config::Config;
+use dreamcore_worker::config::{Config, forget_secrets};
 use dreamcore_worker::run::Runner;
 use dreamcore_worker::sandbox::launch::Launcher;
 use dreamcore_worker::{sandbox, server};
@@ -20,8 +20,13 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => return cli::fail(&error),
     };
+    // While this is the only thread.
+    let forgotten = forget_secrets();
     if let Err(error) = cli::init_log(&config) {
         return cli::fail(&error);
+    }
+    if let Err(error) = forgotten {
+        tracing::warn!(%error, "the secrets stay in the worker's environment");
     }
     if let Err(error) = sandbox::protect_own_process() {
         return cli::fail(&format!("cannot protect the worker's own memory: {error}"));

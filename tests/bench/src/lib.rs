@@ -6,9 +6,14 @@
 pub mod bare;
 pub mod clock;
 pub mod events;
+pub mod files;
 pub mod generation;
+pub mod listing;
+pub mod load;
 pub mod memory;
+pub mod peers;
 pub mod project;
+pub mod projects;
 pub mod report;
 pub mod start;
 pub mod stats;

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use dreamcore_bench::{events, generation, memory, report, start};
+use dreamcore_bench::{events, files, generation, listing, memory, projects, report, start};
 
-/// Measures the worker beside the bare CLI, a bare process and a bare pipe, in alternation.
+/// Measures the worker beside the bare CLI, a bare process, a bare pipe, nginx, `find` and git,
+/// in alternation.
 ///
 /// Ratio and difference are the medians over the pairs, not those of the medians.
 #[derive(Parser)]
@@ -33,10 +34,24 @@ enum Section {
     Events,
     /// The worker's own start and memory.
     Memory,
+    /// Serving a file: nginx and a Python server against `GET /get_file`.
+    Files,
+    /// Listing many files: `find` against `GET /list_files`.
+    Listing,
+    /// Saving and listing versions, and their growth: git's own programs against `POST /apply_files`.
+    Projects,
 }
 
 impl Section {
-    const ALL: [Self; 4] = [Self::Generation, Self::Start, Self::Events, Self::Memory];
+    const ALL: [Self; 7] = [
+        Self::Generation,
+        Self::Start,
+        Self::Events,
+        Self::Memory,
+        Self::Files,
+        Self::Listing,
+        Self::Projects,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -44,6 +59,9 @@ impl Section {
             Self::Start => "start",
             Self::Events => "events",
             Self::Memory => "memory",
+            Self::Files => "files",
+            Self::Listing => "listing",
+            Self::Projects => "projects",
         }
     }
 }
@@ -61,6 +79,9 @@ async fn main() -> ExitCode {
             Section::Start => start::measure(pairs).await,
             Section::Events => events::measure(pairs).await,
             Section::Memory => memory::measure(pairs).await,
+            Section::Files => files::measure(pairs).await,
+            Section::Listing => listing::measure(pairs).await,
+            Section::Projects => projects::measure(pairs).await,
         };
         println!("{}", report::table(&measured));
         all.push((section.name(), measured));

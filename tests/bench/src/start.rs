@@ -20,8 +20,13 @@ use crate::stats::Samples;
 /// What the confinement may add to a start.
 const AIM: Aim = Aim::Added(10.0);
 /// As the worker's own, roughly; their size costs nothing.
-const LIMITS: Limits =
-    Limits { file_bytes: 100 << 20, open_files: 4096, processes: 512, cpu_s: 1200 };
+const LIMITS: Limits = Limits {
+    file_bytes: 100 << 20,
+    open_files: 4096,
+    processes: 512,
+    cpu_s: 1200,
+    memory_bytes: 2 << 30,
+};
 
 /// What is needed to start a program in both ways.
 struct Place {

@@ -16,11 +16,12 @@ use dreamcore_worker::sandbox::control::Message;
 use dreamcore_worker::sandbox::plan::{Demand, Identity, Mechanism, Plan};
 use dreamcore_worker::sandbox::steps::control::Control;
 use dreamcore_worker::sandbox::steps::landlock::Root;
+use dreamcore_worker::sandbox::steps::mounts::Mounts;
 use dreamcore_worker::sandbox::steps::namespaces::Entered;
 use dreamcore_worker::sandbox::steps::own_user::Entrant;
 use dreamcore_worker::sandbox::steps::{
-    StepError, StepResult, identity, landlock, limits, mounts, namespaces, network, own_user,
-    process, reaper, seccomp,
+    StepError, StepResult, cgroup, identity, landlock, limits, mounts, namespaces, network,
+    own_user, process, reaper, seccomp,
 };
 use nix::unistd::ForkResult;
 
@@ -55,6 +56,7 @@ fn supervise(control: &Control, plan: &Plan) -> StepResult<ExitCode> {
         return Err(StepError { step: "identity", reason });
     }
     process::lead_session()?;
+    let groups = cgroup::open(plan);
     let entered = namespaces::enter(control, plan)?;
     if let (true, Some(port)) = (entered.network, plan.api_port) {
         network::open_broker_listener(control, port)?;
@@ -66,16 +68,24 @@ fn supervise(control: &Control, plan: &Plan) -> StepResult<ExitCode> {
     let (mapper, entrant) = own_user::prepare()?;
     match process::split()? {
         ForkResult::Parent { child } => {
-            drop(entrant);
+            drop((entrant, groups));
             if let Some(identity) = own_user {
                 mapper.serve(child, identity);
             }
-            reaper::watch(control, &signals, child)?;
-            Ok(ExitCode::SUCCESS)
+            let watched = reaper::watch(control, &signals, child);
+            if entered.mounts_shared {
+                mounts::release(&plan.root_dir).map_err(StepError::at("release the root"))?;
+            }
+            watched.map(|()| ExitCode::SUCCESS)
         }
         ForkResult::Child => {
             drop((signals, mapper));
             let entrant = own_user.map(|identity| (entrant, identity));
+            // Before anything else, so that nothing of the sandbox is ever outside.
+            if plan.demand(Mechanism::Cgroup) != Demand::Off {
+                let joined = groups.and_then(|groups| cgroup::join(plan, groups));
+                control.outcome(plan, Mechanism::Cgroup, joined)?;
+            }
             confine(control, plan, entered, entrant)
         }
     }
@@ -87,7 +97,9 @@ fn hide_files(control: &Control, plan: &Plan, entered: Entered) -> StepResult<Ro
         return Ok(Root::default());
     }
     let result = if entered.mount {
-        mounts::enter_minimal_root(plan, entered.pid)
+        mounts::enter_minimal_root(plan, Mounts::Own, entered.pid)
+    } else if entered.mounts_shared && identity::is_root() {
+        mounts::enter_minimal_root(plan, Mounts::Shared, entered.pid)
     } else {
         Err("needs a mount namespace".to_owned())
     };
@@ -112,6 +124,9 @@ fn confine(
     let is_root = identity::is_root();
     if let Some((entrant, identity)) = entrant {
         control.outcome(plan, Mechanism::UserNamespace, entrant.enter(identity))?;
+    }
+    if root.minimal && !entered.mount {
+        mounts::enter_by_chroot(&plan.root_dir)?;
     }
     let own_user = plan.identity.is_some() || entered.user;
     control.outcome(plan, Mechanism::Rlimits, limits::apply(plan.limits, own_user))?;

@@ -4,6 +4,7 @@
 //! process-wide state. All mistakes are collected and reported together, because an operator who
 //! fixes one variable a deploy has better things to do.
 
+mod environment;
 mod reader;
 mod secret;
 mod settings;
@@ -13,6 +14,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use environment::forget_secrets;
 use reader::Reader;
 pub use reader::{ConfigError, SettingError};
 pub use secret::Secret;
@@ -49,6 +51,10 @@ pub struct Config {
     pub runs: Runs,
     /// What may come out of a run and stand in a project.
     pub files: FileLimits,
+    /// Bytes of the largest request with files in it.
+    pub max_body_bytes: usize,
+    /// What users may upload, and where it is had from.
+    pub assets: AssetLimits,
     /// The model API that the broker forwards to.
     pub anthropic: Anthropic,
     /// The Gemini API.
@@ -79,6 +85,14 @@ pub struct Runs {
     pub timeout: Duration,
     /// Longest silence of the CLI.
     pub idle_timeout: Duration,
+    /// Memory of all processes of one run together, in bytes.
+    pub memory_bytes: u64,
+    /// Processes and threads of one run.
+    pub max_processes: u64,
+    /// What one run may have on the scratch disk, in bytes.
+    pub disk_bytes: u64,
+    /// What must be left on the scratch disk, in bytes.
+    pub disk_reserve_bytes: u64,
     /// Runs at the same time.
     pub max_runs: usize,
     /// Longest wait for a free place before `WORKER_BUSY` or `PROJECT_BUSY`.
@@ -94,6 +108,19 @@ pub struct FileLimits {
     pub max_project_bytes: u64,
     /// Number of files.
     pub max_files: usize,
+}
+
+/// Limits of what users upload.
+#[derive(Debug, Clone)]
+pub struct AssetLimits {
+    /// Bytes of one asset.
+    pub max_bytes: u64,
+    /// Bytes of all assets of one user.
+    pub quota_bytes: u64,
+    /// Assets of one user.
+    pub max_count: usize,
+    /// What the URLs of assets begin with; `None` makes them relative.
+    pub base_url: Option<String>,
 }
 
 /// The Anthropic API and what one run may use of it.
@@ -179,6 +206,10 @@ impl Config {
             runs: Runs {
                 timeout: r.required(&s::RUN_TIMEOUT_S, reader::seconds),
                 idle_timeout: r.required(&s::IDLE_TIMEOUT_S, reader::seconds),
+                memory_bytes: r.required(&s::RUN_MEMORY_BYTES, |t| reader::at_least(t, 256 << 20)),
+                max_processes: r.required(&s::RUN_MAX_PROCESSES, |t| reader::at_least(t, 64)),
+                disk_bytes: r.required(&s::RUN_DISK_BYTES, |t| reader::at_least(t, 16 << 20)),
+                disk_reserve_bytes: r.required(&s::DISK_RESERVE_BYTES, reader::positive),
                 max_runs: r.required(&s::MAX_RUNS, |t| reader::count(t, 1..=64)),
                 queue_timeout: r.required(&s::QUEUE_TIMEOUT_S, reader::seconds),
             },
@@ -186,6 +217,13 @@ impl Config {
                 max_file_bytes: r.required(&s::MAX_FILE_BYTES, reader::positive),
                 max_project_bytes: r.required(&s::MAX_PROJECT_BYTES, reader::positive),
                 max_files: r.required(&s::MAX_FILES, |t| reader::count(t, 1..=1_000_000)),
+            },
+            max_body_bytes: r.required(&s::MAX_BODY_BYTES, |t| reader::count(t, 1..=1 << 30)),
+            assets: AssetLimits {
+                max_bytes: r.required(&s::MAX_ASSET_BYTES, reader::positive),
+                quota_bytes: r.required(&s::ASSET_QUOTA_BYTES, reader::positive),
+                max_count: r.required(&s::MAX_ASSETS, |t| reader::count(t, 1..=10_000)),
+                base_url: r.optional(&s::ASSET_BASE_URL, reader::base_url),
             },
             anthropic: Anthropic {
                 api_key: r.optional(&s::ANTHROPIC_API_KEY, reader::header_secret),

@@ -225,6 +225,13 @@ pub(super) fn positive(text: &str) -> Parsed<u64> {
         .ok_or_else(|| "must be a whole number above 0".into())
 }
 
+pub(super) fn at_least(text: &str, least: u64) -> Parsed<u64> {
+    text.parse()
+        .ok()
+        .filter(|value| *value >= least)
+        .ok_or_else(|| format!("must be a whole number, at least {least}"))
+}
+
 pub(super) fn base_url(text: &str) -> Parsed<String> {
     let url = reqwest::Url::parse(text).ok().filter(|url| {
         matches!(url.scheme(), "http" | "https")

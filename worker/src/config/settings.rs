@@ -59,12 +59,30 @@ settings! {
         "Model requests that one run may make.";
     RUN_MAX_TOKENS = "DREAMCORE_RUN_MAX_TOKENS", Some("20000000"),
         "Tokens (input, cached input and output together) that one run may use.";
+    RUN_MEMORY_BYTES = "DREAMCORE_RUN_MEMORY_BYTES", Some("2147483648"),
+        "Memory of all processes of one run together, in bytes; at least 268435456. The CLI alone takes about 230 MB.";
+    RUN_MAX_PROCESSES = "DREAMCORE_RUN_MAX_PROCESSES", Some("512"),
+        "Processes and threads of one run, at least 64. The CLI has about ten, a build tool a few dozen.";
+    RUN_DISK_BYTES = "DREAMCORE_RUN_DISK_BYTES", Some("2147483648"),
+        "What one run may have on the scratch disk, in bytes: the copy of the project, the home folder and temporary files; at least 16777216.";
+    DISK_RESERVE_BYTES = "DREAMCORE_DISK_RESERVE_BYTES", Some("536870912"),
+        "When less than this is left on the scratch disk, in bytes, the run with the most on it ends. Counted as at most a tenth of the disk.";
     MAX_FILE_BYTES = "DREAMCORE_MAX_FILE_BYTES", Some("52428800"),
         "Largest file of a project, in bytes.";
     MAX_PROJECT_BYTES = "DREAMCORE_MAX_PROJECT_BYTES", Some("524288000"),
         "All files of a project together, in bytes.";
     MAX_FILES = "DREAMCORE_MAX_FILES", Some("10000"),
         "Files of a project.";
+    MAX_BODY_BYTES = "DREAMCORE_MAX_BODY_BYTES", Some("67108864"),
+        "Largest body of a request with files in it (apply_files), in bytes.";
+    MAX_ASSET_BYTES = "DREAMCORE_MAX_ASSET_BYTES", Some("52428800"),
+        "Largest asset that a user may upload, in bytes.";
+    ASSET_QUOTA_BYTES = "DREAMCORE_ASSET_QUOTA_BYTES", Some("1073741824"),
+        "All assets of a user together, in bytes. Deleted ones count for 30 days, but only against twice as much.";
+    MAX_ASSETS = "DREAMCORE_MAX_ASSETS", Some("1000"),
+        "Assets of a user, 1 to 10000. Deleted ones as above.";
+    ASSET_BASE_URL = "DREAMCORE_ASSET_BASE_URL", None,
+        "What the URLs of assets begin with, for example https://assets.example.com. Without it they are relative: /get_asset?user_id=…&asset_id=….";
     ANTHROPIC_API_KEY = "ANTHROPIC_API_KEY", None,
         "Key for the model API. It stays in the worker; the CLI gets a token that is good for one run. Without it every run ends with AUTH_ERROR.";
     ANTHROPIC_BASE_URL = "ANTHROPIC_BASE_URL", Some("https://api.anthropic.com"),

@@ -1,15 +1,21 @@
 //! Reading a project's files.
 
 use std::fs::File;
+use std::io::Read as _;
+use std::time::{Duration, Instant};
 
 use nix::sys::stat::FileStat;
 
-use super::{Project, ProjectError};
+use super::{Project, ProjectError, writer};
 use crate::safe_fs::{FileError, walk};
 use crate::types::{ProjectPath, RequestPath};
 
 /// The file that a game begins with.
 const DEFAULT_PAGE: &str = "index.html";
+/// How often reading is begun again because of a save.
+const MAX_TRIES: usize = 20;
+/// Longest wait for files to be moved into place.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A file that is open for reading.
 #[derive(Debug)]
@@ -32,8 +38,57 @@ pub struct Listing {
 }
 
 impl Project {
-    /// All visible files, sorted by path. Blocking.
+    /// All visible files of one version, sorted by path. Blocking.
     pub fn list(&self) -> Result<Vec<Listing>, ProjectError> {
+        self.consistently(|| self.walk())
+    }
+
+    /// Reads several files such that no save comes in between: tries again if one did, after
+    /// what `reading` did the time before is of no use any more. Blocking.
+    pub fn consistently<T, E: From<ProjectError>>(
+        &self,
+        mut reading: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, E> {
+        for _ in 0..MAX_TRIES {
+            let before = self.moment()?;
+            let result = reading()?;
+            if self.moment()? == before {
+                return Ok(result);
+            }
+        }
+        Err(ProjectError::Busy.into())
+    }
+
+    /// Something that is another after each save. Waits while files are being moved.
+    fn moment(&self) -> Result<Option<Vec<u8>>, ProjectError> {
+        let began = Instant::now();
+        while writer::is_moving(self.dir()) {
+            if began.elapsed() > PATIENCE {
+                return Err(ProjectError::Busy);
+            }
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        let Some(head) = self.git_file("HEAD")? else { return Ok(None) };
+        let branch = std::str::from_utf8(&head).ok().and_then(|text| text.strip_prefix("ref: "));
+        match branch {
+            Some(branch) if branch.starts_with("refs/heads/") => self.git_file(branch.trim_end()),
+            _ => Ok(Some(head)),
+        }
+    }
+
+    /// A small file in `.git`. For telling one moment from another only.
+    fn git_file(&self, path: &str) -> Result<Option<Vec<u8>>, ProjectError> {
+        let mut content = Vec::new();
+        match self.dir().file(&format!(".git/{path}")) {
+            Ok((file, _)) => file.take(1024).read_to_end(&mut content)?,
+            Err(FileError::NotFound | FileError::NotRegular) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Some(content))
+    }
+
+    /// All visible files as they are found, sorted by path.
+    pub(super) fn walk(&self) -> Result<Vec<Listing>, ProjectError> {
         let mut files = Vec::new();
         walk::<ProjectError>(
             self.dir(),

@@ -4,19 +4,39 @@
 //! opened anew for each request and nothing is held open in between, because a volume cannot be
 //! reloaded while a file in it is open.
 
+mod changes;
+mod copy;
+mod details;
 mod files;
 mod git;
+mod history;
+mod journal;
+mod partial;
+mod place;
 mod publish;
+mod restore;
 mod snapshot;
+mod stage;
+mod upkeep;
+mod writer;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+pub use changes::{
+    Action, Base, Changes, Content, Merged, Published, SavedFile, StateChange, StoredContent,
+};
+pub use copy::CopyRequest;
+pub use details::Detail;
 pub use files::{Listing, OpenFile};
-pub use publish::{Action, Changes, Published, SavedFile};
+pub use history::{DIFF_LIMIT_BYTES, Diff, Log, MAX_LOG_LENGTH, Version};
+pub use partial::Partial;
 
+use crate::config::FileLimits;
 use crate::safe_fs::{Dir, FileError};
 use crate::types::{ProjectId, UserId};
+use writer::Writer;
 
 /// Why something could not be done with a project.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +48,18 @@ pub enum ProjectError {
     /// that cannot be read.
     #[error("{0}")]
     Unusable(String),
+    /// There is something already where something new was to be made.
+    #[error("exists already")]
+    Exists,
+    /// The beginning of a hash that more than one version has.
+    #[error("more than one version begins with that")]
+    Ambiguous,
+    /// Another save of the same project takes too long.
+    #[error("another save of this project is under way")]
+    Busy,
+    /// A file or the project would become larger than is allowed.
+    #[error("{0}")]
+    Quota(String),
     /// The disk or the volume is full.
     #[error("no space left")]
     Full,
@@ -62,7 +94,11 @@ impl From<FileError> for ProjectError {
 
 /// The volume with all projects.
 #[derive(Debug, Clone)]
-pub struct Volume(PathBuf);
+pub struct Volume {
+    path: PathBuf,
+    limits: FileLimits,
+    checked: Arc<git::Checked>,
+}
 
 /// One project, held open by a handle on its folder.
 #[derive(Debug)]
@@ -71,6 +107,8 @@ pub struct Project {
     /// For libgit2, which takes paths only. The handle was opened along the same names without
     /// following a link, and nobody but workers can change the volume.
     path: PathBuf,
+    limits: FileLimits,
+    checked: Arc<git::Checked>,
 }
 
 /// Whose project, and which.
@@ -90,24 +128,31 @@ impl ProjectKey {
 }
 
 impl Volume {
-    /// The volume that is mounted at `path`.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
+    /// The volume that is mounted at `path`, with the limits of one project.
+    pub fn new(path: impl Into<PathBuf>, limits: FileLimits) -> Self {
         git::prepare_library();
-        Self(path.into())
+        Self { path: path.into(), limits, checked: Arc::default() }
     }
 
     /// Whether the volume can be opened at all.
     pub fn check(&self) -> io::Result<()> {
-        Dir::open_root(&self.0).map(drop)
+        Dir::open_root(&self.path).map(drop)
     }
 
-    /// Opens a project. Blocking.
+    /// Opens a project. What a save left that was killed is mended first. Blocking.
     pub fn open(&self, key: ProjectKey) -> Result<Project, ProjectError> {
-        self.walk(key, |dir, name| dir.folder(name))
+        let project = self.walk(key, |dir, name| dir.folder(name))?;
+        if writer::is_marked(&project.dir) {
+            // Reading goes on, even where nothing can be written.
+            if let Err(error) = project.mend() {
+                tracing::warn!(%error, "a project could not be mended");
+            }
+        }
+        Ok(project)
     }
 
     /// Opens a project and makes its folder first if there is none. Blocking.
-    pub fn open_or_create(&self, key: ProjectKey) -> Result<Project, ProjectError> {
+    fn open_or_create(&self, key: ProjectKey) -> Result<Project, ProjectError> {
         self.walk(key, |dir, name| dir.make_folder(name))
     }
 
@@ -116,13 +161,25 @@ impl Volume {
         key: ProjectKey,
         step: impl Fn(&Dir, &String) -> Result<Dir, FileError>,
     ) -> Result<Project, ProjectError> {
-        let mut dir = Dir::open_root(&self.0)?;
-        let mut path = self.0.clone();
+        let mut dir = Dir::open_root(&self.path)?;
+        let mut path = self.path.clone();
         for name in key.folders() {
             dir = step(&dir, &name)?;
             path.push(name);
         }
-        Ok(Project { dir, path })
+        Ok(Project { dir, path, limits: self.limits, checked: Arc::clone(&self.checked) })
+    }
+
+    /// The folder that holds a user's projects.
+    fn folder_of_projects(&self, key: ProjectKey) -> Result<(Dir, PathBuf), FileError> {
+        let mut dir = Dir::open_root(&self.path)?;
+        let mut path = self.path.clone();
+        let [folders @ .., _] = key.folders();
+        for name in folders {
+            dir = dir.make_folder(&name)?;
+            path.push(name);
+        }
+        Ok((dir, path))
     }
 }
 
@@ -130,5 +187,26 @@ impl Project {
     /// The folder's handle, for copying out of it.
     pub fn dir(&self) -> &Dir {
         &self.dir
+    }
+
+    /// For libgit2 only, which takes no handles.
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn limits(&self) -> FileLimits {
+        self.limits
+    }
+
+    fn checked(&self) -> &git::Checked {
+        &self.checked
+    }
+
+    /// Finishes or takes away what a killed save left, unless somebody is at it.
+    fn mend(&self) -> Result<(), ProjectError> {
+        match Writer::after_a_kill(self)? {
+            Some(writer) => journal::finish(self, &writer),
+            None => Ok(()),
+        }
     }
 }

@@ -1,77 +1,53 @@
 //! Saving: new content becomes part of the project and a version.
 //!
-//! Everything that can fail for want of space or rights is done beside the project first: content
-//! is written and synced in a hidden staging folder, and the version's objects are stored. Only
-//! then are files renamed into place and HEAD moved.
+//! Everything that can fail for want of space or rights is done beside the project first: content is
+//! written in a hidden staging folder, the version's objects, its reference and a journal are
+//! stored, and the disk is asked to keep them. Only then are files renamed into place and HEAD
+//! moved. An error before leaves nothing; an error in between is undone; a kill in between is
+//! finished by whoever opens the project next.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 
-use git2::Oid;
-use serde::Serialize;
+use git2::{ErrorClass, Oid, Repository};
 
+use super::changes::{Action, Changes, Merged, Published, SavedFile, StateChange};
+use super::git::{self, OwnRef, VERSIONS};
+use super::journal::{self, Journal};
 use super::snapshot::{self, Snapshot};
-use super::{Project, ProjectError, ProjectKey, Volume, git};
-use crate::safe_fs::{Dir, FileError, Kind, WriteOptions, empty};
-use crate::types::ProjectPath;
+use super::stage::Staged;
+use super::writer::{Staging, Writer};
+use super::{Project, ProjectError, ProjectKey, Volume, place, upkeep};
+use crate::safe_fs::{FileError, empty};
+use crate::types::{ProjectPath, STYLE_STATE_FILE};
 
-/// Prefix of staging folders; hidden, so nobody is served half a save.
-const STAGING_PREFIX: &str = ".dreamcore-tmp-";
 /// A file in the staging folder that is made and removed to see whether there is room.
 const RESERVE: &str = "reserve";
 /// Room for the folders and the reference that a save makes last.
 const RESERVE_BYTES: i64 = 256 * 1024;
+/// The version of files that nobody had saved when somebody saved others.
+const UNSAVED: &str = "保存されていなかった変更";
+/// The first version of files that had no history.
+const FIRST: &str = "最初のバージョン";
 
-/// What is to be saved.
-#[derive(Debug)]
-pub struct Changes<'a> {
-    /// The folder that holds the new content, by the same paths.
-    pub source: &'a Dir,
-    /// Files to create or replace.
-    pub write: Vec<ProjectPath>,
-    /// Files to remove; those that are not there are no error.
-    pub remove: Vec<ProjectPath>,
-    /// What the version is called.
-    pub message: String,
+/// Why a save failed, and whether the project is as before.
+struct Failed {
+    error: ProjectError,
+    is_undone: bool,
 }
 
-/// What happened to a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Action {
-    /// It is new.
-    Create,
-    /// It has new content.
-    Update,
-    /// It is gone.
-    Delete,
+impl<E: Into<ProjectError>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), is_undone: true }
+    }
 }
 
-/// A file that was saved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SavedFile {
-    /// Where it is.
-    pub path: ProjectPath,
-    /// What happened to it.
-    pub action: Action,
-    /// Its size now, in bytes.
-    pub size: u64,
-}
-
-/// A finished save.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Published {
-    /// Every file that changed, by path.
-    pub files: Vec<SavedFile>,
-    /// The newest version's abbreviated hash; `None` for a project that has none.
-    pub version: Option<String>,
-}
-
-/// A file that waits in the staging folder.
-struct Staged {
-    name: String,
+/// The version to be.
+struct Version {
     id: Oid,
-    size: u64,
+    /// The version of the files before.
+    before: Option<Oid>,
+    /// What HEAD is now.
+    head: Option<Oid>,
 }
 
 impl Volume {
@@ -82,15 +58,22 @@ impl Volume {
         key: ProjectKey,
         changes: &Changes<'_>,
     ) -> Result<Published, ProjectError> {
-        if changes.write.is_empty() && changes.remove.is_empty() {
-            return self.unchanged(key);
-        }
-        let existed = match self.open(key) {
-            Ok(_) => true,
-            Err(ProjectError::NotFound) => false,
+        let existing = match self.open(key) {
+            Ok(project) => Some(project),
+            Err(ProjectError::NotFound) => None,
             Err(error) => return Err(error),
         };
-        let project = self.open_or_create(key)?;
+        if changes.write.is_empty() && !matches!(changes.state, Some(StateChange::Write(_))) {
+            // Nothing to make a project for.
+            let Some(project) = &existing else {
+                return Ok(Published::default());
+            };
+            if changes.remove.is_empty() && changes.state.is_none() && !changes.keep_unsaved {
+                return project.unchanged();
+            }
+        }
+        let existed = existing.is_some();
+        let project = existing.map_or_else(|| self.open_or_create(key), Ok)?;
         let result = project.save(changes);
         if result.is_err() && !existed {
             self.take_back(key);
@@ -98,230 +81,282 @@ impl Volume {
         result
     }
 
-    fn unchanged(&self, key: ProjectKey) -> Result<Published, ProjectError> {
-        let version = match self.open(key) {
-            Ok(project) => project.newest_version()?,
-            Err(ProjectError::NotFound) => None,
-            Err(error) => return Err(error),
-        };
-        Ok(Published { files: Vec::new(), version })
-    }
-
     /// Removes a project that a failed first save leaves behind.
-    fn take_back(&self, key: ProjectKey) {
+    pub(super) fn take_back(&self, key: ProjectKey) {
         let removed = self.open(key).and_then(|project| Ok(empty(project.dir())?));
         if let Err(error) = removed {
             tracing::warn!(%error, "a project that could not be saved was left half-made");
             return;
         }
-        let [users, user, projects, project] = key.folders();
-        let parent = Dir::open_root(&self.0)
-            .map_err(FileError::from)
-            .and_then(|root| root.folder(users)?.folder(user)?.folder(projects));
+        let parent = self.folder_of_projects(key);
         // An empty folder that stays is a project without files: harmless.
-        drop(parent.and_then(|parent| parent.remove_empty_folder(project)));
+        drop(parent.and_then(|(parent, _)| parent.remove_empty_folder(key.project.to_string())));
     }
 }
 
 impl Project {
-    fn newest_version(&self) -> Result<Option<String>, ProjectError> {
-        let Some(repository) = git::open(self)? else {
-            return Ok(None);
+    fn unchanged(&self) -> Result<Published, ProjectError> {
+        let version = match git::open(self)? {
+            Some(repository) => newest(&repository)?,
+            None => None,
         };
-        let head = git::head(&repository)?;
-        Ok(head.map(|id| git::short_id(&repository, id)).transpose()?)
+        Ok(Published { version, ..Published::default() })
     }
 
-    fn save(&self, changes: &Changes<'_>) -> Result<Published, ProjectError> {
-        let name = format!("{STAGING_PREFIX}{}", uuid::Uuid::new_v4().simple());
-        let staging = self.dir().make_folder(&name)?;
-        let result = self.save_by(&staging, changes);
-        // Hidden and removed by the next one if it cannot be removed now.
-        let removed = empty(&staging).and_then(|()| {
-            self.dir().remove_empty_folder(&name).map(drop).map_err(io::Error::other)
-        });
-        if let Err(error) = removed {
+    pub(super) fn save(&self, changes: &Changes<'_>) -> Result<Published, ProjectError> {
+        let writer = Writer::wait(self)?;
+        journal::finish(self, &writer)?;
+        let result = self.save_once(&writer, changes);
+        match &result {
+            // Objects that the index promises are missing; without it, files are read again.
+            Err(ProjectError::Git(error)) if error.class() == ErrorClass::Tree => {
+                snapshot::forget_index(self)?;
+                self.save_once(&writer, changes)
+            }
+            _ => result,
+        }
+    }
+
+    fn save_once(
+        &self,
+        writer: &Writer<'_>,
+        changes: &Changes<'_>,
+    ) -> Result<Published, ProjectError> {
+        let staging = writer.stage()?;
+        let result = self.save_in(writer, &staging, changes);
+        // What could not be undone is finished by the next one who opens the project.
+        let is_saved = result.is_ok();
+        if let Err(error) = journal::sweep(self, is_saved) {
+            tracing::warn!(%error, "temporary files of git may have been left behind");
+        }
+        let is_settled = result.as_ref().err().is_none_or(|failed| failed.is_undone);
+        if is_settled && let Err(error) = writer.clear(&staging) {
             tracing::warn!(%error, "a staging folder was left behind");
         }
-        result
+        result.map_err(|failed| failed.error)
     }
 
-    fn save_by(&self, staging: &Dir, changes: &Changes<'_>) -> Result<Published, ProjectError> {
-        let (repository, _) = git::open_or_init(self)?;
-        let mut snapshot = Snapshot::take(self, &repository)?;
+    fn save_in(
+        &self,
+        writer: &Writer<'_>,
+        staging: &Staging,
+        changes: &Changes<'_>,
+    ) -> Result<Published, Failed> {
+        let mut files = Vec::new();
+        if let Some(state) = &changes.state {
+            files.extend(self.saved_state(state)?);
+            journal::stage_state(self.dir(), &staging.dir, state)?;
+        }
+        if changes.write.is_empty() && changes.remove.is_empty() && !changes.keep_unsaved {
+            self.dir().sync_file_system()?;
+            journal::apply_state(self.dir(), &staging.dir)?;
+            self.dir().sync_file_system()?;
+            let version = self.unchanged()?.version;
+            return Ok(Published { files, version, ..Published::default() });
+        }
 
         // Beside the project.
-        let staged = stage(staging, &repository, changes)?;
+        let (repository, _) = git::open_to_write(self, staging)?;
+        let head = git::head(&repository)?;
+        let saved_tree = head.map(|id| git::tree_of(&repository, id)).transpose()?;
+        let mut snapshot = Snapshot::take(self, &repository)?;
+        let found = snapshot.write_tree(&repository)?;
+        let is_unsaved = match &saved_tree {
+            Some(tree) => tree.id() != found,
+            None => !snapshot.is_empty(),
+        };
+        let merged = merged(&repository, changes, head, found)?;
+
+        let staged = self.stage(&staging.dir, &repository, &snapshot, changes)?;
+        let mut removed = Vec::new();
         for path in &changes.remove {
-            snapshot.remove(path);
+            if snapshot.get(path).is_some() {
+                snapshot.remove(path)?;
+                removed.push(path);
+            }
         }
         for (path, file) in &staged {
-            let (_, stat) = staging.file(&file.name)?;
-            snapshot.set(path, &stat, file.id);
+            let (_, stat) = staging.dir.file(&file.name)?;
+            snapshot.set(path, &stat, file.id)?;
         }
-        let tree = repository.find_tree(snapshot.write_tree(&repository)?)?;
-        let parent = git::head(&repository)?.map(|id| repository.find_commit(id)).transpose()?;
-        let commit = match &parent {
-            Some(parent) if parent.tree_id() == tree.id() => None,
-            _ => {
-                let author = git::author()?;
-                let parents: Vec<_> = parent.iter().collect();
-                let message = changes.message.as_str();
-                Some(repository.commit(None, &author, &author, message, &tree, &parents)?)
+        snapshot.check(self.limits())?;
+        let tree = snapshot.write_tree(&repository)?;
+        let is_changed = tree != found;
+        let is_new = is_changed || (changes.keep_unsaved && is_unsaved);
+        if !is_new {
+            journal::apply_state(self.dir(), &staging.dir)?;
+            self.dir().sync_file_system()?;
+            let version = newest(&repository)?;
+            return Ok(Published { files, version, is_new: false, merged });
+        }
+
+        let mut parents: Vec<Oid> = head.into_iter().collect();
+        let standing = git::Standing::of(&repository, head, &[])?;
+        parents.extend(&standing.strays);
+        let mut before = head;
+        if is_unsaved {
+            let message = match (is_changed, head) {
+                (false, _) => changes.message.as_str(),
+                (true, None) => FIRST,
+                (true, Some(_)) => UNSAVED,
+            };
+            let unsaved =
+                git::commit(&repository, message, &repository.find_tree(found)?, &parents)?;
+            before = Some(unsaved);
+            parents = vec![unsaved];
+        }
+        let id = match before.filter(|_| !is_changed) {
+            Some(unsaved) => unsaved,
+            None => {
+                let tree = repository.find_tree(tree)?;
+                git::commit(&repository, &changes.message, &tree, &parents)?
             }
         };
+        let version = Version { id, before, head };
 
-        self.check_ways(changes)?;
-        let held = commit.map(|_| git::hold_head(self, &repository)).transpose()?;
+        self.check_ways(staged.keys(), &removed.iter().map(|path| path.as_str()).collect())?;
         // Folders and the branch need a little space too; this much was free a moment ago.
-        staging.reserve(RESERVE, RESERVE_BYTES)?;
-        staging.remove_file(RESERVE)?;
+        staging.dir.reserve(RESERVE, RESERVE_BYTES)?;
+        staging.dir.remove_file(RESERVE)?;
+        let own = self.promise(&repository, staging, &version)?;
 
         // Into the project.
-        let mut files = Vec::new();
-        for path in &changes.remove {
-            files.extend(self.remove_file(path)?);
-        }
-        for (path, file) in staged {
-            files.push(self.put_in_place(staging, &path, &file)?);
-            let (_, stat) = self.dir().file(path.as_str())?;
-            snapshot.set(&path, &stat, file.id);
-        }
+        let moved = self.carry_out(writer, staging, &repository, &version, &removed, &staged);
+        let moved = match moved {
+            Ok(moved) => moved,
+            Err(error) => {
+                let is_undone = self.undo(writer, staging, &repository, &version, &own);
+                return Err(Failed { error, is_undone });
+            }
+        };
+        files.extend(moved);
         files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        if let (Some(commit), Some(held)) = (commit, held) {
-            held.move_to(commit)?;
+        for (path, file) in &staged {
+            let (_, stat) = self.dir().file(path.as_str())?;
+            snapshot.set(path, &stat, file.id)?;
         }
-        if let Err(error) = snapshot.write_index(&repository) {
+        if let Err(error) = snapshot.write_index() {
             tracing::warn!(%error, "git's index could not be written");
         }
-        let head = commit.or(parent.map(|parent| parent.id()));
-        let version = head.map(|id| git::short_id(&repository, id)).transpose()?;
-        Ok(Published { files, version })
+        upkeep::after_save(self, &repository, &standing);
+        let version = Some(git::short_id(&repository, version.id)?);
+        Ok(Published { files, version, is_new: true, merged })
     }
 
-    fn remove_file(&self, path: &ProjectPath) -> Result<Option<SavedFile>, ProjectError> {
-        match self.dir().file(path.as_str()) {
-            Ok(_) => {}
-            Err(FileError::NotFound | FileError::NotRegular) => return Ok(None),
+    /// What will have become of the hidden state file.
+    fn saved_state(&self, change: &StateChange) -> Result<Option<SavedFile>, ProjectError> {
+        let there = match self.dir().status(STYLE_STATE_FILE) {
+            Ok(_) => true,
+            Err(FileError::NotFound) => false,
             Err(error) => return Err(error.into()),
-        }
-        let (folder, name) = self.dir().parent_of(path.as_str(), false)?;
-        folder.remove_file(&name)?;
-        folder.sync()?;
-        self.remove_empty_parents(path)?;
-        Ok(Some(SavedFile { path: path.clone(), action: Action::Delete, size: 0 }))
-    }
-
-    /// Git knows no empty folders, so neither does a project.
-    fn remove_empty_parents(&self, path: &ProjectPath) -> Result<(), ProjectError> {
-        let mut inner = path.as_str();
-        while let Some((outer, _)) = inner.rsplit_once('/') {
-            let (folder, name) = self.dir().parent_of(outer, false)?;
-            if !folder.remove_empty_folder(&name)? {
-                break;
+        };
+        Ok(match change {
+            StateChange::Write(content) => {
+                let action = if there { Action::Update } else { Action::Create };
+                Some(SavedFile::state(action, content.len() as u64))
             }
-            inner = outer;
-        }
-        Ok(())
+            StateChange::Remove => there.then(|| SavedFile::state(Action::Delete, 0)),
+        })
     }
 
-    /// Checks that nothing will be in the way of what is put in place: files that the agent never
-    /// saw, hidden ones and links, stay where they are, and a folder that holds them does too.
-    fn check_ways(&self, changes: &Changes<'_>) -> Result<(), ProjectError> {
-        let removed: BTreeSet<&str> = changes.remove.iter().map(ProjectPath::as_str).collect();
-        for path in &changes.write {
-            let in_the_way = |place: &str| {
-                Err(ProjectError::Unusable(format!("{place} is in the way of {path}")))
-            };
-            let mut here = self.dir().try_clone()?;
-            let mut place = String::new();
-            let mut parts = path.parts().peekable();
-            while let Some(part) = parts.next() {
-                place.push_str(part);
-                let kind = match here.status(part) {
-                    Ok(stat) => Kind::of(&stat),
-                    Err(FileError::NotFound) => break,
-                    Err(error) => return Err(error.into()),
-                };
-                let last = parts.peek().is_none();
-                match kind {
-                    Kind::Folder if !last => here = here.folder(part)?,
-                    Kind::Folder if vanishes(&here.folder(part)?, &place, &removed)? => {}
-                    Kind::File if last || removed.contains(place.as_str()) => break,
-                    Kind::Symlink | Kind::Special if last => {}
-                    _ => return in_the_way(&place),
-                }
-                place.push('/');
-            }
-        }
-        Ok(())
-    }
-
-    fn put_in_place(
+    /// Writes down what is about to happen, and has the disk keep all that it needs.
+    fn promise(
         &self,
-        staging: &Dir,
-        path: &ProjectPath,
-        file: &Staged,
-    ) -> Result<SavedFile, ProjectError> {
-        let (folder, name) = self.dir().parent_of(path.as_str(), true)?;
-        let action = match folder.status(&name) {
-            Err(FileError::NotFound) => Action::Create,
-            // Only an empty one; git knows none, and the agent did not see it.
-            Ok(stat) if Kind::of(&stat) == Kind::Folder => {
-                folder.remove_empty_folder(&name)?;
-                Action::Create
-            }
-            Ok(_) => Action::Update,
-            Err(error) => return Err(error.into()),
+        repository: &Repository,
+        staging: &Staging,
+        version: &Version,
+    ) -> Result<OwnRef, ProjectError> {
+        let text = |id: Option<Oid>| id.map(|id| id.to_string());
+        let journal = Journal {
+            version: version.id.to_string(),
+            before: text(version.before),
+            head: text(version.head),
         };
-        staging.rename_to(&file.name, &folder, &name)?;
-        folder.sync()?;
-        Ok(SavedFile { path: path.clone(), action, size: file.size })
+        journal.write(&staging.dir)?;
+        let own = OwnRef::write(repository, VERSIONS, &staging.id, version.id)?;
+        match self.dir().sync_file_system() {
+            Ok(()) => Ok(own),
+            Err(error) => {
+                own.remove(repository)?;
+                Err(error.into())
+            }
+        }
+    }
+
+    fn carry_out(
+        &self,
+        writer: &Writer<'_>,
+        staging: &Staging,
+        repository: &Repository,
+        version: &Version,
+        removed: &[&ProjectPath],
+        staged: &BTreeMap<ProjectPath, Staged>,
+    ) -> Result<Vec<SavedFile>, ProjectError> {
+        let held = git::hold_head(self, repository)?;
+        writer.begin_moving()?;
+        let mut files = Vec::new();
+        for path in removed {
+            if self.take_out(path)? {
+                files.push(SavedFile::new(path, Action::Delete, 0));
+            }
+        }
+        for (path, file) in staged {
+            let action = self.put_in_place(&staging.dir, &file.name, path)?;
+            files.push(SavedFile::new(path, action, file.size));
+        }
+        journal::apply_state(self.dir(), &staging.dir)?;
+        held.move_to(version.id)?;
+        self.dir().sync_file_system()?;
+        // From here on the version stands.
+        if let Err(error) = writer.end_moving() {
+            tracing::warn!(%error, "the next one who opens the project has to tidy up");
+        }
+        Ok(files)
+    }
+
+    /// Makes the project as it was, after an error in the middle. Whether that worked.
+    fn undo(
+        &self,
+        writer: &Writer<'_>,
+        staging: &Staging,
+        repository: &Repository,
+        version: &Version,
+        own: &OwnRef,
+    ) -> bool {
+        let undo = || -> Result<(), ProjectError> {
+            if git::head(repository)? == Some(version.id) {
+                git::move_head_back(self, repository, version.head)?;
+            }
+            self.settle(repository, staging, Some(version.id), version.before)?;
+            journal::undo_state(self.dir(), &staging.dir)?;
+            own.remove(repository)?;
+            writer.end_moving()
+        };
+        undo().map_err(|error| tracing::error!(%error, "a save could not be undone")).is_ok()
     }
 }
 
-/// Whether a folder goes away when these files are removed from it, or is empty already.
-fn vanishes(folder: &Dir, place: &str, removed: &BTreeSet<&str>) -> Result<bool, ProjectError> {
-    for entry in folder.entries()? {
-        let Some(name) = entry.name_str() else {
-            return Ok(false);
-        };
-        let place = format!("{place}/{name}");
-        // As deep as a path can be, so recursion is bounded.
-        if place.parse::<ProjectPath>().is_err() {
-            return Ok(false);
-        }
-        let goes = match Kind::of(&folder.status(name)?) {
-            Kind::File => removed.contains(place.as_str()),
-            Kind::Folder => {
-                let inner = folder.folder(name)?;
-                // One that is empty before anything is removed from it stays.
-                !inner.entries()?.is_empty() && vanishes(&inner, &place, removed)?
-            }
-            Kind::Symlink | Kind::Special => false,
-        };
-        if !goes {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+fn newest(repository: &Repository) -> Result<Option<String>, ProjectError> {
+    let head = git::head(repository)?;
+    Ok(head.map(|id| git::short_id(repository, id)).transpose()?)
 }
 
-/// Copies new content into the staging folder and stores it in the repository.
-fn stage(
-    staging: &Dir,
-    repository: &git2::Repository,
+/// What others saved since the changes were begun.
+fn merged(
+    repository: &Repository,
     changes: &Changes<'_>,
-) -> Result<BTreeMap<ProjectPath, Staged>, ProjectError> {
-    let mut staged = BTreeMap::new();
-    for (number, path) in changes.write.iter().enumerate() {
-        let (mut source, _) = changes.source.file(path.as_str())?;
-        let name = number.to_string();
-        let options = WriteOptions { sync: true, owner: None };
-        let size = staging.write_new(&name, options, |to| io::copy(&mut source, to))?;
-        let (content, _) = staging.file(&name)?;
-        let id = snapshot::store(repository, content, size)?;
-        staged.insert(path.clone(), Staged { name, id, size });
-    }
-    Ok(staged)
+    head: Option<Oid>,
+    found: Oid,
+) -> Result<Option<Merged>, ProjectError> {
+    let Some(base) = changes.base.map(|base| base.0).filter(|base| *base != head) else {
+        return Ok(None);
+    };
+    let base = base.map(|id| git::tree_of(repository, id)).transpose()?;
+    let found = repository.find_tree(found)?;
+    let ours: BTreeSet<&ProjectPath> = changes.write.keys().chain(&changes.remove).collect();
+    let both = place::differing(repository, base.as_ref(), Some(&found))?
+        .into_iter()
+        .map(|one| one.path)
+        .filter(|path| ours.contains(path));
+    Ok(Some(Merged { both: both.collect() }))
 }

@@ -1,86 +1,124 @@
 //! From files to a git tree, and back into git's own index.
 //!
-//! The index is git's cache of what each file looked like when it was last hashed. Using it means
-//! that a save reads only what changed, and keeping it right means that `git status` by hand is
-//! quiet and quick.
+//! The index is git's cache of what each file looked like when it was last hashed, and of the trees
+//! that were made of them. Using it means that a save reads only what changed, and keeping it right
+//! means that `git status` by hand is quiet and quick.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
+use std::path::{Path, PathBuf};
 
-use git2::{Index, IndexEntry, IndexTime, ObjectType, Oid, Repository};
+use git2::{ErrorCode, Index, IndexEntry, IndexTime, ObjectType, Oid, Repository};
 use nix::sys::stat::FileStat;
 
 use super::files::Listing;
 use super::{Project, ProjectError};
+use crate::config::FileLimits;
 use crate::safe_fs::FileError;
-use crate::types::ProjectPath;
+use crate::types::{ProjectPath, STYLE_STATE_FILE};
 
 const REGULAR: u32 = 0o100_644;
 const EXECUTABLE: u32 = 0o100_755;
 /// The bits of an index entry's flags that mark one side of a conflict.
 const STAGE: u16 = 0x3000;
 
-/// The files of a version to be, by path.
+/// The files of a version to be.
 pub(super) struct Snapshot {
-    entries: BTreeMap<Vec<u8>, IndexEntry>,
+    index: Index,
+    /// What the index says of the files of the project; links, submodules and hidden files of a
+    /// project from before are in the index too, and stay there.
+    files: HashMap<ProjectPath, Known>,
+}
+
+/// What is known of a file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    /// The hash of its content.
+    pub(super) id: Oid,
+    /// Its size in bytes.
+    pub(super) size: u64,
 }
 
 impl Snapshot {
     /// The project as it is now. Reads the files that the index does not know.
     pub(super) fn take(project: &Project, repository: &Repository) -> Result<Self, ProjectError> {
-        let known = Known::read(repository)?;
-        let mut entries = BTreeMap::new();
-        for Listing { path, stat } in project.list()? {
-            let id = match known.id_of(&path, &stat) {
-                Some(id) => id,
+        let mut cache = Cache::read(repository)?;
+        let mut files = HashMap::new();
+        for Listing { path, stat } in project.walk()? {
+            let known = cache.files.remove(path.as_str().as_bytes());
+            let current = known.as_ref().filter(|entry| cache.is_current(entry, &path, &stat));
+            let id = match current {
+                Some(entry) => entry.id,
                 None => match project.dir().file(path.as_str()) {
-                    Ok((file, _)) => store(repository, file, size_of(&stat))?,
+                    Ok((file, stat)) => {
+                        let id = store(repository, file, size_of(&stat))?;
+                        cache.index.add(&entry(&path, &stat, id))?;
+                        id
+                    }
                     Err(FileError::NotFound | FileError::NotRegular) => continue,
                     Err(error) => return Err(error.into()),
                 },
             };
-            entries.insert(path.as_str().into(), entry(&path, &stat, id));
+            files.insert(path, Known { id, size: size_of(&stat) });
         }
-        entries.extend(known.others);
-        Ok(Self { entries })
+        for gone in cache.files.into_values() {
+            forget(&mut cache.index, &path_of(&gone), 0)?;
+        }
+        Ok(Self { index: cache.index, files })
+    }
+
+    /// What is known of one file.
+    pub(super) fn get(&self, path: &ProjectPath) -> Option<Known> {
+        self.files.get(path).copied()
+    }
+
+    /// Whether there is nothing to be a version of.
+    pub(super) fn is_empty(&self) -> bool {
+        self.index.is_empty()
     }
 
     /// Sets one file to content that is stored already.
-    pub(super) fn set(&mut self, path: &ProjectPath, stat: &FileStat, id: Oid) {
-        self.entries.insert(path.as_str().into(), entry(path, stat, id));
+    pub(super) fn set(
+        &mut self,
+        path: &ProjectPath,
+        stat: &FileStat,
+        id: Oid,
+    ) -> Result<(), git2::Error> {
+        self.index.add(&entry(path, stat, id))?;
+        self.files.insert(path.clone(), Known { id, size: size_of(stat) });
+        Ok(())
     }
 
     /// Takes one file out.
-    pub(super) fn remove(&mut self, path: &ProjectPath) {
-        self.entries.remove(path.as_str().as_bytes());
+    pub(super) fn remove(&mut self, path: &ProjectPath) -> Result<(), git2::Error> {
+        if self.files.remove(path).is_some() {
+            forget(&mut self.index, path.as_str().as_ref(), 0)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses what is larger than a project may be.
+    pub(super) fn check(&self, limits: FileLimits) -> Result<(), ProjectError> {
+        let total: u64 = self.files.values().map(|known| known.size).sum();
+        if self.files.len() > limits.max_files {
+            return Err(ProjectError::Quota(format!("more than {} files", limits.max_files)));
+        }
+        if total > limits.max_project_bytes {
+            let limit = limits.max_project_bytes;
+            return Err(ProjectError::Quota(format!("more than {limit} bytes in all files")));
+        }
+        Ok(())
     }
 
     /// Writes the tree of these files to the repository.
-    pub(super) fn write_tree(&self, repository: &Repository) -> Result<Oid, git2::Error> {
-        let mut index = Index::new()?;
-        for entry in self.entries.values() {
-            index.add(entry)?;
-        }
-        index.write_tree_to(repository)
+    pub(super) fn write_tree(&mut self, repository: &Repository) -> Result<Oid, git2::Error> {
+        self.index.write_tree_to(repository)
     }
 
     /// Replaces git's index. A failure costs `git status` some time and nothing else.
-    pub(super) fn write_index(&self, repository: &Repository) -> Result<(), git2::Error> {
-        let path = repository.path().join("index");
-        let mut index = match Index::open(&path) {
-            Ok(index) => index,
-            Err(_) => {
-                // A broken index cannot be mended, only made anew.
-                drop(std::fs::remove_file(&path));
-                Index::open(&path)?
-            }
-        };
-        index.clear()?;
-        for entry in self.entries.values() {
-            index.add(entry)?;
-        }
-        index.write()
+    pub(super) fn write_index(&mut self) -> Result<(), git2::Error> {
+        self.index.write()
     }
 }
 
@@ -105,58 +143,84 @@ pub(super) fn store(
     Ok(writer.finalize()?)
 }
 
+/// Takes the index away: it speaks of objects that are not there.
+pub(super) fn forget_index(project: &Project) -> Result<(), ProjectError> {
+    tracing::warn!("the index of a project is made anew");
+    Ok(project.dir().folder(".git")?.remove_file("index")?)
+}
+
 /// What the index remembers.
-struct Known {
-    files: BTreeMap<Vec<u8>, IndexEntry>,
+struct Cache {
+    index: Index,
+    /// Entries of files that a project can have, by path.
+    files: HashMap<Vec<u8>, IndexEntry>,
     /// When the index itself was written; a file changed since then, or in the same moment, may
     /// differ although its numbers agree.
     written: Option<(i64, i64)>,
-    /// Links, submodules and hidden files of a project from before: not ours to drop.
-    others: BTreeMap<Vec<u8>, IndexEntry>,
 }
 
-impl Known {
+impl Cache {
     fn read(repository: &Repository) -> Result<Self, ProjectError> {
         let path = repository.path().join("index");
         let written = nix::sys::stat::stat(&path).ok().map(|s| (s.st_mtime, s.st_mtime_nsec));
-        let mut known = Self { files: BTreeMap::new(), written, others: BTreeMap::new() };
-        // Without an index, or with a broken one, the newest version says what is tracked.
-        let index = match Index::open(&path) {
-            Ok(index) if written.is_some() => index,
-            _ => {
-                known.written = None;
-                let mut index = Index::new()?;
+        let (mut index, written) = match Index::open(&path) {
+            Ok(index) if written.is_some() => (index, written),
+            result => {
+                // One that cannot be read cannot be mended. Without an index the newest version
+                // says what is tracked.
+                drop(std::fs::remove_file(&path));
+                let mut index = match result {
+                    Ok(index) => index,
+                    Err(_) => Index::open(&path)?,
+                };
                 if let Some(head) = super::git::head(repository)? {
-                    index.read_tree(&repository.find_commit(head)?.tree()?)?;
+                    index.read_tree(&super::git::tree_of(repository, head)?)?;
                 }
-                index
+                (index, None)
             }
         };
-        for entry in index.iter().filter(|entry| entry.flags & STAGE == 0) {
+        let mut files = HashMap::new();
+        let mut unwanted = Vec::new();
+        for entry in index.iter() {
             let regular = entry.mode == REGULAR || entry.mode == EXECUTABLE;
             let ours = std::str::from_utf8(&entry.path)
                 .is_ok_and(|path| path.parse::<ProjectPath>().is_ok());
-            let hidden_state = entry.path == crate::types::STYLE_STATE_FILE.as_bytes();
-            if regular && ours {
-                known.files.insert(entry.path.clone(), entry);
-            } else if !hidden_state {
-                known.others.insert(entry.path.clone(), entry);
+            if entry.flags & STAGE != 0 || entry.path == STYLE_STATE_FILE.as_bytes() {
+                unwanted.push(entry);
+            } else if regular && ours {
+                files.insert(entry.path.clone(), entry);
             }
         }
-        Ok(known)
+        for entry in unwanted {
+            let stage = i32::from((entry.flags & STAGE) >> STAGE.trailing_zeros());
+            forget(&mut index, &path_of(&entry), stage)?;
+        }
+        Ok(Self { index, files, written })
     }
 
-    /// The hash of a file that has not changed since the index was written.
-    fn id_of(&self, path: &ProjectPath, stat: &FileStat) -> Option<Oid> {
-        let known = self.files.get(path.as_str().as_bytes())?;
+    /// Whether a file has not changed since the index was written.
+    fn is_current(&self, known: &IndexEntry, path: &ProjectPath, stat: &FileStat) -> bool {
         let now = entry(path, stat, known.id);
-        let same = (known.mtime == now.mtime)
-            && (known.ctime == now.ctime)
+        known.mtime == now.mtime
+            && known.ctime == now.ctime
             && known.ino == now.ino
-            && known.file_size == now.file_size;
-        let before_index = (stat.st_mtime, stat.st_mtime_nsec) < self.written?;
-        (same && before_index).then_some(known.id)
+            && known.file_size == now.file_size
+            && known.mode == now.mode
+            && self.written.is_some_and(|written| (stat.st_mtime, stat.st_mtime_nsec) < written)
     }
+}
+
+/// Takes an entry out. One that gave way to another kind of entry already is no error.
+fn forget(index: &mut Index, path: &Path, stage: i32) -> Result<(), git2::Error> {
+    match index.remove(path, stage) {
+        Err(error) if error.code() == ErrorCode::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+fn path_of(entry: &IndexEntry) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt as _;
+    std::ffi::OsStr::from_bytes(&entry.path).into()
 }
 
 /// Git keeps the lower 32 bits of every number.

@@ -55,8 +55,9 @@ pub enum Event {
         exit_code: i32,
         /// From request to end.
         duration_ms: u64,
-        /// Which generator it was.
-        generator: &'static str,
+        /// Which generator it was, if one was asked.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        generator: Option<&'static str>,
     },
     /// The end: nothing was saved.
     Error(Failure),
@@ -146,7 +147,7 @@ mod tests {
         let log = Event::Log { content: "[Write] index.html".into(), level: Level::Info };
         let expected = json!({"type": "log", "content": "[Write] index.html", "level": "info"});
         assert_eq!(wire(&log), expected);
-        let done = Event::Done { exit_code: 0, duration_ms: 5, generator: "claude" };
+        let done = Event::Done { exit_code: 0, duration_ms: 5, generator: Some("claude") };
         let expected =
             json!({"type": "done", "exit_code": 0, "duration_ms": 5, "generator": "claude"});
         assert_eq!(wire(&done), expected);

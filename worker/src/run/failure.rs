@@ -34,6 +34,8 @@ pub enum Code {
     ProjectBusy,
     /// All places for runs are taken.
     WorkerBusy,
+    /// The run took more memory, processes or disk than it may; `message` says which.
+    ResourceLimit,
     /// A limit of the run or the project is used up.
     QuotaExceeded,
     /// The CLI left or wrote something that is not accepted.
@@ -42,13 +44,17 @@ pub enum Code {
     StorageError,
     /// The disk is full.
     StorageFull,
+    /// A file has a path that no project can have.
+    InvalidPath,
+    /// A file has content that cannot be read.
+    InvalidContent,
     /// A defect of the worker.
     UnknownError,
 }
 
 impl Code {
     /// Every code, for the documentation.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::CliGeneralError,
         Self::CliTimeout,
         Self::CliKilled,
@@ -62,10 +68,13 @@ impl Code {
         Self::SandboxError,
         Self::ProjectBusy,
         Self::WorkerBusy,
+        Self::ResourceLimit,
         Self::QuotaExceeded,
         Self::OutputRejected,
         Self::StorageError,
         Self::StorageFull,
+        Self::InvalidPath,
+        Self::InvalidContent,
         Self::UnknownError,
     ];
 
@@ -85,10 +94,13 @@ impl Code {
             Self::SandboxError => "SANDBOX_ERROR",
             Self::ProjectBusy => "PROJECT_BUSY",
             Self::WorkerBusy => "WORKER_BUSY",
+            Self::ResourceLimit => "RESOURCE_LIMIT",
             Self::QuotaExceeded => "QUOTA_EXCEEDED",
             Self::OutputRejected => "OUTPUT_REJECTED",
             Self::StorageError => "STORAGE_ERROR",
             Self::StorageFull => "STORAGE_FULL",
+            Self::InvalidPath => "INVALID_PATH",
+            Self::InvalidContent => "INVALID_CONTENT",
             Self::UnknownError => "UNKNOWN_ERROR",
         }
     }
@@ -143,6 +155,9 @@ impl Code {
             Self::WorkerBusy => {
                 "ただいま混み合っています。少し時間をおいてからもう一度お試しください。"
             }
+            Self::ResourceLimit => {
+                "メモリやディスクなどの使用量が上限を超えたため、処理を停止しました。内容を小さく分けて、もう一度お試しください。"
+            }
             Self::QuotaExceeded => "利用できる上限に達したため、処理を終了しました。",
             Self::OutputRejected => {
                 "保存できないファイルや出力が含まれていたため、変更を保存しませんでした。"
@@ -151,6 +166,12 @@ impl Code {
                 "プロジェクトの読み書き中に問題が発生しました。変更は保存されていません。"
             }
             Self::StorageFull => "保存先の空き容量が足りません。変更は保存されていません。",
+            Self::InvalidPath => {
+                "使用できないファイル名が含まれていたため、変更を保存しませんでした。"
+            }
+            Self::InvalidContent => {
+                "読み取れないファイルが含まれていたため、変更を保存しませんでした。"
+            }
         }
     }
 
@@ -209,6 +230,9 @@ pub struct Failure {
     /// The CLI's exit code, or the one that stands for the failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
+    /// The version that holds what the run had done; it can be restored like any other.
+    #[serde(rename = "partial_version", skip_serializing_if = "Option::is_none")]
+    pub partial_version: Option<String>,
 }
 
 impl Failure {
@@ -220,6 +244,7 @@ impl Failure {
             user_message: code.user_message(),
             recoverable: code.is_recoverable(),
             exit_code: code.exit_code(),
+            partial_version: None,
         }
     }
 
@@ -242,6 +267,11 @@ impl From<ProjectError> for Failure {
             ProjectError::Full => Self::new(Code::StorageFull, "no space left"),
             ProjectError::Unusable(reason) => Self::new(Code::StorageError, reason),
             ProjectError::NotFound => Self::new(Code::StorageError, "a file disappeared"),
+            ProjectError::Exists | ProjectError::Ambiguous => {
+                Self::new(Code::StorageError, error.to_string())
+            }
+            ProjectError::Busy => Self::new(Code::ProjectBusy, error.to_string()),
+            ProjectError::Quota(reason) => Self::new(Code::QuotaExceeded, reason),
             ProjectError::Io(error) => Self::new(Code::StorageError, error.kind().to_string()),
             ProjectError::Git(error) => {
                 tracing::error!(%error, "git failed");

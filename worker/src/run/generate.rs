@@ -16,11 +16,13 @@ use super::events::{Debug, Event, EventSink};
 use super::failure::{Code, Failure};
 use super::proof::{NOT_PROVEN, Proof};
 use super::registry::{Busy, Place};
+use super::save::merge_warning;
 use super::verdict::not_started;
-use super::workspace::{Manifest, Workspace};
+use super::workspace::Workspace;
 use super::{Runner, skills};
+use crate::assets::AssetUrls;
 use crate::models::broker::{Broker, Lease};
-use crate::project::{Changes, ProjectError, ProjectKey, Published};
+use crate::project::{ProjectKey, Published};
 use crate::sandbox::explore::Confinement;
 use crate::sandbox::launch::Confined;
 use crate::sandbox::plan::Mechanism;
@@ -29,10 +31,10 @@ use crate::types::{Prompt, SkillName};
 
 /// How this generator is called in `done`.
 const GENERATOR: &str = "claude";
+/// What the user sees while a version is made.
+pub(super) const SAVING: &str = "変更を保存しています…";
 /// How much longer than the broker the CLI itself waits, so that it is the broker who gives up.
 const CLI_PATIENCE: Duration = Duration::from_mins(1);
-/// Longest name of a version, in characters.
-const MAX_MESSAGE_CHARS: usize = 72;
 
 /// What is to be generated.
 #[derive(Debug, Clone)]
@@ -43,6 +45,8 @@ pub struct Request {
     pub prompt: Prompt,
     /// Skills that the assistant shall load first.
     pub skills: Vec<SkillName>,
+    /// URLs to put into the code that the run writes.
+    pub asset_urls: Option<Arc<AssetUrls>>,
 }
 
 /// What a run leaves for its last events.
@@ -82,15 +86,18 @@ impl Runner {
                 tracing::info!(elapsed_s, "generated");
                 debug.git_commit.clone_from(&success.published.version);
                 let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-                vec![
+                let warning = success.published.merged.as_ref().map(merge_warning);
+                let mut last: Vec<_> = warning.into_iter().collect();
+                last.extend([
                     Event::Debug(Box::new(debug)),
                     Event::Result {
                         files: success.published.files,
                         summary: success.summary,
                         git_commit: success.published.version,
                     },
-                    Event::Done { exit_code: 0, duration_ms, generator: GENERATOR },
-                ]
+                    Event::Done { exit_code: 0, duration_ms, generator: Some(GENERATOR) },
+                ]);
+                last
             }
             Err(failure) => {
                 let code = failure.code.as_str();
@@ -192,7 +199,7 @@ impl Runner {
     ) -> Result<Success, Failure> {
         let skills = self.known_skills(request, sink).await?;
         // The CLI takes half a second to come up and needs no file until it has its prompt.
-        let mut copying = std::pin::pin!(self.copy_in(request.key, workspace));
+        let mut copying = std::pin::pin!(self.copy_in(request, workspace));
         let (started, copied) = tokio::join!(self.start_cli(workspace, confinement), async {
             tokio::select! {
                 copied = &mut copying => Some(copied),
@@ -200,9 +207,10 @@ impl Runner {
             }
         });
         let Started { confined, lease } = started?;
-        let (driver, stdin) = Driver::new(confined, &workspace.game_path());
-        let manifest = match copied {
-            Some(Ok(manifest)) => manifest,
+        let excess = self.guard.watch(confined.handle.members(), workspace.folder()?);
+        let (driver, stdin) = Driver::new(confined, &workspace.game_path(), excess);
+        let copied = match copied {
+            Some(Ok(copied)) => copied,
             Some(Err(failure)) => {
                 driver.abandon().await;
                 return Err(failure);
@@ -229,12 +237,20 @@ impl Runner {
         if let Ended::Exited(code) = &outcome.ended {
             debug.exit_code = Some(*code);
         }
-        let summary = self.judge(outcome, &lease)?;
-        drop(lease);
-
-        say(sink, "変更を保存しています…").await?;
-        let published = self.save(request, workspace, manifest).await?;
-        Ok(Success { published, summary })
+        let copied = Arc::new(copied);
+        let result = match self.judge(outcome, &lease) {
+            Ok(summary) => {
+                drop(lease);
+                say(sink, SAVING).await?;
+                let saved = self.save(request, workspace, &copied).await;
+                saved.map(|published| Success { published, summary })
+            }
+            Err(failure) => Err(failure),
+        };
+        match result {
+            Err(failure) => Err(self.keep_partial(request, workspace, &copied, failure).await),
+            success => success,
+        }
     }
 
     async fn known_skills(
@@ -287,43 +303,6 @@ impl Runner {
         let lease = self.broker.lend(listener, token);
         Ok(Started { confined, lease })
     }
-
-    async fn copy_in(
-        &self,
-        key: ProjectKey,
-        workspace: &Arc<Workspace>,
-    ) -> Result<Manifest, Failure> {
-        let (volume, workspace) = (self.volume.clone(), Arc::clone(workspace));
-        let copied = blocking(move || match volume.open(key) {
-            Ok(project) => workspace.copy_in(&project),
-            // The first generation makes the project, when it is saved.
-            Err(ProjectError::NotFound) => Ok(Manifest::default()),
-            Err(error) => Err(error),
-        });
-        Ok(copied.await??)
-    }
-
-    async fn save(
-        &self,
-        request: &Request,
-        workspace: &Arc<Workspace>,
-        manifest: Manifest,
-    ) -> Result<Published, Failure> {
-        let (volume, workspace) = (self.volume.clone(), Arc::clone(workspace));
-        let (key, limits) = (request.key, self.config.files);
-        let message = version_message(&request.prompt);
-        blocking(move || {
-            let harvest = workspace.harvest(manifest, limits)?;
-            let changes = Changes {
-                source: workspace.game(),
-                write: harvest.write,
-                remove: harvest.remove,
-                message,
-            };
-            volume.publish(key, &changes).map_err(Failure::from)
-        })
-        .await?
-    }
 }
 
 async fn say(sink: &EventSink, message: &str) -> Result<(), Failure> {
@@ -331,7 +310,7 @@ async fn say(sink: &EventSink, message: &str) -> Result<(), Failure> {
 }
 
 /// Runs blocking work where it may block.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Failure> {
     let span = tracing::Span::current();
@@ -353,26 +332,9 @@ fn check_program(path: &Path) -> Result<(), String> {
     }
 }
 
-/// What a version is called: the first line of what was asked for.
-fn version_message(prompt: &Prompt) -> String {
-    let line = prompt.as_str().trim().lines().next().unwrap_or_default().trim();
-    let mut message: String = line.chars().take(MAX_MESSAGE_CHARS).collect();
-    if line.chars().nth(MAX_MESSAGE_CHARS).is_some() {
-        message.push('…');
-    }
-    message
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_version_is_called_by_the_first_line_of_its_prompt() {
-        let name = |text: &str| version_message(&text.parse().unwrap());
-        assert_eq!(name("\n  ジャンプを高くして \n詳しくは…"), "ジャンプを高くして");
-        assert_eq!(name(&"あ".repeat(100)), format!("{}…", "あ".repeat(72)));
-    }
 
     #[test]
     fn a_missing_or_unusable_cli_is_explained() {

@@ -1,11 +1,14 @@
 //! One generation, from request to saved version.
 
+mod apply;
 pub mod claude;
 pub mod events;
 pub mod failure;
 mod generate;
+pub mod guard;
 pub mod proof;
 pub mod registry;
+mod save;
 mod skills;
 mod verdict;
 pub mod workspace;
@@ -16,13 +19,16 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use apply::Application;
 pub use generate::Request;
+pub use save::merge_warning;
 
 use crate::config::Config;
 use crate::models::broker::Broker;
 use crate::project::Volume;
 use crate::sandbox::launch::Launcher;
 use crate::sandbox::plan::sandbox_identity;
+use guard::{Allowance, Guard};
 use proof::ProofWatch;
 use registry::Registry;
 use workspace::Scratch;
@@ -35,6 +41,7 @@ pub struct Runner {
     scratch: Scratch,
     registry: Arc<Registry>,
     broker: Broker,
+    guard: Guard,
     launcher: Launcher,
     proof: ProofWatch,
     /// Runs under way, for waiting at the end.
@@ -54,6 +61,9 @@ pub enum StartError {
         /// Why not.
         source: std::io::Error,
     },
+    /// The thread that watches runs did not start.
+    #[error("the watch over runs: {0}")]
+    Guard(std::io::Error),
     /// No HTTP client could be made.
     #[error("HTTP client: {0}")]
     Client(#[from] reqwest::Error),
@@ -68,12 +78,20 @@ impl Runner {
         let wrap = |source| StartError::Scratch { path: config.scratch_dir.clone(), source };
         let prepared = tokio::task::spawn_blocking(move || Scratch::prepare(&path, owner));
         let scratch = prepared.await.map_err(|e| wrap(std::io::Error::other(e)))?.map_err(wrap)?;
+        let runs = &config.runs;
+        let allowance = Allowance {
+            memory_bytes: runs.memory_bytes,
+            processes: runs.max_processes,
+            disk_bytes: runs.disk_bytes,
+            disk_reserve_bytes: runs.disk_reserve_bytes,
+        };
         let proof = proof::begin(&config, &launcher, &scratch);
         Ok(Self {
-            volume: Volume::new(&config.data_dir),
+            volume: Volume::new(&config.data_dir, config.files),
             scratch,
             registry: Registry::new(config.runs.max_runs),
             broker: Broker::new(config.anthropic.clone())?,
+            guard: Guard::start(allowance).map_err(StartError::Guard)?,
             launcher,
             proof,
             tasks: TaskTracker::new(),

@@ -13,8 +13,6 @@ use crate::sandbox::launch::Launcher;
 use crate::sandbox::plan::{Limits, sandbox_identity};
 use crate::sandbox::probe::{Group, Scene, SelfTest, selftest};
 
-/// Processes and threads of one sandbox; the CLI has about ten, a build tool a few dozen.
-const MAX_PROCESSES: u64 = 512;
 /// Open files of one process of a sandbox.
 const MAX_OPEN_FILES: u64 = 4096;
 
@@ -133,7 +131,8 @@ fn limits(config: &Config) -> Limits {
         // Room for more than a project takes, so that the limit is ours to explain.
         file_bytes: config.files.max_file_bytes.saturating_mul(2).max(MIN_FILE_BYTES),
         open_files: MAX_OPEN_FILES,
-        processes: MAX_PROCESSES,
+        processes: config.runs.max_processes,
+        memory_bytes: config.runs.memory_bytes,
         cpu_s: config.runs.timeout.as_secs().saturating_mul(2).max(60),
     }
 }

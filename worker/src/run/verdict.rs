@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Runner;
 use super::claude::{Ended, Outcome};
 use super::failure::{Code, Failure};
+use super::guard::Excess;
 use crate::models::broker::Lease;
 use crate::sandbox::launch::LaunchError;
 
@@ -35,11 +36,23 @@ impl Runner {
                 let message = format!("the model API has only failed for {limit}");
                 return Err(Failure::new(Code::of_api(failure), message));
             }
+            Ended::Excess(excess) => return Err(excess.into()),
             Ended::TooMuchOutput => {
                 let message = "the CLI wrote more than is accepted";
                 return Err(Failure::new(Code::OutputRejected, message));
             }
         };
+        // Killed by a signal, and the kernel says why. Where it killed only a tool, the CLI goes on
+        // and its result counts: the assistant was told that the tool failed.
+        if code >= 128 && outcome.oom_kills > 0 {
+            let memory = Excess::Memory(self.config.runs.memory_bytes);
+            return Err(Failure::from(memory).with_exit_code(code));
+        }
+        // The CLI aborts when it gets no thread. A result that it gave all the same counts.
+        if code != 0 && outcome.result.is_none() && outcome.refused_forks > 0 {
+            let processes = Excess::Processes(self.config.runs.max_processes);
+            return Err(Failure::from(processes).with_exit_code(code));
+        }
         match outcome.result {
             Some((false, text)) if code == 0 => Ok(text),
             Some((true, _)) => {

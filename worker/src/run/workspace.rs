@@ -4,7 +4,7 @@
 //! read only after every process of the run is gone, from directory handles, and anything but
 //! regular files with valid paths within the limits ends the run with an error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -17,9 +17,10 @@ use nix::sys::stat::FileStat;
 
 use super::failure::{Code, Failure};
 use crate::config::FileLimits;
-use crate::project::{Project, ProjectError};
+use crate::project::{Base, Project, ProjectError};
 use crate::safe_fs::{Dir, FileError, Oddity, WriteOptions, empty, walk};
 use crate::sandbox::plan::Identity;
+use crate::sandbox::release_root;
 use crate::types::ProjectPath;
 
 /// The folders of one run. Short names, because a socket path below `tmp` has 103 bytes at most.
@@ -51,7 +52,11 @@ pub struct Workspace {
 
 /// What was copied in, for finding out later what changed.
 #[derive(Debug, Default)]
-pub struct Manifest(BTreeMap<ProjectPath, Stamp>);
+pub struct Copied {
+    files: BTreeMap<ProjectPath, Stamp>,
+    /// The newest version at that moment.
+    pub base: Base,
+}
 
 /// What a file looked like when it was copied. The agent can set the time of modification, but not
 /// that of the last change to the inode.
@@ -100,7 +105,7 @@ impl Scratch {
             Errno::EWOULDBLOCK => io::Error::other("another worker uses it"),
             other => other.into(),
         })?;
-        empty(&Dir::open_root(path)?)?;
+        clear(&Dir::open_root(path)?, path)?;
         Ok(Self { path: path.to_owned(), owner, _lock: Arc::new(lock) })
     }
 
@@ -121,7 +126,7 @@ impl Scratch {
         let name = slot.to_string();
         let path = self.path.join(&name);
         let slot = root.make_folder(&name)?;
-        empty(&slot)?;
+        clear(&slot, &path)?;
         slot.make_folder(ROOT)?;
         let game = slot.make_folder(GAME)?;
         let mut own = vec![slot.make_folder(HOME)?];
@@ -156,6 +161,11 @@ impl Workspace {
         self.path.join(ROOT)
     }
 
+    /// A handle of everything that the run may fill.
+    pub fn folder(&self) -> io::Result<Dir> {
+        self.slot.try_clone()
+    }
+
     /// The handle of the copy.
     pub fn game(&self) -> &Dir {
         &self.game
@@ -173,9 +183,17 @@ impl Workspace {
 
     /// Copies a project in. Links and whatever else no client could name stay out and stay in the
     /// project as they are. Blocking.
-    pub fn copy_in(&self, project: &Project) -> Result<Manifest, ProjectError> {
+    pub fn copy_in(&self, project: &Project) -> Result<Copied, ProjectError> {
+        project.consistently(|| {
+            empty(&self.game)?;
+            let base = project.base()?;
+            Ok(Copied { files: self.copy_files(project)?, base })
+        })
+    }
+
+    fn copy_files(&self, project: &Project) -> Result<BTreeMap<ProjectPath, Stamp>, ProjectError> {
         let options = WriteOptions { sync: false, owner: self.owner() };
-        let mut manifest = Manifest::default();
+        let mut files = BTreeMap::new();
         // The files of one folder come one after the other, so one handle is enough.
         let mut last: Option<(String, Dir)> = None;
         walk::<ProjectError>(
@@ -195,12 +213,12 @@ impl Workspace {
                 folder.write_new(name, options, |to| io::copy(&mut source, to))?;
                 let stamp = Stamp::of(&folder.status(name)?);
                 last = Some((parent.to_owned(), folder));
-                manifest.0.insert(found.path, stamp);
+                files.insert(found.path, stamp);
                 Ok(())
             },
             |_, _| Ok(()),
         )?;
-        Ok(manifest)
+        Ok(files)
     }
 
     fn make_parents(&self, parent: &str) -> Result<Dir, FileError> {
@@ -216,9 +234,24 @@ impl Workspace {
 
     /// Finds out what the run changed, and refuses what must not enter a project. To be called when
     /// no process of the run is left. Blocking.
-    pub fn harvest(&self, copied: Manifest, limits: FileLimits) -> Result<Harvest, Failure> {
+    pub fn harvest(&self, copied: &Copied, limits: FileLimits) -> Result<Harvest, Failure> {
+        self.harvest_with(copied, limits, Err)
+    }
+
+    /// The same for a run that failed: what must not enter a project is left out. Blocking.
+    pub fn harvest_valid(&self, copied: &Copied, limits: FileLimits) -> Result<Harvest, Failure> {
+        self.harvest_with(copied, limits, |_| Ok(()))
+    }
+
+    fn harvest_with(
+        &self,
+        copied: &Copied,
+        limits: FileLimits,
+        mut refused: impl FnMut(Failure) -> Result<(), Failure>,
+    ) -> Result<Harvest, Failure> {
         let mut harvest = Harvest::default();
-        let mut gone = copied.0;
+        let mut gone: BTreeSet<&ProjectPath> = copied.files.keys().collect();
+        let refused = std::cell::RefCell::new(&mut refused);
         let (mut count, mut total) = (0_usize, 0_u64);
         walk::<Failure>(
             &self.game,
@@ -226,28 +259,46 @@ impl Workspace {
                 let size = u64::try_from(found.stat.st_size).unwrap_or(u64::MAX);
                 count += 1;
                 total = total.saturating_add(size);
-                check_limits(&found.path, size, count, total, limits)?;
-                let before = gone.remove(&found.path);
-                if before != Some(Stamp::of(&found.stat)) {
+                gone.remove(&found.path);
+                if let Err(failure) = check_limits(&found.path, size, count, total, limits) {
+                    return refused.borrow_mut()(failure);
+                }
+                if copied.files.get(&found.path) != Some(&Stamp::of(&found.stat)) {
                     harvest.write.push(found.path);
                 }
                 Ok(())
             },
-            |path, oddity| Err(rejected(path, oddity)),
+            |path, oddity| refused.borrow_mut()(rejected(path, oddity)),
         )?;
-        harvest.remove.extend(gone.into_keys());
+        harvest.remove.extend(gone.into_iter().cloned());
         Ok(harvest)
     }
 
     /// Removes everything. Blocking.
     pub fn remove(&self) -> io::Result<()> {
-        empty(&self.slot)?;
+        clear(&self.slot, &self.path)?;
         let Some((parent, name)) = self.path.parent().zip(self.path.file_name()) else {
             return Ok(());
         };
         Dir::open_root(parent)?.remove_empty_folder(name)?;
         Ok(())
     }
+}
+
+/// Empties a folder. Where a root had to be built among everybody's mounts and its launcher was
+/// killed, it is still there: that is refused as busy, never emptied, and released.
+fn clear(folder: &Dir, path: &Path) -> io::Result<()> {
+    match empty(folder) {
+        Err(busy) if busy.kind() == io::ErrorKind::ResourceBusy => {}
+        other => return other,
+    }
+    release_root(&path.join(ROOT))?;
+    for entry in folder.entries()? {
+        let inner = path.join(entry.name());
+        release_root(&inner.join(ROOT))?;
+        release_root(&inner)?;
+    }
+    empty(folder)
 }
 
 fn check_limits(

@@ -91,7 +91,8 @@ fn is_link(folder: BorrowedFd<'_>, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+    use std::path::Path;
 
     use proptest::prelude::*;
 
@@ -145,27 +146,58 @@ mod tests {
         }
     }
 
+    /// Puts something at a place, if it fits what is there already.
+    fn put(base: &Path, path: &str, kind: u8) {
+        let place = base.join(path);
+        let own_name = path.rsplit('/').next().unwrap();
+        // Nothing is made behind a link: some lead out of the tree. Nor in place of something: to
+        // write to a fifo is to wait for a reader.
+        let is_real = |part: &Path| part.symlink_metadata().is_ok_and(|meta| meta.is_dir());
+        let mut above = place.ancestors().skip(1).take_while(|part| *part != base);
+        let has_link = above.any(|part| part.symlink_metadata().is_ok() && !is_real(part));
+        if has_link || place.symlink_metadata().is_ok() {
+            return;
+        }
+        match kind {
+            0..=3 => drop(fs::create_dir_all(&place)),
+            4 => drop(fs::write(&place, "x")),
+            5 => drop(symlink("../a", &place)),
+            6 => drop(symlink(base, &place)),
+            7 => drop(symlink("/etc", &place)),
+            8 => drop(symlink("nowhere", &place)),
+            9 => drop(symlink(own_name, &place)),
+            10 => drop(symlink(".", &place)),
+            11 => drop(fs::hard_link(base.join("a"), &place)),
+            12 => nix::unistd::mkfifo(&place, Mode::S_IRWXU).unwrap_or_default(),
+            _ => drop(std::os::unix::net::UnixListener::bind(&place)),
+        }
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::with_cases(256))]
         #[test]
         fn both_ways_agree_on_random_trees(
-            nodes in proptest::collection::vec(("[ab]{1}(/[ab]){0,3}", 0..3_u8), 1..12),
-            asked in proptest::collection::vec("[ab]{1}(/[ab]){0,4}", 1..12),
+            nodes in proptest::collection::vec(("[ab](/[ab]){0,6}", 0..14_u8), 1..24),
+            asked in proptest::collection::vec("[ab](/[ab]){0,8}", 1..16),
         ) {
             let temp = tempfile::tempdir().unwrap();
-            for (path, kind) in nodes {
-                let place = temp.path().join(&path);
-                // A node that does not fit what is there already is left out.
-                drop(match kind {
-                    0 => fs::create_dir_all(&place),
-                    1 => fs::write(&place, "x"),
-                    _ => symlink("../a", &place),
-                });
+            for (path, kind) in &nodes {
+                put(temp.path(), path, *kind);
             }
             let root = Dir::open_root(temp.path()).unwrap();
-            for path in asked {
+            // What was made, what lies beneath it, and what was not made.
+            let made = nodes.iter().map(|(path, _)| path.clone());
+            let beneath = nodes.iter().map(|(path, _)| format!("{path}/passwd"));
+            for path in made.chain(beneath).chain(asked) {
                 let (kernel, hand) = both(&root, &path);
                 prop_assert_eq!(kernel, hand, "{}", path);
+                if let Ok(inode) = kernel {
+                    // No link was followed: the standard library finds the same without following.
+                    let meta = fs::symlink_metadata(temp.path().join(&path)).unwrap();
+                    prop_assert_eq!(meta.ino(), inode);
+                    let real = fs::canonicalize(temp.path().join(&path)).unwrap();
+                    prop_assert_eq!(real, fs::canonicalize(temp.path()).unwrap().join(&path));
+                }
             }
         }
     }

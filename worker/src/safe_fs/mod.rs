@@ -6,13 +6,19 @@
 //! swapping one for the other in between.
 
 mod beneath;
+mod cached;
 mod dir;
+#[cfg(test)]
+mod hostile;
 mod remove;
+mod usage;
 mod walk;
 mod write;
 
+pub use cached::{open_cached, open_folder_cached, read_cached};
 pub use dir::{Dir, Entry, Kind};
 pub use remove::empty;
+pub use usage::{DiskUse, Space};
 pub use walk::{FoundFile, Oddity, walk};
 pub use write::WriteOptions;
 

@@ -4,6 +4,7 @@
 //! would run out of stack or descriptors, so folders found inside are moved up to the top first:
 //! the tree gets flatter until nothing is left, with two descriptors in use at any time.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::AsFd as _;
 
@@ -33,14 +34,18 @@ pub fn empty(folder: &Dir) -> io::Result<()> {
             if folder.remove_empty_folder(entry.name())? {
                 continue;
             }
-            // Only an ordinary user needs the permissions; root passes without.
-            let all = Mode::S_IRWXU;
-            fchmodat(folder.as_fd(), entry.name(), all, FchmodatFlags::FollowSymlink)?;
+            open_up(folder, entry.name())?;
             let inner = folder.folder(entry.name())?;
             flatten(&inner, folder, &mut moved)?;
             folder.remove_empty_folder(entry.name())?;
         }
     }
+}
+
+/// Gives the owner all rights on a folder: an ordinary user needs them, root passes without. A link
+/// that has taken the folder's place is an error, and what it points to stays as it is.
+fn open_up(parent: &Dir, name: &OsStr) -> io::Result<()> {
+    Ok(fchmodat(parent.as_fd(), name, Mode::S_IRWXU, FchmodatFlags::NoFollowSymlink)?)
 }
 
 /// Removes the files of `inner` and moves its folders to `top`.
@@ -53,8 +58,7 @@ fn flatten(inner: &Dir, top: &Dir, moved: &mut u64) -> io::Result<()> {
                 if let Ok(child) = inner.folder(name) {
                     fchmod(&child, Mode::S_IRWXU)?;
                 } else {
-                    let follow = FchmodatFlags::FollowSymlink;
-                    fchmodat(inner.as_fd(), name, Mode::S_IRWXU, follow)?;
+                    open_up(inner, name)?;
                 }
                 *moved += 1;
                 inner.move_to(name, top, &format!("{}.{moved}", uuid::Uuid::new_v4()))?;

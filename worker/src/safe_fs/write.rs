@@ -95,12 +95,7 @@ impl Dir {
     }
 
     /// Moves a name from this folder to another, where it must not exist.
-    pub(super) fn move_to(
-        &self,
-        name: &std::ffi::OsStr,
-        to: &Self,
-        new_name: &str,
-    ) -> Result<(), Errno> {
+    pub fn move_to(&self, name: &std::ffi::OsStr, to: &Self, new_name: &str) -> Result<(), Errno> {
         match renameat2(self, name, to, new_name, RenameFlags::RENAME_NOREPLACE) {
             // Not every file system knows the flag; the new name is ours alone, so it is free.
             Err(Errno::EINVAL | Errno::ENOSYS) => renameat(self, name, to, new_name),

@@ -12,10 +12,12 @@ use tokio::net::{TcpListener, UnixStream};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::time::timeout;
 
+use super::cgroup::{Cgroup, Groups};
 use super::control::{CONTROL_FD, MAX_LINE_BYTES, Message, Outcome};
-use super::plan::Plan;
+use super::plan::{Demand, Mechanism, Plan};
 use super::receive::receive;
 use super::steps::reaper::descendants_of;
+use super::usage::Members;
 
 /// Longest time from spawn to exec. It takes a few milliseconds.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -69,7 +71,10 @@ impl LaunchError {
 
 /// The launcher program.
 #[derive(Debug, Clone)]
-pub struct Launcher(PathBuf);
+pub struct Launcher {
+    path: PathBuf,
+    groups: Groups,
+}
 
 /// A program that was started confined, with its standard streams.
 #[derive(Debug)]
@@ -95,22 +100,23 @@ pub struct Handle {
     launcher: Child,
     control: Control,
     exit_code: Option<i32>,
+    cgroup: Option<Cgroup>,
 }
 
 impl Launcher {
     /// The launcher at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self(path.into())
+        Self { path: path.into(), groups: Groups::find() }
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// The hostile program, which lies beside the launcher.
     pub fn probe_path(&self) -> PathBuf {
-        self.0.with_file_name("dreamcore-probe")
+        self.path.with_file_name("dreamcore-probe")
     }
 
     /// Starts a program as `plan` says. Returns when every step succeeded and the program is
@@ -123,7 +129,7 @@ impl Launcher {
     }
 
     async fn start_unbounded(&self, plan: &Plan) -> Result<Confined, LaunchError> {
-        let spawn = |source| LaunchError::Spawn { path: self.0.clone(), source };
+        let spawn = |source| LaunchError::Spawn { path: self.path.clone(), source };
         let (ours, theirs) = StdUnixStream::pair().map_err(spawn)?;
         ours.set_nonblocking(true).map_err(spawn)?;
         let mut control = Control::new(UnixStream::from_std(ours).map_err(spawn)?);
@@ -134,7 +140,15 @@ impl Launcher {
             return Err(LaunchError::Protocol("a standard stream is missing".to_owned()));
         };
 
-        control.send_plan(plan).await?;
+        // Before the launcher hears of it; removed with the handle, or here if the start fails.
+        let mut plan = plan.clone();
+        let mut cgroup = None;
+        if plan.demand(Mechanism::Cgroup) != Demand::Off {
+            let made = self.groups.make(plan.limits);
+            plan.cgroup = made.as_ref().map(|made| made.folders().to_vec()).map_err(Clone::clone);
+            cgroup = made.ok();
+        }
+        control.send_plan(&plan).await?;
         let mut listener = None;
         let mut outcomes = Vec::new();
         loop {
@@ -150,13 +164,13 @@ impl Launcher {
                 }
             }
         }
-        let handle = Handle { launcher, control, exit_code: None };
+        let handle = Handle { launcher, control, exit_code: None, cgroup };
         Ok(Confined { handle, stdin, stdout, stderr, listener, outcomes })
     }
 
     #[allow(clippy::disallowed_methods, reason = "the one place that starts processes")]
     fn spawn(&self, control: OwnedFd) -> std::io::Result<Child> {
-        let mut command = tokio::process::Command::new(&self.0);
+        let mut command = tokio::process::Command::new(&self.path);
         command
             .env_clear()
             .current_dir("/")
@@ -177,6 +191,23 @@ impl Handle {
     pub fn processes(&self) -> Vec<i32> {
         let launcher = self.launcher.id().map_or(0, u32::cast_signed);
         descendants_of(launcher).into_iter().map(nix::unistd::Pid::as_raw).collect()
+    }
+
+    /// The same for whoever measures them again and again.
+    pub fn members(&self) -> Members {
+        let launcher = self.launcher.id().map_or(0, u32::cast_signed);
+        let group = self.cgroup.as_ref().and_then(|group| group.folders().first());
+        Members::new(launcher, group.map(|folder| folder.join("cgroup.procs")))
+    }
+
+    /// How often the kernel killed a process of the program because its memory was used up.
+    pub fn oom_kills(&self) -> u64 {
+        self.cgroup.as_ref().map_or(0, Cgroup::oom_kills)
+    }
+
+    /// How often the program was refused one more process.
+    pub fn refused_forks(&self) -> u64 {
+        self.cgroup.as_ref().map_or(0, Cgroup::refused_forks)
     }
 
     /// Waits until the program has ended and nothing that it started is left. Its exit code, or

@@ -19,6 +19,8 @@ pub enum Mechanism {
     NoNewPrivs,
     /// Limits on memory locks, files, processes, core dumps and so on.
     Rlimits,
+    /// A control group of its own: memory and processes of the whole sandbox together.
+    Cgroup,
     /// Namespaces owned by an ordinary user.
     UserNamespace,
     /// Mounts of its own.
@@ -39,11 +41,12 @@ pub enum Mechanism {
 
 impl Mechanism {
     /// All of them, in the order in which they are reported.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Identity,
         Self::Capabilities,
         Self::NoNewPrivs,
         Self::Rlimits,
+        Self::Cgroup,
         Self::UserNamespace,
         Self::MountNamespace,
         Self::PidNamespace,
@@ -61,6 +64,7 @@ impl Mechanism {
             Self::Capabilities => "capabilities",
             Self::NoNewPrivs => "no_new_privs",
             Self::Rlimits => "rlimits",
+            Self::Cgroup => "cgroup",
             Self::UserNamespace => "user_namespace",
             Self::MountNamespace => "mount_namespace",
             Self::PidNamespace => "pid_namespace",
@@ -165,6 +169,8 @@ pub struct Limits {
     pub processes: u64,
     /// Processor time of one process, in seconds.
     pub cpu_s: u64,
+    /// Memory of all processes together, in bytes; held by the control group.
+    pub memory_bytes: u64,
 }
 
 /// Everything about one start.
@@ -188,6 +194,8 @@ pub struct Plan {
     pub api_port: Option<u16>,
     /// Kernel limits.
     pub limits: Limits,
+    /// The control groups to join, or why there are none; filled in when it is started.
+    pub cgroup: Result<Vec<PathBuf>, String>,
     /// What becomes of each mechanism that cannot be applied; missing means `Required`.
     pub demands: BTreeMap<Mechanism, Demand>,
 }

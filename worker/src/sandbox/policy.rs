@@ -115,6 +115,7 @@ impl Policy {
             root_dir: program.root_dir,
             api_port: program.api_port,
             limits: self.limits,
+            cgroup: Err("none was made".to_owned()),
             demands: self.demands.clone(),
         }
     }

@@ -31,11 +31,34 @@ pub async fn serve(
     stop: CancellationToken,
     drained: impl Future<Output = ()>,
 ) {
+    let graceful = Arc::new(GracefulShutdown::new());
+    // A task of its own: what it spawns then begins on the same thread, and nobody is woken for it.
+    let accepting =
+        tokio::spawn(accept(listener, app, max_connections, stop, Arc::clone(&graceful)));
+    if let Err(error) = accepting.await {
+        tracing::error!(%error, "accepting connections ended");
+    }
+    drained.await;
+    let Some(graceful) = Arc::into_inner(graceful) else {
+        return;
+    };
+    if tokio::time::timeout(CLOSE_TIMEOUT, graceful.shutdown()).await.is_err() {
+        tracing::warn!("connections were still open at the end");
+    }
+}
+
+/// Takes connections until `stop` is cancelled, and then none any more.
+async fn accept(
+    listener: TcpListener,
+    app: Router,
+    max_connections: usize,
+    stop: CancellationToken,
+    graceful: Arc<GracefulShutdown>,
+) {
     let places = Arc::new(Semaphore::new(max_connections));
-    let graceful = GracefulShutdown::new();
     loop {
         let (stream, place) = tokio::select! {
-            () = stop.cancelled() => break,
+            () = stop.cancelled() => return,
             next = next_connection(&listener, &places) => next,
         };
         let connection = hyper::server::conn::http1::Builder::new()
@@ -55,11 +78,6 @@ pub async fn serve(
             }
             drop(place);
         });
-    }
-    drop(listener);
-    drained.await;
-    if tokio::time::timeout(CLOSE_TIMEOUT, graceful.shutdown()).await.is_err() {
-        tracing::warn!("connections were still open at the end");
     }
 }
 

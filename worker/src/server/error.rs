@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::assets::AssetError;
 use crate::project::ProjectError;
 
 /// An answer that is not what was asked for.
@@ -41,6 +42,11 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "internal error")
     }
 
+    /// The volume is full.
+    pub fn storage_full() -> Self {
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "STORAGE_FULL", "no space left on the volume")
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -68,10 +74,54 @@ impl From<ProjectError> for ApiError {
     fn from(error: ProjectError) -> Self {
         match error {
             ProjectError::NotFound => Self::not_found("not found"),
+            ProjectError::Ambiguous => Self::bad_request(error.to_string()),
+            ProjectError::Exists => {
+                Self::new(StatusCode::CONFLICT, "PROJECT_EXISTS", "the project exists already")
+            }
+            ProjectError::Busy => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "PROJECT_BUSY", error.to_string())
+            }
+            ProjectError::Quota(reason) => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "QUOTA_EXCEEDED", reason)
+            }
+            ProjectError::Full => {
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "STORAGE_FULL", "no space left")
+            }
             other => {
-                tracing::error!(error = %other, "a project could not be read");
+                tracing::error!(error = %other, "a project could not be read or written");
                 let status = StatusCode::SERVICE_UNAVAILABLE;
-                Self::new(status, "STORAGE_ERROR", "the project cannot be read at the moment")
+                Self::new(
+                    status,
+                    "STORAGE_ERROR",
+                    "the project cannot be read or written at the moment",
+                )
+            }
+        }
+    }
+}
+
+impl From<AssetError> for ApiError {
+    fn from(error: AssetError) -> Self {
+        let message = error.to_string();
+        match error {
+            AssetError::NotFound => Self::not_found("Asset not found"),
+            AssetError::Empty => Self::bad_request(message),
+            AssetError::TooLarge(_) => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", message)
+            }
+            AssetError::Kind => {
+                let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+                Self::new(status, "UNSUPPORTED_MEDIA_TYPE", message)
+            }
+            AssetError::Quota(_) => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "QUOTA_EXCEEDED", message)
+            }
+            AssetError::Full => Self::storage_full(),
+            AssetError::Unusable(_) | AssetError::Io(_) => {
+                tracing::error!(error = message, "an asset could not be read or written");
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                let message = "assets cannot be read or written at the moment";
+                Self::new(status, "STORAGE_ERROR", message)
             }
         }
     }

@@ -7,12 +7,14 @@ mod auth;
 mod connections;
 mod error;
 mod extract;
+mod file_answer;
 mod media;
 mod observe;
 mod query;
 mod router;
 mod routes;
 mod sse;
+mod upload;
 
 pub use connections::serve;
 pub use error::ApiError;

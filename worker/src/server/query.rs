@@ -4,6 +4,7 @@
 use percent_encoding::percent_decode_str;
 
 use super::error::ApiError;
+use crate::project::ProjectKey;
 
 /// Most parameters of one request. Each is compared with those before it.
 const MAX_PARAMETERS: usize = 32;
@@ -36,6 +37,11 @@ impl Query {
     /// The value of a parameter, if it is there.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The project that a request is about.
+    pub(super) fn project(&self) -> Result<ProjectKey, ApiError> {
+        Ok(ProjectKey { user: self.required("user_id")?, project: self.required("project_id")? })
     }
 
     /// A parameter that must be there, through its type.
@@ -75,7 +81,11 @@ fn decode(text: &str) -> Result<String, ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::types::RequestPath;
 
     #[test]
     fn decodes_what_browsers_send() {
@@ -105,5 +115,29 @@ mod tests {
     #[test]
     fn decodes_once_only() {
         assert_eq!(Query::parse("a=%252e%252e").unwrap().get("a"), Some("%2e%2e"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_arrives_as_it_was_and_decides_as_it_would(
+            text in prop_oneof![any::<String>(), "[a-z/.%+&=\\\\~ \u{0}あ\u{3099}]{0,20}"],
+        ) {
+            let encoded = utf8_percent_encode(&text, NON_ALPHANUMERIC).to_string();
+            // Every byte encoded, and as forms do it.
+            let every = text.bytes().fold(String::new(), |all, byte| format!("{all}%{byte:02X}"));
+            for encoded in [encoded.clone(), encoded.replace("%20", "+"), every] {
+                let query = Query::parse(&format!("a=b&path={encoded}")).unwrap();
+                prop_assert_eq!(query.get("path"), Some(text.as_str()));
+                let asked = query.required::<RequestPath>("path").ok();
+                prop_assert_eq!(asked, text.parse().ok());
+            }
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "[a-c%=&+0-9éあ]{0,40}") {
+            if let Ok(query) = Query::parse(&text) {
+                prop_assert!(query.0.len() <= MAX_PARAMETERS);
+            }
+        }
     }
 }

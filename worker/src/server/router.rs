@@ -30,6 +30,20 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint { name: "generate_game", route: || post(routes::generate::generate_game) },
     Endpoint { name: "get_file", route: || get(routes::files::get_file) },
     Endpoint { name: "list_files", route: || get(routes::files::list_files) },
+    Endpoint { name: "apply_files", route: || post(routes::apply::apply_files) },
+    Endpoint { name: "get_versions", route: || get(routes::versions::get_versions) },
+    Endpoint { name: "get_version_diff", route: || get(routes::versions::get_version_diff) },
+    Endpoint { name: "restore_version", route: || post(routes::versions::restore_version) },
+    Endpoint {
+        name: "create_version_snapshot",
+        route: || post(routes::versions::create_version_snapshot),
+    },
+    Endpoint { name: "copy_project", route: || post(routes::versions::copy_project) },
+    Endpoint { name: "upload_asset", route: || post(routes::assets::upload_asset) },
+    Endpoint { name: "get_asset", route: || get(routes::assets::get_asset) },
+    Endpoint { name: "list_assets", route: || get(routes::assets::list_assets) },
+    Endpoint { name: "delete_asset", route: || post(routes::assets::delete_asset) },
+    Endpoint { name: "restore_asset", route: || post(routes::assets::restore_asset) },
 ];
 
 /// `DREAMCORE_ROOT_ENDPOINT` names something that is not served.

@@ -94,7 +94,7 @@ mod tests {
 
     #[tokio::test]
     async fn frames_are_one_line_of_json_each() {
-        let done = Event::Done { exit_code: 0, duration_ms: 1, generator: "claude" };
+        let done = Event::Done { exit_code: 0, duration_ms: 1, generator: Some("claude") };
         let text = collect(vec![status("a\nb"), done, status("after")]).await;
         assert_eq!(
             text,

@@ -1,4 +1,4 @@
-//! User and project ids: UUIDs in the hyphenated form, nothing else.
+//! User, project and asset ids: UUIDs in the hyphenated form, nothing else.
 //!
 //! `uuid` alone would also accept the braced, the URN and the bare form. Those are refused, because
 //! an id names a folder on the volume and must have exactly one spelling there: lower case.
@@ -54,6 +54,24 @@ id_type!(
     /// A project (one game) of a user.
     ProjectId
 );
+
+id_type!(
+    /// An asset: a file that a user has uploaded.
+    AssetId
+);
+
+impl AssetId {
+    /// A new one, which nothing else has.
+    pub fn fresh() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl serde::Serialize for AssetId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
 
 #[cfg(test)]
 mod tests {

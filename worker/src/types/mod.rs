@@ -4,13 +4,16 @@
 //! it. Each has a private field, one way in ([`std::str::FromStr`], and `Deserialize` through it)
 //! and no I/O, so a value that exists is a value that was checked.
 
+mod file_name;
 mod id;
 mod project_path;
 mod prompt;
 mod skill_name;
 mod version_id;
+mod version_message;
 
-pub use id::{IdError, ProjectId, UserId};
+pub use file_name::{FileName, FileNameError};
+pub use id::{AssetId, IdError, ProjectId, UserId};
 pub use project_path::{
     MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES, PathError, ProjectPath, RequestPath,
     STYLE_STATE_FILE,
@@ -18,6 +21,7 @@ pub use project_path::{
 pub use prompt::{MAX_PROMPT_BYTES, Prompt, PromptError};
 pub use skill_name::{MAX_SKILL_NAME_BYTES, SkillName, SkillNameError};
 pub use version_id::{VersionId, VersionIdError};
+pub use version_message::{MAX_VERSION_MESSAGE_BYTES, VersionMessage, VersionMessageError};
 
 /// Implements `Deserialize` through `FromStr`, so that JSON cannot bypass the check.
 macro_rules! deserialize_through_from_str {

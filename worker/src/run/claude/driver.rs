@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -12,6 +13,7 @@ use super::lines::LineSplitter;
 use super::parser::{CliEvent, Parser};
 use crate::models::broker::{ApiFailure, Ledger};
 use crate::run::events::{Event, EventSink, Level};
+use crate::run::guard::Excess;
 use crate::sandbox::launch::{Confined, Handle, LaunchError};
 
 /// Most output of one run. A long generation with all its pieces is a few MiB.
@@ -53,6 +55,8 @@ pub enum Ended {
     Hung,
     /// The model API only failed.
     ApiDown(ApiFailure),
+    /// It took too much of the machine.
+    Excess(Excess),
     /// It wrote too much.
     TooMuchOutput,
     /// The run was stopped, or its reader left.
@@ -70,12 +74,17 @@ pub struct Outcome {
     pub stderr: String,
     /// Lines that could not be read.
     pub skipped: u64,
+    /// How often the kernel killed one of its processes because the memory was used up.
+    pub oom_kills: u64,
+    /// How often it was refused one more process.
+    pub refused_forks: u64,
 }
 
 /// A CLI that is running.
 #[derive(Debug)]
 pub struct Driver {
     handle: Handle,
+    excess: oneshot::Receiver<Excess>,
     stdout: ChildStdout,
     stderr: ChildStderr,
     splitter: LineSplitter,
@@ -87,10 +96,16 @@ pub struct Driver {
 
 impl Driver {
     /// Takes over a CLI that was started in `folder` and waits for its prompt. Its standard input
-    /// is handed back, because giving the prompt is a step of its own.
-    pub fn new(confined: Confined, folder: &std::path::Path) -> (Self, ChildStdin) {
+    /// is handed back, because giving the prompt is a step of its own. `excess` tells when it takes
+    /// too much of the machine.
+    pub fn new(
+        confined: Confined,
+        folder: &std::path::Path,
+        excess: oneshot::Receiver<Excess>,
+    ) -> (Self, ChildStdin) {
         let driver = Self {
             handle: confined.handle,
+            excess,
             stdout: confined.stdout,
             stderr: confined.stderr,
             splitter: LineSplitter::default(),
@@ -116,11 +131,14 @@ impl Driver {
         if !matches!(ended, Ended::Exited(_)) {
             self.handle.kill().await;
         }
+        let (oom_kills, refused_forks) = (self.handle.oom_kills(), self.handle.refused_forks());
         Outcome {
             ended,
             result: self.result,
             stderr: String::from_utf8_lossy(&self.errors).trim().to_owned(),
             skipped: self.parser.skipped() + self.splitter.skipped(),
+            oom_kills,
+            refused_forks,
         }
     }
 
@@ -153,6 +171,7 @@ impl Driver {
                 () = sleep_until(watch.deadline) => return Ended::Deadline,
                 () = sleep_until(hung_at), if result_at.is_some() => return Ended::Hung,
                 () = sleep_until(silent_until) => return Ended::Idle,
+                Ok(excess) = &mut self.excess => return Ended::Excess(excess),
                 _ = check.tick() => {
                     if let Some(failure) = given_up(ledger, watch.give_up) {
                         return Ended::ApiDown(failure);
@@ -246,6 +265,7 @@ impl Driver {
             tokio::select! {
                 sent = sink.send(event) => sent.map_err(|_| Ended::Stopped)?,
                 () = cancel.cancelled() => return Err(Ended::Stopped),
+                Ok(excess) = &mut self.excess => return Err(Ended::Excess(excess)),
                 () = sleep_until(watch.deadline) => return Err(Ended::Deadline),
             }
         }

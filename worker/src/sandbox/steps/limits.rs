@@ -4,6 +4,11 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::super::plan::Limits;
 
+/// How much the limit by user is above the one by control group.
+const SECOND: u64 = 4;
+/// How far sandboxes stand back behind the worker, which answers others meanwhile.
+const NICENESS: libc::c_int = 10;
+
 /// Sets every limit of `limits`, and those that need no number. `own_user` says whether the user
 /// belongs to the sandbox alone: the process limit counts per user, so it must not be set for a
 /// developer's own account.
@@ -15,7 +20,9 @@ pub fn apply(limits: Limits, own_user: bool) -> Result<String, String> {
     set(Resource::RLIMIT_CPU, limits.cpu_s)?;
     set(Resource::RLIMIT_MEMLOCK, 8 << 20)?;
     if own_user {
-        set(Resource::RLIMIT_NPROC, limits.processes)?;
+        // A little above the control group's, where there is one: its refusals are counted, so the
+        // end of a run can be explained.
+        set(Resource::RLIMIT_NPROC, limits.processes.saturating_add(SECOND))?;
     }
     // gVisor refuses to set these, and has neither the queues nor the priorities.
     let further =
@@ -24,12 +31,22 @@ pub fn apply(limits: Limits, own_user: bool) -> Result<String, String> {
         .into_iter()
         .filter_map(|(resource, value)| set(resource, value).err().map(|_| format!("{resource:?}")))
         .collect();
+    // Whatever else is short of processor or memory on this machine comes first.
+    yield_to_others();
     let mut detail = format!("file {} bytes, open files {}", limits.file_bytes, limits.open_files);
     if !refused.is_empty() {
         detail.push_str("; not here: ");
         detail.push_str(&refused.join(", "));
     }
     Ok(detail)
+}
+
+/// Lower priority, and the first to be killed should the whole machine run out of memory. Neither
+/// is a protection that is relied on, so a kernel without them is no error.
+#[allow(unsafe_code, reason = "setpriority has no safe form")]
+fn yield_to_others() {
+    // SAFETY: the call takes three numbers and changes nothing but this process's priority.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
 }
 
 /// Lowers one limit; one that is lower already stays as it is.

@@ -1,6 +1,7 @@
 //! The launcher's steps, one a file. They run in a single-threaded process that does nothing else,
 //! in the order that `bin/confine.rs` gives.
 
+pub mod cgroup;
 pub mod control;
 pub mod descriptors;
 pub mod identity;

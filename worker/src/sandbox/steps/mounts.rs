@@ -1,56 +1,108 @@
 //! The minimal root: a file system that has nothing but the granted paths.
 //!
-//! Everything is built on a small tmpfs below an empty folder, in a mount namespace of its own, and
-//! entered with `pivot_root`. Until then a failure changes nothing that anybody could see, so it
-//! can be reported and left behind.
+//! Everything is built on a small tmpfs below an empty folder. In a mount namespace of its own it is
+//! entered with `pivot_root`, and the namespace's end takes it away. Older gVisor has one set of
+//! mounts for everybody: there it is entered with `chroot`, and whoever started the sandbox takes it
+//! away when nothing of the sandbox is left. Until it is entered a failure changes nothing that the
+//! sandbox could see, so it can be reported and left behind.
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::statvfs::{FsFlags, statvfs};
-use nix::unistd::{chdir, pivot_root};
+use nix::unistd::{chdir, chroot, pivot_root};
 
 use super::super::plan::{Access, Grant, Plan};
+use super::{StepError, StepResult};
 
 const NONE: Option<&str> = None;
 
-/// Builds the root and enters it. `pid_namespace` says whether `/proc` shows only the sandbox.
-pub fn enter_minimal_root(plan: &Plan, pid_namespace: bool) -> Result<String, String> {
-    // Nothing that is mounted from here on may reach the worker's own mounts.
-    mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)
-        .map_err(|e| format!("private mounts: {e}"))?;
-    let root = plan.root_dir.as_path();
-    mount(
-        Some("tmpfs"),
-        root,
-        Some("tmpfs"),
-        MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
-        Some("size=1m,nr_inodes=4k,mode=755"),
-    )
-    .map_err(|e| format!("tmpfs: {e}"))?;
-    let entered = build(plan, root, pid_namespace).and_then(|()| enter(root));
-    if entered.is_err() {
-        // Still the old root: take the attempt away. Should that fail too, a tmpfs stays mounted on
-        // an empty folder, in a namespace that ends with this process.
-        umount2(root, MntFlags::MNT_DETACH).unwrap_or_default();
-    }
-    entered.map(|()| format!("{} paths", plan.grants.len()))
+/// Forms of the small tmpfs. gVisor knows no `nr_inodes`. The root can be passed and not listed.
+const TMPFS: [&str; 2] = ["size=1m,nr_inodes=4k,mode=711", "size=1m,mode=711"];
+/// Mode of the folders that lead to what is granted: they show nothing either.
+const PARENT_MODE: u32 = 0o711;
+
+/// Who sees what is mounted here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mounts {
+    /// This process and what it starts.
+    Own,
+    /// Everybody.
+    Shared,
 }
 
-fn build(plan: &Plan, root: &Path, pid_namespace: bool) -> Result<(), String> {
+/// Builds the root, and enters it if the mounts are this process's own; otherwise
+/// [`enter_by_chroot`] is still to come. `pid_namespace` says whether `/proc` shows only the sandbox.
+pub fn enter_minimal_root(
+    plan: &Plan,
+    mounts: Mounts,
+    pid_namespace: bool,
+) -> Result<String, String> {
+    if mounts == Mounts::Own {
+        // Nothing that is mounted from here on may reach the worker's own mounts.
+        mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)
+            .map_err(|e| format!("private mounts: {e}"))?;
+    }
+    let root = plan.root_dir.as_path();
+    mount_tmpfs(root).map_err(|e| format!("tmpfs: {e}"))?;
+    let built = build(plan, root, mounts, pid_namespace);
+    let entered = match mounts {
+        Mounts::Own => built.and_then(|()| enter_by_pivot(root)),
+        Mounts::Shared => built,
+    };
+    if entered.is_err() {
+        // Still the old root: take the attempt away. Should that fail too, the mounts end with this
+        // process's namespace, or are taken away by whoever waits for its end.
+        umount2(root, MntFlags::MNT_DETACH).unwrap_or_default();
+    }
+    let how = match mounts {
+        Mounts::Own => "",
+        Mounts::Shared => ", by chroot; not read-only or unexecutable but by permission",
+    };
+    entered.map(|()| format!("{} paths{how}", plan.grants.len()))
+}
+
+/// Takes away a root that was built among everybody's mounts, with all that is mounted in it. Where
+/// there is none, nothing happens.
+pub fn release(root: &Path) -> nix::Result<()> {
+    loop {
+        match umount2(root, MntFlags::MNT_DETACH) {
+            // Again, should there be one below.
+            Ok(()) => {}
+            // Not a mount, not there, or not allowed to have mounted anything.
+            Err(Errno::EINVAL | Errno::ENOENT | Errno::EPERM) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn mount_tmpfs(root: &Path) -> nix::Result<()> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    let mut tried = Err(Errno::EINVAL);
+    for options in TMPFS {
+        tried = mount(Some("tmpfs"), root, Some("tmpfs"), flags, Some(options));
+        if tried != Err(Errno::EINVAL) {
+            break;
+        }
+    }
+    tried
+}
+
+fn build(plan: &Plan, root: &Path, mounts: Mounts, pid_namespace: bool) -> Result<(), String> {
     let explain = |grant: &Grant, e: io::Error| format!("{}: {e}", grant.path.display());
     // Second places first: one may be /tmp, and a granted path may lie below the real /tmp.
     for grant in &plan.grants {
         if let Some(second) = &grant.also_at {
-            bind(&grant.path, &below(root, second), grant.access).map_err(|e| explain(grant, e))?;
+            bind(&grant.path, &below(root, second), grant.access, mounts)
+                .map_err(|e| explain(grant, e))?;
         }
     }
     for grant in &plan.grants {
-        place(grant, root).map_err(|e| explain(grant, e))?;
+        place(grant, root, mounts).map_err(|e| explain(grant, e))?;
     }
     mount_proc(root, pid_namespace).map_err(|e| format!("/proc: {e}"))?;
     for (name, target) in
@@ -61,7 +113,7 @@ fn build(plan: &Plan, root: &Path, pid_namespace: bool) -> Result<(), String> {
     Ok(())
 }
 
-fn enter(root: &Path) -> Result<(), String> {
+fn enter_by_pivot(root: &Path) -> Result<(), String> {
     let step = |name: &'static str| move |e: Errno| format!("{name}: {e}");
     chdir(root).map_err(step("chdir"))?;
     // The old root is stacked on the same folder and then detached; no folder for it is needed.
@@ -76,8 +128,15 @@ fn enter(root: &Path) -> Result<(), String> {
     mount(NONE, "/", NONE, flags, NONE).map_err(step("read-only root"))
 }
 
+/// Enters a root among everybody's mounts. After this no user namespace can be made, and whoever
+/// could call `chroot` again could leave: the capability goes with the change of user.
+pub fn enter_by_chroot(root: &Path) -> StepResult {
+    let entered = chdir(root).and_then(|()| chroot(".")).and_then(|()| chdir("/"));
+    entered.map_err(StepError::at("chroot"))
+}
+
 /// Makes one granted path appear below the new root.
-fn place(grant: &Grant, root: &Path) -> io::Result<()> {
+fn place(grant: &Grant, root: &Path, mounts: Mounts) -> io::Result<()> {
     let seen = match fs::symlink_metadata(&grant.path) {
         Ok(seen) => seen,
         Err(error) if grant.optional && error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -87,7 +146,7 @@ fn place(grant: &Grant, root: &Path) -> io::Result<()> {
     if grant.optional && seen.is_symlink() {
         return link(&fs::read_link(&grant.path)?, &below(root, &grant.path));
     }
-    bind(&grant.path, &below(root, &grant.path), grant.access)
+    bind(&grant.path, &below(root, &grant.path), grant.access, mounts)
 }
 
 fn below(root: &Path, path: &Path) -> PathBuf {
@@ -100,16 +159,24 @@ fn link(target: &Path, place: &Path) -> io::Result<()> {
 }
 
 fn make_parent(place: &Path) -> io::Result<()> {
-    place.parent().map_or(Ok(()), fs::create_dir_all)
+    place.parent().map_or(Ok(()), make_folders)
 }
 
-fn bind(source: &Path, place: &Path, access: Access) -> io::Result<()> {
+fn make_folders(place: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(PARENT_MODE).create(place)
+}
+
+fn bind(source: &Path, place: &Path, access: Access, mounts: Mounts) -> io::Result<()> {
     let kind = fs::metadata(source)?.file_type();
     if kind.is_dir() {
-        fs::create_dir_all(place)?;
+        make_folders(place)?;
     } else {
         make_parent(place)?;
         fs::File::create(place)?;
+    }
+    if mounts == Mounts::Shared {
+        // gVisor that has no mount namespaces binds, but not recursively and with no flags.
+        return Ok(mount(Some(source), place, NONE, MsFlags::MS_BIND, NONE)?);
     }
     // Recursive, because a user namespace may not show what a mount inside the source covers.
     mount(Some(source), place, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE)?;
@@ -187,7 +254,7 @@ fn set_flags_of_top(place: &Path, flags: MsFlags) -> nix::Result<()> {
 /// of other users are hidden.
 fn mount_proc(root: &Path, pid_namespace: bool) -> io::Result<()> {
     let place = root.join("proc");
-    fs::create_dir_all(&place)?;
+    make_folders(&place)?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_RDONLY;
     let hide = if pid_namespace { NONE } else { Some("hidepid=2") };
     Ok(mount(Some("proc"), &place, Some("proc"), flags, hide)?)

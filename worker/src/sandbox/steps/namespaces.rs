@@ -16,6 +16,9 @@ const KINDS: [(Mechanism, CloneFlags); 4] = [
     (Mechanism::IpcNamespace, CloneFlags::CLONE_NEWIPC),
 ];
 
+/// Why there is no mount namespace where the call succeeded.
+const NOT_MADE: &str = "the kernel accepted the call and did nothing";
+
 /// What was entered.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Entered {
@@ -25,6 +28,8 @@ pub struct Entered {
     pub user: bool,
     /// A mount namespace.
     pub mount: bool,
+    /// The kernel says that there is one and goes on with everybody's mounts.
+    pub mounts_shared: bool,
     /// A PID namespace; it holds for children only.
     pub pid: bool,
     /// A network namespace.
@@ -53,12 +58,19 @@ pub fn enter(control: &Control, plan: &Plan) -> StepResult<Entered> {
     }
     for (mechanism, flag) in KINDS {
         if plan.demand(mechanism) == Demand::Off {
+            // Found missing at start; why decides how a root can be had.
+            if mechanism == Mechanism::MountNamespace {
+                entered.mounts_shared = enter_one(mechanism, flag) == Err(NOT_MADE.to_owned());
+            }
             continue;
         }
         let result = enter_one(mechanism, flag);
         let applied = result.is_ok();
         match mechanism {
-            Mechanism::MountNamespace => entered.mount = applied,
+            Mechanism::MountNamespace => {
+                entered.mount = applied;
+                entered.mounts_shared = result.as_ref().is_err_and(|reason| reason == NOT_MADE);
+            }
             Mechanism::PidNamespace => entered.pid = applied,
             Mechanism::NetworkNamespace => entered.network = applied,
             _ => {}
@@ -76,7 +88,7 @@ fn enter_one(mechanism: Mechanism, flag: CloneFlags) -> Result<(), String> {
     // Older gVisor accepts the call for mounts and goes on with the same ones: what is mounted or
     // covered afterwards would be so for the worker too.
     if mechanism == Mechanism::MountNamespace && (before.is_none() || mount_namespace() == before) {
-        return Err("the kernel accepted the call and did nothing".to_owned());
+        return Err(NOT_MADE.to_owned());
     }
     Ok(())
 }
@@ -90,8 +102,9 @@ fn mount_namespace() -> Option<std::path::PathBuf> {
 fn enter_user_namespace() -> Result<String, String> {
     let (uid, gid) = (geteuid(), getegid());
     unshare(CloneFlags::CLONE_NEWUSER).map_err(|e| e.to_string())?;
-    // Without this the kernel refuses a group map from an unprivileged process.
-    write_proc("/proc/self/setgroups", "deny")?;
+    // Without this Linux refuses a group map from an unprivileged process. gVisor refuses this, and
+    // takes the map. So the map decides.
+    write_proc("/proc/self/setgroups", "deny").unwrap_or_default();
     write_proc("/proc/self/uid_map", &format!("{uid} {uid} 1\n"))?;
     write_proc("/proc/self/gid_map", &format!("{gid} {gid} 1\n"))?;
     Ok(format!("maps uid {uid} and gid {gid} only"))

@@ -19,13 +19,14 @@ use super::control::Control;
 use super::{StepError, StepResult};
 
 /// Blocks SIGCHLD and opens a descriptor for it; before the fork, so that no end is missed. With a
-/// PID namespace orphans never come here, so it does not matter that older gVisor has no subreapers.
+/// PID namespace orphans never come here, and must not: newer gVisor gives those of a namespace that
+/// ended to a subreaper outside of it, instead of killing them. Older gVisor has no subreapers.
 pub fn prepare(pid_namespace: bool) -> StepResult<SignalFd> {
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGCHLD);
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&mask), None).map_err(StepError::at("signalfd"))?;
-    if let (Err(errno), false) = (nix::sys::prctl::set_child_subreaper(true), pid_namespace) {
-        return Err(StepError::at("subreaper")(errno));
+    if !pid_namespace {
+        nix::sys::prctl::set_child_subreaper(true).map_err(StepError::at("subreaper"))?;
     }
     SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
         .map_err(StepError::at("signalfd"))

@@ -32,6 +32,8 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_bpf, libc::SYS_perf_event_open, libc::SYS_userfaultfd, libc::SYS_fanotify_init,
     libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register,
     libc::SYS_memfd_secret, libc::SYS_move_pages, libc::SYS_migrate_pages, libc::SYS_vmsplice,
+    // Memory that no process has mapped, so that nobody would be charged with it.
+    libc::SYS_shmget,
     // The machine itself.
     libc::SYS_kexec_load, libc::SYS_kexec_file_load, libc::SYS_init_module,
     libc::SYS_finit_module, libc::SYS_delete_module, libc::SYS_reboot, libc::SYS_swapon,

@@ -1,77 +1,56 @@
 //! `GET /get_file` and `GET /list_files`.
 
-use std::io::Read as _;
+use std::time::{Duration, UNIX_EPOCH};
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
-use tokio::io::AsyncReadExt as _;
-use tokio_util::io::ReaderStream;
 
-use crate::project::{OpenFile, ProjectError, ProjectKey};
+use crate::project::{Detail, ProjectError};
 use crate::server::error::ApiError;
+use crate::server::file_answer::{Described, FileAnswer, Version};
 use crate::server::media::Media;
 use crate::server::query::{Query, parse_value};
 use crate::server::router::App;
 use crate::types::RequestPath;
 
-/// Files up to this size are read at once, with the opening; larger ones are streamed.
-const READ_AT_ONCE_BYTES: u64 = 256 * 1024;
-const CHUNK_BYTES: usize = 64 * 1024;
-
-/// A file, with its content if it is small.
-enum Content {
-    Whole(Vec<u8>),
-    Stream(std::fs::File),
-}
+/// The last second of the year 9999.
+const LATEST_S: u64 = 253_402_300_799;
 
 pub(in crate::server) async fn get_file(
     State(app): State<App>,
+    method: Method,
     RawQuery(query): RawQuery,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let query = Query::parse(query.as_deref().unwrap_or_default())?;
-    let key = key(&query)?;
+    let key = query.project()?;
     let path: RequestPath = parse_value("path", query.get("path").unwrap_or("index.html"))?;
 
-    let opened = blocking(move || {
-        let file = app.volume().open(key)?.read(&path)?;
-        read_small(file)
-    });
-    let (path, size, content) = match opened.await? {
-        Err(ProjectError::NotFound) => return Err(ApiError::not_found("File not found")),
-        result => result?,
-    };
-    let body = match content {
-        Content::Whole(bytes) => Body::from(bytes),
-        Content::Stream(file) => {
-            // No further than the size that was promised, should the file grow meanwhile.
-            let file = tokio::fs::File::from_std(file).take(size);
-            Body::from_stream(ReaderStream::with_capacity(file, CHUNK_BYTES))
+    let (file, version, media) = if let Some((file, stat)) = app.volume().open_cached(key, &path) {
+        (file, Version::by(&stat), Media::of(path.as_str()))
+    } else {
+        let open = move || {
+            let file = app.volume().open(key)?.read(&path)?;
+            let version = Version::of(&file.file)?;
+            // By the name of what was found, which is another where the default page is missing.
+            Ok::<_, ProjectError>((file.file, version, Media::of(&file.path)))
+        };
+        match blocking(open).await? {
+            Err(ProjectError::NotFound) => return Err(ApiError::not_found("File not found")),
+            result => result?,
         }
     };
-    let media = Media::of(&path);
-    let mut response = Response::new(body);
-    let headers = response.headers_mut();
-    let content_type = HeaderValue::from_str(&media.content_type);
     let fallback = HeaderValue::from_static("application/octet-stream");
-    headers.insert(CONTENT_TYPE, content_type.unwrap_or(fallback));
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(size));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static(media.cache_control));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    Ok(response)
-}
-
-fn read_small(file: OpenFile) -> Result<(String, u64, Content), ProjectError> {
-    if file.size > READ_AT_ONCE_BYTES {
-        return Ok((file.path, file.size, Content::Stream(file.file)));
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(file.size).unwrap_or_default());
-    file.file.take(READ_AT_ONCE_BYTES).read_to_end(&mut bytes)?;
-    Ok((file.path, bytes.len() as u64, Content::Whole(bytes)))
+    let described = Described {
+        version,
+        content_type: HeaderValue::try_from(media.content_type).unwrap_or(fallback),
+        cache_control: HeaderValue::from_static(media.cache_control),
+        more: Vec::new(),
+    };
+    FileAnswer { file, described }.respond(&method, &headers).await
 }
 
 pub(in crate::server) async fn list_files(
@@ -79,13 +58,22 @@ pub(in crate::server) async fn list_files(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let query = Query::parse(query.as_deref().unwrap_or_default())?;
-    let key = key(&query)?;
-    let listed = blocking(move || app.volume().open(key)?.list()).await?;
-    match listed {
-        Ok(files) => {
-            let files: Vec<_> = files.into_iter().map(|file| file.path).collect();
-            Ok(Json(json!({ "files": files })).into_response())
+    let key = query.project()?;
+    let with_details = match query.get("details") {
+        None | Some("0") => false,
+        Some("1") => true,
+        Some(_) => return Err(ApiError::bad_request("details: must be 0 or 1")),
+    };
+    let listed = blocking(move || {
+        let project = app.volume().open(key)?;
+        if with_details {
+            return Ok(described(&project.details()?));
         }
+        let files: Vec<_> = project.list()?.into_iter().map(|file| file.path).collect();
+        Ok(json!({ "files": files }))
+    });
+    match listed.await? {
+        Ok(body) => Ok(Json(body).into_response()),
         Err(ProjectError::NotFound) => {
             let body = json!({ "files": [], "error": "Project not found", "code": "NOT_FOUND" });
             Ok((StatusCode::NOT_FOUND, Json(body)).into_response())
@@ -94,11 +82,23 @@ pub(in crate::server) async fn list_files(
     }
 }
 
-fn key(query: &Query) -> Result<ProjectKey, ApiError> {
-    Ok(ProjectKey { user: query.required("user_id")?, project: query.required("project_id")? })
+/// The plain list, and beside it what is known of each file.
+fn described(details: &[Detail]) -> serde_json::Value {
+    let paths: Vec<_> = details.iter().map(|detail| &detail.path).collect();
+    let details: Vec<_> = details
+        .iter()
+        .map(|Detail { path, size, modified, hash }| {
+            // Times before 1970 or after 9999 have no such form.
+            let latest = UNIX_EPOCH + Duration::from_secs(LATEST_S);
+            let modified = (*modified).clamp(UNIX_EPOCH, latest);
+            let mtime = humantime::format_rfc3339_millis(modified).to_string();
+            json!({ "path": path, "size": size, "mtime": mtime, "hash": hash })
+        })
+        .collect();
+    json!({ "files": paths, "details": details })
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| ApiError::internal())

@@ -1,10 +1,13 @@
 //! `POST /generate_game`.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 
+use crate::assets::AssetUrls;
 use crate::project::ProjectKey;
 use crate::run::Request;
 use crate::run::events::EventSink;
@@ -21,25 +24,29 @@ const MAX_SKILLS: usize = 20;
 pub(in crate::server) struct GenerateGame {
     user_id: UserId,
     project_id: ProjectId,
-    prompt: Option<Prompt>,
-    /// Another name for the prompt.
-    message: Option<Prompt>,
+    prompt: Option<String>,
+    /// Another name for the prompt, for where that is missing or empty.
+    message: Option<String>,
     #[serde(default)]
     skills: Option<Vec<SkillName>>,
+    /// `assets/NAME` in code that the run writes becomes the URL of that name.
+    asset_urls: Option<AssetUrls>,
 }
 
 impl GenerateGame {
     fn into_request(self) -> Result<Request, ApiError> {
-        let prompt = self
-            .prompt
-            .or(self.message)
-            .ok_or_else(|| ApiError::bad_request("prompt: is required"))?;
+        let (prompt, message) = (self.prompt, self.message);
+        let is_blank = prompt.as_ref().is_none_or(|text| text.trim().is_empty());
+        let text = if is_blank { message.or(prompt) } else { prompt };
+        let text = text.ok_or_else(|| ApiError::bad_request("prompt: is required"))?;
+        let prompt: Prompt =
+            text.parse().map_err(|error| ApiError::bad_request(format!("prompt: {error}")))?;
         let skills = self.skills.unwrap_or_default();
         if skills.len() > MAX_SKILLS {
             return Err(ApiError::bad_request(format!("skills: at most {MAX_SKILLS}")));
         }
         let key = ProjectKey { user: self.user_id, project: self.project_id };
-        Ok(Request { key, prompt, skills })
+        Ok(Request { key, prompt, skills, asset_urls: self.asset_urls.map(Arc::new) })
     }
 }
 
@@ -56,4 +63,33 @@ pub(in crate::server) async fn generate_game(
     let (sink, events) = EventSink::new();
     let guard = app.generate(request, sink);
     Ok(sse::respond(events, guard))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn prompt(body: Value) -> Result<String, ApiError> {
+        const ID: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
+        let mut body = body;
+        body["user_id"] = ID.into();
+        body["project_id"] = ID.into();
+        let body: GenerateGame = serde_json::from_value(body).unwrap();
+        body.into_request().map(|request| request.prompt.as_str().to_owned())
+    }
+
+    #[test]
+    fn either_name_of_the_prompt_will_do() {
+        assert_eq!(prompt(json!({ "prompt": "a" })).unwrap(), "a");
+        assert_eq!(prompt(json!({ "message": "b" })).unwrap(), "b");
+        assert_eq!(prompt(json!({ "prompt": "a", "message": "b" })).unwrap(), "a");
+        assert_eq!(prompt(json!({ "prompt": "a", "message": "" })).unwrap(), "a");
+        assert_eq!(prompt(json!({ "prompt": " ", "message": "b" })).unwrap(), "b");
+        for nothing in [json!({}), json!({ "prompt": "" }), json!({ "prompt": "", "message": "" })]
+        {
+            assert!(prompt(nothing).is_err());
+        }
+    }
 }

@@ -1,5 +1,8 @@
 //! One file a family of endpoints.
 
+pub(super) mod apply;
+pub(super) mod assets;
 pub(super) mod files;
 pub(super) mod generate;
 pub(super) mod health;
+pub(super) mod versions;

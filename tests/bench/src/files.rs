@@ -1,0 +1,81 @@
+//! Serving a file of a game: requests a second, beside nginx and beside a Python server.
+//!
+//! nginx is the measure of what a file can cost, though it does less: the worker checks a secret,
+//! ids and a path, and opens the way to the file anew each time. The Python server does the same
+//! checks. None of them writes an access log here.
+
+use std::time::Duration;
+
+use harness::{Ids, SECRET, Setup};
+
+use crate::generation::WARM_UPS;
+use crate::load::{Load, QUIET};
+use crate::peers::Peer;
+use crate::report::{Aim, Measurement};
+use crate::stats::Samples;
+
+const FILE: &str = "game.js";
+const FILE_BYTES: usize = 27 * 1024;
+const CONNECTIONS: usize = 16;
+/// One sample.
+const TIME: Duration = Duration::from_millis(700);
+/// At most a quarter less than nginx.
+const AIM: Aim = Aim::Rate { percent: 75.0 };
+
+/// With connections that are kept and with ones that are not.
+pub async fn measure(pairs: usize) -> Vec<Measurement> {
+    let worker = Setup::default().var("DREAMCORE_LOG", QUIET).start().await;
+    let ids = Ids::new();
+    let line = "const step = (x, y) => x * 31 + y;\n";
+    worker.put(ids, FILE, line.repeat(FILE_BYTES / line.len()));
+    let query = format!("user_id={}&project_id={}&path={FILE}", ids.user, ids.project);
+    let with_secret =
+        format!("GET /get_file?{query} HTTP/1.1\r\nHost: b\r\nX-Modal-Secret: {SECRET}\r\n");
+    let plain = format!("GET /{FILE} HTTP/1.1\r\nHost: b\r\n");
+    let nginx = Peer::nginx(&worker.project(ids));
+    let fastapi = Peer::fastapi(&worker.data());
+
+    let mut measurements = Vec::new();
+    for keep_alive in [true, false] {
+        let load = |address: &str, head: &str| Load {
+            address: address.to_owned(),
+            head: head.to_owned(),
+            connections: CONNECTIONS,
+            keep_alive,
+        };
+        let ours = load(worker.address(), &with_secret);
+        let how = if keep_alive { "kept alive" } else { "opened for each" };
+        let name = format!("27 KB, {CONNECTIONS} connections {how}");
+        let peers = [
+            ("nginx", nginx.as_ref().map(|peer| load(&peer.address, &plain)), AIM),
+            ("FastAPI", fastapi.as_ref().map(|peer| load(&peer.address, &with_secret)), Aim::Know),
+        ];
+        for (peer, theirs, aim) in peers {
+            let name = format!("{name}, beside {peer}");
+            measurements.push(match theirs {
+                Some(theirs) => {
+                    let (bare, worker) = compare(&theirs, &ours, pairs).await;
+                    Measurement::pair(name, "requests/s", bare, worker, aim)
+                }
+                None => {
+                    let name = format!("{name} (SKIPPED: not installed)");
+                    let alone = compare(&ours, &ours, 1).await.1;
+                    Measurement::single(name, "requests/s", alone, Aim::Know)
+                }
+            });
+        }
+    }
+    measurements
+}
+
+async fn compare(theirs: &Load, ours: &Load, pairs: usize) -> (Samples, Samples) {
+    let (mut bare, mut worker) = (Samples::default(), Samples::default());
+    for pair in 0..WARM_UPS + pairs {
+        let (a, b) = (theirs.rate(TIME).await, ours.rate(TIME).await);
+        if pair >= WARM_UPS {
+            bare.push(a);
+            worker.push(b);
+        }
+    }
+    (bare, worker)
+}

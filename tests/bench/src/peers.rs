@@ -1,0 +1,97 @@
+//! Other servers that give the same file: nginx as Debian has it, and a small one of our own in
+//! Python. Each is started for the measurement with a configuration of its own.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use harness::{SECRET, is_root, repository_root};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// A server that has not begun to listen by then never will.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server; it is ended when dropped.
+#[derive(Debug)]
+pub struct Peer {
+    child: Child,
+    /// Host and port.
+    pub address: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Peer {
+    /// nginx with the files of one folder. `None` where it is not installed.
+    pub fn nginx(files: &Path) -> Option<Self> {
+        let program = ["/usr/sbin/nginx", "/usr/bin/nginx"].map(Path::new);
+        let program = program.iter().find(|path| path.is_file())?;
+        let folder = tempfile::tempdir().expect("a folder");
+        let (here, address) = (folder.path().display(), free_address());
+        let user = if is_root() { "user root;" } else { "" };
+        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|name| format!("{name}_temp_path {here}/{name};\n"))
+            .concat();
+        let text = format!(
+            "{user} worker_processes auto; daemon off; pid {here}/pid; error_log {here}/errors;\n\
+             events {{ worker_connections 1024; }}\n\
+             http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;\n\
+             {temporary} default_type text/javascript;\n\
+             server {{ listen {address}; root {}; }} }}\n",
+            files.display()
+        );
+        let configuration = folder.path().join("nginx.conf");
+        std::fs::write(&configuration, text).expect("a file is written");
+        let errors = folder.path().join("errors");
+        let mut command = Command::new(program);
+        command.arg("-c").arg(configuration).arg("-e").arg(errors);
+        Some(Self::start(command, address, folder))
+    }
+
+    /// The Python server with a volume. `None` where `make bench` has not installed what it needs.
+    pub fn fastapi(data: &Path) -> Option<Self> {
+        let python: PathBuf = repository_root().join(".tools/peers/bin/python");
+        if !python.is_file() {
+            return None;
+        }
+        let address = free_address();
+        let port = address.rsplit(':').next().unwrap_or_default().to_owned();
+        let mut command = Command::new(python);
+        command
+            .args(["-m", "uvicorn", "files:app", "--no-access-log", "--log-level", "warning"])
+            .args(["--workers", "2", "--port", &port])
+            .current_dir(repository_root().join("tests/bench/peers"))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("PEER_DATA", data)
+            .env("PEER_SECRET", SECRET);
+        Some(Self::start(command, address, tempfile::tempdir().expect("a folder")))
+    }
+
+    fn start(mut command: Command, address: String, folder: tempfile::TempDir) -> Self {
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let peer = Self { child: child.expect("it can be started"), address, _folder: folder };
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(&peer.address).is_err() {
+            assert!(Instant::now() < deadline, "{command:?} does not listen");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        peer
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // Gently, because each has processes of its own that would outlive a kill.
+        if let Err(error) = kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM) {
+            // It ended by itself; waiting for it is all that is left to do.
+            assert_eq!(error, nix::errno::Errno::ESRCH);
+        }
+        drop(self.child.wait());
+    }
+}
+
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").to_string()
+}

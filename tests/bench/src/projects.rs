@@ -1,0 +1,277 @@
+//! Saving and reading versions, beside git's own command line on the same disk, and how both grow
+//! with the number of files and of versions.
+//!
+//! git does less: it syncs hardly anything unless it is told to, and moves no files into place.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use harness::{Ids, Setup, Worker, git, terminal};
+use serde_json::{Value, json};
+
+use crate::bare::ms;
+use crate::generation::WARM_UPS;
+use crate::load::QUIET;
+use crate::report::{Aim, Measurement};
+use crate::stats::Samples;
+
+/// What a save and a list of versions may cost: a tenth of what the service before took.
+const SAVE_AIM: Aim = Aim::Below(3.0);
+const LOG_AIM: Aim = Aim::Below(1.4);
+/// Versions of the history that is listed.
+const HISTORY: usize = 5_000;
+/// Numbers of files and of versions.
+const STEPS: [usize; 4] = [10, 100, 1_000, 10_000];
+
+/// All of it.
+pub async fn measure(pairs: usize) -> Vec<Measurement> {
+    let mut all = Vec::new();
+    for (files, changed) in [(20, 1), (200, 100)] {
+        all.extend(saves(files, changed, pairs).await);
+    }
+    all.extend(logs(pairs).await);
+    for files in STEPS {
+        all.extend(with_files(files, pairs).await);
+    }
+    for versions in STEPS {
+        all.extend(with_versions(versions, pairs).await);
+    }
+    all
+}
+
+async fn start() -> Worker {
+    let setup = Setup::default().var("DREAMCORE_LOG", QUIET);
+    setup.var("DREAMCORE_MAX_FILES", 20_000).start().await
+}
+
+/// A save of some of a project's files.
+async fn saves(files: usize, changed: usize, pairs: usize) -> Vec<Measurement> {
+    let worker = start().await;
+    let ids = Ids::new();
+    fill(&worker.project(ids), files);
+    save(&worker, ids, 0, 1).await;
+    // Beside the worker's data, so that both are on one disk.
+    let theirs = worker.data().join("git");
+    fill(&theirs, files);
+    by_git(&theirs, 0, 1, &[]);
+    let mut all = Vec::new();
+    for (name, options) in [("git", &[][..]), ("git that syncs all", &["-c", "core.fsync=all"])] {
+        let (mut bare, mut ours) = (Samples::default(), Samples::default());
+        for pair in 0..WARM_UPS + pairs {
+            let step = all.len() * 10_000 + pair + 1;
+            let a = by_git(&theirs, step, changed, options);
+            let b = save(&worker, ids, step, changed).await;
+            if pair >= WARM_UPS {
+                bare.push(a);
+                ours.push(b);
+            }
+        }
+        let name = format!("save {changed} of {files} files, beside {name}");
+        let aim = if changed == 1 { SAVE_AIM } else { Aim::Know };
+        all.push(Measurement::pair(name, "ms", bare, ours, aim));
+    }
+    all
+}
+
+/// The newest versions of a long history.
+async fn logs(pairs: usize) -> Vec<Measurement> {
+    let worker = start().await;
+    let ids = Ids::new();
+    let folder = worker.project(ids);
+    history(&folder, HISTORY);
+    let mut all = Vec::new();
+    for count in [5, 50] {
+        let (mut bare, mut ours) = (Samples::default(), Samples::default());
+        for pair in 0..WARM_UPS + pairs {
+            let began = Instant::now();
+            git(&folder, &["log", &format!("-{count}"), "--format=%h %ct %s"]);
+            let a = ms(began.elapsed());
+            let b = log(&worker, ids, count).await;
+            if pair >= WARM_UPS {
+                bare.push(a);
+                ours.push(b);
+            }
+        }
+        let name = format!("git_log of {count} of {HISTORY} versions");
+        let aim = if count == 5 { LOG_AIM } else { Aim::Know };
+        all.push(Measurement::pair(name, "ms", bare, ours, aim));
+    }
+    all
+}
+
+/// What takes longer where there are more files.
+async fn with_files(files: usize, pairs: usize) -> Vec<Measurement> {
+    let worker = start().await;
+    let ids = Ids::new();
+    fill(&worker.project(ids), files);
+    let [mut saved, mut listed, mut read] = std::array::from_fn(|_| Samples::default());
+    for pair in 0..WARM_UPS + pairs {
+        let a = save(&worker, ids, pair, 1).await;
+        let began = Instant::now();
+        let answer = worker.list_files(ids).await;
+        let b = ms(began.elapsed());
+        assert_eq!(answer.status, 200);
+        let began = Instant::now();
+        let answer = worker.get_file(ids, &path(0)).await;
+        let c = ms(began.elapsed());
+        assert_eq!(answer.status, 200);
+        if pair >= WARM_UPS {
+            saved.push(a);
+            listed.push(b);
+            read.push(c);
+        }
+    }
+    let single = |what: &str, samples| {
+        Measurement::single(format!("{files} files: {what}"), "ms", samples, Aim::Know)
+    };
+    vec![single("save 1", saved), single("list_files", listed), single("get_file", read)]
+}
+
+/// What takes longer where there are more versions.
+async fn with_versions(versions: usize, pairs: usize) -> Vec<Measurement> {
+    let worker = start().await;
+    let ids = Ids::new();
+    let folder = worker.project(ids);
+    history(&folder, versions);
+    let [mut saved, mut listed, mut compared] = std::array::from_fn(|_| Samples::default());
+    for pair in 0..WARM_UPS + pairs {
+        let a = save(&worker, ids, pair, 1).await;
+        let b = log(&worker, ids, 50).await;
+        let newest = git(&folder, &["rev-parse", "HEAD"]);
+        let began = Instant::now();
+        action(&worker, ids, &json!({ "action": "git_diff", "commit": newest.trim() })).await;
+        let c = ms(began.elapsed());
+        if pair >= WARM_UPS {
+            saved.push(a);
+            listed.push(b);
+            compared.push(c);
+        }
+    }
+    let (files, bytes) = size(&folder.join(".git"));
+    let single = |what: &str, unit, samples| {
+        Measurement::single(format!("{versions} versions: {what}"), unit, samples, Aim::Know)
+    };
+    vec![
+        single("save 1", "ms", saved),
+        single("git_log of 50", "ms", listed),
+        single("git_diff of the newest", "ms", compared),
+        single("files in .git", "files", Samples::from_iter([files])),
+        single("size of .git", "KB", Samples::from_iter([bytes / 1024.0])),
+    ]
+}
+
+fn path(number: usize) -> String {
+    format!("js/part{}/module{number:05}.js", number / 100)
+}
+
+fn content(number: usize, step: usize) -> String {
+    let mut text = String::new();
+    for line in 0..40 {
+        writeln!(text, "export const item{line} = () => {number} * {step};").expect("a String");
+    }
+    text
+}
+
+/// Makes a project of so many files, with one version.
+fn fill(folder: &Path, files: usize) {
+    for number in 0..files {
+        let place = folder.join(path(number));
+        fs::create_dir_all(place.parent().expect("a folder")).expect("a folder");
+        fs::write(place, content(number, 0)).expect("a file");
+    }
+    git(folder, &["init", "--quiet", "-b", "main"]);
+    commit(folder, &[]);
+}
+
+fn commit(folder: &Path, options: &[&str]) {
+    let author = ["-c", "user.name=bench", "-c", "user.email=bench@localhost"];
+    git(folder, &[&author[..], options, &["add", "-A"]].concat());
+    let commit = ["commit", "--quiet", "--no-gpg-sign", "-m", "saved"];
+    git(folder, &[&author[..], options, &commit].concat());
+}
+
+/// Writes files and makes a commit of them, as a program that calls git would.
+fn by_git(folder: &Path, step: usize, changed: usize, options: &[&str]) -> f64 {
+    let began = Instant::now();
+    for number in 0..changed {
+        fs::write(folder.join(path(number)), content(number, step + 1)).expect("a file");
+    }
+    commit(folder, options);
+    ms(began.elapsed())
+}
+
+async fn save(worker: &Worker, ids: Ids, step: usize, changed: usize) -> f64 {
+    let files: Vec<Value> = (0..changed)
+        .map(|number| json!({ "path": path(number), "content": content(number, step + 1) }))
+        .collect();
+    let body = json!({
+        "user_id": ids.user, "project_id": ids.project, "commit_message": "saved", "files": files,
+    });
+    let began = Instant::now();
+    let events = worker.stream("apply_files", &body).await.collect().await;
+    let took = ms(began.elapsed());
+    assert_eq!(terminal(&events).kind(), "done", "{events:?}");
+    took
+}
+
+async fn log(worker: &Worker, ids: Ids, limit: usize) -> f64 {
+    let began = Instant::now();
+    action(worker, ids, &json!({ "action": "git_log", "limit": limit })).await;
+    ms(began.elapsed())
+}
+
+async fn action(worker: &Worker, ids: Ids, further: &Value) {
+    let mut body = json!({ "user_id": ids.user, "project_id": ids.project });
+    for (name, value) in further.as_object().expect("an object") {
+        body[name] = value.clone();
+    }
+    let answer = worker.post("apply_files", &body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+/// Makes a project of twenty files with so many versions, each of which changes one.
+fn history(folder: &Path, versions: usize) {
+    fill(folder, 20);
+    let mut text = String::new();
+    for step in 1..versions {
+        let (place, content) = (path(step % 20), content(step % 20, step));
+        let time = 1_600_000_000 + step;
+        let from = if step == 1 { "from refs/heads/main^0\n" } else { "" };
+        write!(
+            text,
+            "commit refs/heads/main\ncommitter a <a@b> {time} +0000\ndata 5\nsaved\n{from}\
+             M 100644 inline {place}\ndata {}\n{content}\n",
+            content.len()
+        )
+        .expect("a String takes everything");
+    }
+    let mut import = Command::new("git")
+        .args(["fast-import", "--quiet"])
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("git is installed");
+    import.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("git reads");
+    assert!(import.wait().expect("it ends").success());
+    git(folder, &["reset", "--quiet", "--hard"]);
+}
+
+/// Files below a folder, and their bytes.
+fn size(folder: &Path) -> (f64, f64) {
+    let mut total = (0.0, 0.0);
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let data = fs::symlink_metadata(&path).expect("it is there");
+        let (files, bytes) = if data.is_dir() {
+            size(&path)
+        } else {
+            (1.0, f64::from(u32::try_from(data.len()).unwrap_or(u32::MAX)))
+        };
+        total = (total.0 + files, total.1 + bytes);
+    }
+    total
+}

@@ -1,0 +1,206 @@
+//! Runs that try to use up the machine, by the real CLI's own Bash tool. While each goes on, files of
+//! others are served within a second and another run finishes; afterwards nothing is left.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::time::{Duration, Instant};
+
+use harness::script::{Script, ScriptSet, text, tool};
+use harness::{Event, Ids, Setup, Worker, control_groups, leftovers, terminal};
+use serde_json::json;
+
+use crate::support::{processes_with, root_or_skip, visible};
+
+/// The longest that a request for a file may take, whatever runs do.
+const PROMPT: Duration = Duration::from_secs(1);
+
+/// Nobody's user on any machine that tests run on.
+const USER: u32 = 1234;
+
+fn bash(command: &str) -> harness::script::Block {
+    tool("Bash", json!({"command": command, "timeout": 30_000}))
+}
+
+/// A worker whose runs do `attack`, or, asked for it, something harmless.
+async fn worker(setup: Setup, attack: &str) -> Worker {
+    let attack = Script::new().turn([bash(attack)]).turn([text("attacked")]);
+    let good = Script::new().turn([bash("echo good > index.html; sleep 1")]).turn([text("ok")]);
+    let scripts = ScriptSet::new("attack", attack).with("good", good);
+    setup.scripts(scripts).var("DREAMCORE_MAX_RUNS", 2).start().await
+}
+
+#[expect(clippy::print_stderr, reason = "figures, with --nocapture")]
+/// Runs the attack, and meanwhile what others do. Gives the events of the attack.
+async fn attacked(worker: &Worker) -> Vec<Event> {
+    let (victim, neighbour, attacker) = (Ids::new(), Ids::new(), Ids::new());
+    worker.put(victim, "index.html", "<p>victim</p>");
+    worker.put(attacker, "index.html", "<p>before</p>");
+    // The worker may be another user than the test, which made the folders.
+    let owner = std::fs::metadata(worker.scratch()).expect("it is there").uid();
+    for folder in ["users".to_owned(), format!("users/{}", attacker.user)] {
+        std::os::unix::fs::chown(worker.data().join(folder), Some(owner), None).expect("chown");
+    }
+    let before = visible(&worker.project(attacker));
+    let mut running = worker.generate_stream(attacker, "[script:attack]").await;
+    running.next_of("status").await;
+    let attack = running.collect();
+    let files = async {
+        let mut slowest = Duration::ZERO;
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(8) {
+            let asked = Instant::now();
+            let file = worker.get_file(victim, "index.html").await;
+            assert_eq!(file.text(), "<p>victim</p>");
+            slowest = slowest.max(asked.elapsed());
+            let asked = Instant::now();
+            assert_eq!(worker.list_files(victim).await.status, 200);
+            slowest = slowest.max(asked.elapsed());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        slowest
+    };
+    let good = async {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        worker.generate(neighbour, "[script:good]").await
+    };
+    let (events, slowest, good) = tokio::join!(attack, files, good);
+    eprintln!("slowest file request: {slowest:?}; {:?}", terminal(&events).0);
+    assert!(slowest < PROMPT, "{slowest:?}");
+    assert_eq!(terminal(&good).kind(), "done", "{good:#?}\n{}", worker.log());
+    assert_eq!(worker.get_file(neighbour, "index.html").await.text(), "good\n");
+    if terminal(&events).kind() == "error" {
+        assert_eq!(visible(&worker.project(attacker)), before);
+    }
+    assert_eq!(leftovers(worker), Vec::<String>::new());
+    assert_eq!(control_groups(worker), Vec::<String>::new());
+    assert!(!worker.log().contains("panicked"), "{}", worker.log());
+    events
+}
+
+/// The attack ended as one that took too much of `what`.
+fn assert_limited(worker: &Worker, events: &[Event], what: &str) {
+    let end = terminal(events);
+    assert_eq!(end.text("code"), "RESOURCE_LIMIT", "{events:#?}\n{}", worker.log());
+    assert!(end.text("message").starts_with(what), "{end:?}");
+    assert_eq!(end.0["recoverable"], false);
+    assert!(end.text("userMessage").ends_with('。'));
+}
+
+#[tokio::test]
+async fn a_fork_bomb_stays_in_its_run() {
+    if !root_or_skip("a fork bomb") {
+        return;
+    }
+    let mark = format!("311.{}", std::process::id());
+    let bomb = format!(
+        "bomb() {{ bomb | bomb & }}; bomb 2>/dev/null; for i in $(seq 2000); do sleep {mark} & done 2>/dev/null; sleep 3; echo survived"
+    );
+    let worker = worker(Setup::default(), &bomb).await;
+    let events = attacked(&worker).await;
+    let end = terminal(&events);
+    // The limit alone may hold; or the CLI fails for want of a thread of its own, or of an answer.
+    if end.kind() == "error" && end.text("code") != "CLI_TIMEOUT" {
+        assert_limited(&worker, &events, "processes");
+    }
+    assert!(processes_with(&mark).is_empty());
+}
+
+#[tokio::test]
+async fn memory_of_one_process_is_limited() {
+    let hog = "perl -e '$x = \"x\" x (1<<30); $y = \"y\" x (1<<30); sleep 5; print \"ke\".\"pt\"'; echo \"ended $?\"";
+    let setup = Setup::default().var("DREAMCORE_RUN_MEMORY_BYTES", 1_u64 << 30);
+    let worker = worker(setup, hog).await;
+    let events = attacked(&worker).await;
+    let end = terminal(&events);
+    // Killed alone where the kernel limits the run, and the CLI goes on; ended with it elsewhere.
+    if end.kind() == "done" {
+        let sent: String = worker.api.requests().iter().map(|r| r.body.to_string()).collect();
+        assert!(sent.contains("ended 137") && !sent.contains("kept"), "{sent}");
+    } else {
+        assert_limited(&worker, &events, "memory");
+    }
+}
+
+#[tokio::test]
+async fn memory_of_many_small_processes_is_limited() {
+    let hog =
+        "for i in $(seq 100); do perl -e '$x = \"x\" x (30<<20); sleep 6' & done; wait; echo ended";
+    let setup = Setup::default().var("DREAMCORE_RUN_MEMORY_BYTES", 1_u64 << 30);
+    let worker = worker(setup, hog).await;
+    let events = attacked(&worker).await;
+    if terminal(&events).kind() == "error" {
+        assert_limited(&worker, &events, "memory");
+    }
+}
+
+#[tokio::test]
+async fn files_that_fill_the_disk_end_the_run() {
+    for filler in [
+        "for i in $(seq 40); do dd if=/dev/zero of=big$i bs=1M count=60 status=none; done; sleep 5",
+        "for i in $(seq 40); do dd if=/dev/zero of=$HOME/.b$i bs=1M count=60 status=none; done; sleep 5",
+        "mkdir -p /tmp/s; cd /tmp/s; perl -e 'for (1..300000) { open F, \">\", $_; print F 1 }'; sleep 5",
+        "perl -e 'for (1..40) { open my $f, \">\", \"/tmp/u\"; unlink \"/tmp/u\"; print $f \"x\" x (60<<20); push @f, $f } sleep 5'",
+    ] {
+        let setup = Setup::default().var("DREAMCORE_RUN_DISK_BYTES", 100_u64 << 20);
+        let worker = worker(setup, filler).await;
+        let events = attacked(&worker).await;
+        assert_limited(&worker, &events, "disk");
+    }
+}
+
+#[tokio::test]
+async fn sparse_files_take_nothing_and_end_nothing() {
+    let filler =
+        "for i in $(seq 40); do truncate -s 90M /tmp/sparse$i; done; ls /tmp | wc -l; sleep 2";
+    let setup = Setup::default().var("DREAMCORE_RUN_DISK_BYTES", 400_u64 << 20);
+    let worker = worker(setup, filler).await;
+    let events = attacked(&worker).await;
+    assert_eq!(terminal(&events).kind(), "done", "{events:#?}");
+}
+
+#[tokio::test]
+async fn descriptors_and_processors_are_shared_fairly() {
+    for attack in [
+        "perl -e 'while (open my $f, \"<\", \"/dev/null\") { push @f, $f } print scalar @f; sleep 5'",
+        "for i in 1 2 3 4 5 6 7 8; do (while :; do :; done) & (nice -n -5 sh -c 'while :; do :; done') & done 2>/dev/null; sleep 6; kill $(jobs -p)",
+    ] {
+        let worker = worker(Setup::default(), attack).await;
+        let events = attacked(&worker).await;
+        assert_eq!(terminal(&events).kind(), "done", "{events:#?}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_control_group_the_watch_ends_what_takes_too_much_memory() {
+    if !root_or_skip("a worker that is an ordinary user") {
+        return;
+    }
+    let memfd = format!(
+        "perl -e '$n = \"a\"; for (1..40) {{ $fd = syscall({}, $n, 0); open my $f, \">&=\", $fd or die; print $f \"x\" x (30<<20); push @f, $f }} sleep 9'",
+        libc::SYS_memfd_create
+    );
+    for hog in [
+        "perl -e '$x = \"x\" x (1<<30); $y = \"y\" x (1<<30); sleep 9'",
+        "for i in $(seq 60); do perl -e '$x = \"x\" x (30<<20); sleep 9' & done; wait",
+        // Memory that belongs to no process: a file without a name.
+        &memfd,
+    ] {
+        let setup = Setup::default().as_user(USER).var("DREAMCORE_RUN_MEMORY_BYTES", 1_u64 << 30);
+        let worker = worker(setup, hog).await;
+        let events = attacked(&worker).await;
+        assert_limited(&worker, &events, "memory");
+    }
+}
+
+#[tokio::test]
+async fn root_that_may_not_make_namespaces_generates_and_limits_too() {
+    if !root_or_skip("root without a capability") {
+        return;
+    }
+    let setup = Setup::default().without_sys_admin().var("DREAMCORE_RUN_DISK_BYTES", 400_u64 << 20);
+    let filler =
+        "for i in $(seq 40); do dd if=/dev/zero of=big$i bs=1M count=60 status=none; done; sleep 5";
+    let worker = worker(setup, filler).await;
+    // Its neighbour generates meanwhile.
+    let events = attacked(&worker).await;
+    assert_limited(&worker, &events, "disk");
+}

@@ -1,0 +1,129 @@
+//! Requests through the whole service, from the router to the volume: never a 5xx, never a byte
+//! from outside the project, nothing changed outside it.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{Method, Request, StatusCode, Uri};
+use dreamcore_worker::config::Config;
+use dreamcore_worker::run::Runner;
+use dreamcore_worker::sandbox::launch::Launcher;
+use dreamcore_worker::server::{ENDPOINTS, app};
+use http_body_util::BodyExt as _;
+use tokio::runtime::Runtime;
+use tower::ServiceExt as _;
+
+use crate::scene::{ID, SECRET, Scene};
+
+const CALLER: &str = "0123456789abcdef0123456789abcdef-fuzz";
+
+/// A worker without a network connection.
+struct World {
+    runtime: Runtime,
+    app: Router,
+    scene: Scene,
+    before: Vec<String>,
+}
+
+thread_local! {
+    static WORLD: World = World::new();
+}
+
+impl World {
+    fn new() -> Self {
+        let scene = Scene::new();
+        std::fs::create_dir(scene.path("global")).expect("a folder");
+        let folder = |name: &str| scene.path(name).into_os_string();
+        let vars = [
+            ("MODAL_INTERNAL_SECRET", CALLER.into()),
+            ("DREAMCORE_DATA_DIR", folder("data")),
+            ("DREAMCORE_GLOBAL_DIR", folder("global")),
+            ("DREAMCORE_SCRATCH_DIR", folder("scratch")),
+        ];
+        let vars = vars.map(|(name, value): (_, OsString)| (OsString::from(name), value));
+        let config = Config::from_vars(vars).expect("settings");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        // Without a launcher nothing can be run; the requests are read all the same.
+        let launcher = Launcher::new(scene.path("no-launcher"));
+        let runner = runtime.block_on(Runner::new(config, launcher)).expect("a runner");
+        runner.close();
+        let app = app(&Arc::new(runner)).expect("the service");
+        let before = scene.surroundings();
+        Self { runtime, app, scene, before }
+    }
+
+    fn ask(&self, method: &Method, target: &str, body: &[u8]) {
+        let Ok(uri) = Uri::try_from(target) else {
+            return;
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(uri)
+            .header("x-modal-secret", CALLER)
+            .header("content-type", "application/json")
+            .body(Body::from(body.to_vec()))
+            .expect("a request");
+        let (status, body) = self.runtime.block_on(async {
+            let response = self.app.clone().oneshot(request).await.expect("an answer");
+            let status = response.status();
+            (status, response.into_body().collect().await.expect("a body").to_bytes())
+        });
+        check(status, &body, target);
+    }
+
+    fn unchanged(&self) {
+        assert_eq!(self.scene.surroundings(), self.before);
+    }
+}
+
+fn check(status: StatusCode, body: &Bytes, target: &str) {
+    let closing = status == StatusCode::SERVICE_UNAVAILABLE
+        && body.windows(13).any(|part| part == b"SHUTTING_DOWN");
+    assert!(!status.is_server_error() || closing, "{status} {target} {}", body.escape_ascii());
+    let leak = body.windows(SECRET.len()).any(|part| part == SECRET.as_bytes());
+    assert!(!leak, "{target} shows what is outside");
+    if status.is_client_error() {
+        let json: serde_json::Value = serde_json::from_slice(body).expect("errors are JSON");
+        assert!(json["error"].is_string() && json["code"].is_string(), "{status} {json}");
+    }
+}
+
+/// Every endpoint with this as its query, and with this as one parameter of a query that is
+/// otherwise right.
+///
+/// # Panics
+///
+/// Where a promise is broken.
+pub fn query(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    WORLD.with(|world| {
+        for endpoint in ENDPOINTS {
+            let name = endpoint.name;
+            world.ask(&Method::GET, &format!("/{name}?{text}"), b"");
+            for parameter in ["path", "asset_id", "commit"] {
+                let ids = format!("user_id={ID}&project_id={ID}");
+                world.ask(&Method::GET, &format!("/{name}?{ids}&{parameter}={text}"), b"");
+            }
+        }
+        world.unchanged();
+    });
+}
+
+/// Every endpoint with this as its body.
+///
+/// # Panics
+///
+/// Where a promise is broken.
+pub fn body(data: &[u8]) {
+    WORLD.with(|world| {
+        for endpoint in ENDPOINTS {
+            world.ask(&Method::POST, &format!("/{}", endpoint.name), data);
+        }
+        world.unchanged();
+    });
+}

@@ -1,0 +1,107 @@
+//! The sandbox in a real gVisor, which is what production runs on: two versions of it, because they
+//! differ in what they refuse. Each gets the worker's own self-test, the confinement suite, and
+//! generations by the real CLI, all started inside as root with the strict policy.
+#![allow(clippy::unwrap_used, reason = "these are tests throughout")]
+
+mod expected;
+mod runsc;
+mod suite;
+
+use expected::{User, assert_self_test};
+use runsc::{Runsc, Version};
+use suite::assert_suite;
+
+/// What of `tests/cli` is run inside: whole generations, what the agent gets to see, and ends that
+/// leave something to tidy up.
+const GENERATIONS: &[&str] = &[
+    "generation::",
+    "secrets::",
+    "tool_calls::",
+    "killed",
+    "runs_at_the_same_time",
+    "links_and_special_files",
+    "hidden_files_of_the_agent",
+];
+/// What of `tests/api` is run inside: what lies on the volume and must not be followed.
+const FILES: &[&str] = &["not_files::"];
+/// What of the worker's own tests: files by handle. Not the removal of a very deep tree, which takes
+/// half a minute there.
+const UNITS: &[&str] =
+    &["safe_fs::dir", "removes_what_forbids", "safe_fs::walk", "safe_fs::write", "by_hand"];
+
+/// The gVisor to test in, or nothing, with a word on why.
+fn gvisor(version: Version) -> Option<Runsc> {
+    Runsc::find(version).map_err(|reason| runsc::skipped(version, &reason)).ok()
+}
+
+#[test]
+fn newer_denies_every_attack_of_the_self_test() {
+    if let Some(runsc) = gvisor(Version::Newer) {
+        assert_self_test(&runsc, User::Root);
+    }
+}
+
+#[test]
+fn newer_denies_every_attack_where_root_may_not_make_namespaces() {
+    if let Some(runsc) = gvisor(Version::Newer) {
+        assert_self_test(&runsc, User::RootWithoutSysAdmin);
+    }
+}
+
+#[test]
+fn newer_denies_every_attack_to_an_ordinary_user() {
+    if let Some(runsc) = gvisor(Version::Newer) {
+        assert_self_test(&runsc, User::Ordinary);
+    }
+}
+
+#[test]
+fn older_denies_every_attack_of_the_self_test() {
+    if let Some(runsc) = gvisor(Version::Older) {
+        assert_self_test(&runsc, User::Root);
+    }
+}
+
+#[test]
+fn newer_passes_the_confinement_suite() {
+    if let Some(runsc) = gvisor(Version::Newer) {
+        assert_suite(&runsc, "confinement", &[]);
+    }
+}
+
+#[test]
+fn older_passes_the_confinement_suite() {
+    if let Some(runsc) = gvisor(Version::Older) {
+        assert_suite(&runsc, "confinement", &[]);
+    }
+}
+
+#[test]
+fn newer_generates_games_with_the_real_cli() {
+    if let Some(runsc) = gvisor(Version::Newer) {
+        assert_suite(&runsc, "cli", GENERATIONS);
+    }
+}
+
+#[test]
+fn older_generates_games_with_the_real_cli() {
+    if let Some(runsc) = gvisor(Version::Older) {
+        assert_suite(&runsc, "cli", GENERATIONS);
+    }
+}
+
+#[test]
+fn newer_serves_files_by_safe_paths() {
+    if let Some(runsc) = gvisor(Version::Newer) {
+        assert_suite(&runsc, "api", FILES);
+        assert_suite(&runsc, "dreamcore_worker", UNITS);
+    }
+}
+
+#[test]
+fn older_serves_files_by_safe_paths() {
+    if let Some(runsc) = gvisor(Version::Older) {
+        assert_suite(&runsc, "api", FILES);
+        assert_suite(&runsc, "dreamcore_worker", UNITS);
+    }
+}

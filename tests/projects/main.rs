@@ -1,0 +1,14 @@
+//! Projects: files and versions as clients see them, and what is on the volume afterwards.
+
+#![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
+
+mod apply;
+mod concurrency;
+mod containers;
+mod copy;
+mod interrupted;
+mod older;
+mod strace;
+mod support;
+mod upkeep;
+mod versions;

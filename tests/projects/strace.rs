@@ -1,0 +1,70 @@
+//! Interrupting a worker at one system call: strace kills it there, or makes the call fail.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use harness::Worker;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// Calls that change something on a disk, or wait for it.
+pub(crate) const CHANGING: &[&str] = &[
+    "mkdir",
+    "mkdirat",
+    "rmdir",
+    "link",
+    "unlink",
+    "unlinkat",
+    "rename",
+    "renameat",
+    "renameat2",
+    "fchmod",
+    "chmod",
+    "fallocate",
+    "ftruncate",
+    "syncfs",
+    "fsync",
+    "flock",
+    "utimensat",
+];
+
+/// A strace that is attached to a worker.
+pub(crate) struct Strace {
+    child: Child,
+    output: tempfile::NamedTempFile,
+}
+
+impl Strace {
+    /// Attaches to all threads of a worker. `what` happens at the `count`th call of `name` that one
+    /// of them makes from now on.
+    pub(crate) fn attach(worker: &Worker, name: &str, what: &str, count: usize) -> Self {
+        let output = tempfile::NamedTempFile::new().expect("a file");
+        let mut child = Command::new("strace")
+            .args(["-f", "-p", &worker.pid().to_string(), "-e", &format!("trace={name}"), "-e"])
+            .arg(format!("inject={name}:{what}:when={count}"))
+            .arg("-o")
+            .arg(output.path())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("strace is missing: apt-get install strace");
+        // It says so for each thread; the first is the process itself, and all are stopped by then.
+        let mut line = String::new();
+        let stderr = child.stderr.take().expect("it is piped");
+        let mut reader = BufReader::new(stderr);
+        reader.read_line(&mut line).expect("strace speaks");
+        assert!(line.contains("attached"), "{line}");
+        std::thread::spawn(move || reader.lines().map_while(Result::ok).for_each(drop));
+        Self { child, output }
+    }
+
+    /// Detaches. Whether the call was reached.
+    pub(crate) fn detach(mut self) -> bool {
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        // It ends by itself when the worker does.
+        kill(pid, Signal::SIGINT).ok();
+        self.child.wait().expect("it is our child");
+        let output = fs::read_to_string(self.output.path()).expect("it was written");
+        output.contains("(INJECTED)") || output.contains("killed by SIGKILL")
+    }
+}

@@ -1,0 +1,130 @@
+//! What these tests share: requests of one line, and a look at the volume.
+
+use std::fs;
+use std::path::Path;
+
+use harness::{Answer, Event, Ids, Worker, git, terminal};
+use serde_json::{Value, json};
+
+/// The body of a request about a project.
+pub(crate) fn about(ids: Ids, further: &Value) -> Value {
+    let mut body = json!({ "user_id": ids.user, "project_id": ids.project });
+    for (name, value) in further.as_object().expect("an object") {
+        body[name] = value.clone();
+    }
+    body
+}
+
+/// `apply_files` with these files.
+pub(crate) async fn apply(worker: &Worker, ids: Ids, files: Value) -> Vec<Event> {
+    let body = about(ids, &json!({ "files": files, "commit_message": "変更" }));
+    worker.stream("apply_files", &body).await.collect().await
+}
+
+/// The same; it succeeds. Returns what changed, as `action path size`.
+pub(crate) async fn applied(worker: &Worker, ids: Ids, files: Value) -> Vec<String> {
+    let events = apply(worker, ids, files).await;
+    assert_eq!(terminal(&events).kind(), "done", "{events:#?}\n{}", worker.log());
+    let result = events.iter().find(|event| event.kind() == "result").expect("a result");
+    let changes = result.0["files"].as_array().expect("a list");
+    changes
+        .iter()
+        .map(|file| {
+            format!(
+                "{} {} {}",
+                file["action"].as_str().unwrap_or_default(),
+                file["path"].as_str().unwrap_or_default(),
+                file["size"]
+            )
+        })
+        .collect()
+}
+
+/// One file with this text; it succeeds.
+pub(crate) async fn write(worker: &Worker, ids: Ids, path: &str, text: &str) {
+    applied(worker, ids, json!([{ "path": path, "content": text }])).await;
+}
+
+/// The same; it fails with this code. Returns the last event.
+pub(crate) async fn refused(worker: &Worker, ids: Ids, files: Value, code: &str) -> Event {
+    let events = apply(worker, ids, files).await;
+    let end = terminal(&events).clone();
+    assert_eq!(end.text("code"), code, "{events:#?}\n{}", worker.log());
+    assert!(end.text("userMessage").ends_with('。'), "{end:?}");
+    assert!(events.iter().all(|event| event.kind() != "result"), "{events:#?}");
+    end
+}
+
+/// An action of `apply_files`.
+pub(crate) async fn action(worker: &Worker, ids: Ids, action: &str, further: Value) -> Answer {
+    let mut body = about(ids, &further);
+    body["action"] = action.into();
+    worker.post("apply_files", &body).await
+}
+
+/// The versions, as `message`s from the newest on.
+pub(crate) async fn messages(worker: &Worker, ids: Ids) -> Vec<String> {
+    let commits = commits(worker, ids).await;
+    commits.iter().map(|c| c["message"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// The versions from the newest on.
+pub(crate) async fn commits(worker: &Worker, ids: Ids) -> Vec<Value> {
+    let answer = action(worker, ids, "git_log", json!({})).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()["commits"].as_array().expect("a list").clone()
+}
+
+/// The hash of the version with this place in the list, 0 being the newest.
+pub(crate) async fn hash(worker: &Worker, ids: Ids, place: usize) -> String {
+    commits(worker, ids).await[place]["hash"].as_str().expect("a hash").to_owned()
+}
+
+/// Visible files with their text, `path=text`.
+pub(crate) fn files(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    visit(folder, folder, &mut found);
+    found.sort();
+    found
+}
+
+fn visit(root: &Path, folder: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.strip_prefix(root).expect("below it").display().to_string();
+        if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
+            continue;
+        }
+        if path.is_symlink() {
+            found.push(format!("{name} -> {}", fs::read_link(&path).expect("a link").display()));
+        } else if path.is_dir() {
+            visit(root, &path, found);
+        } else {
+            let content = fs::read(&path).expect("a file");
+            found.push(format!("{name}={}", String::from_utf8_lossy(&content)));
+        }
+    }
+}
+
+/// Checks that git by hand is happy, that there is nothing that no version has, and that no save
+/// left anything behind.
+pub(crate) fn healthy(folder: &Path) {
+    git(folder, &["fsck", "--strict"]);
+    assert_eq!(git(folder, &["status", "--porcelain"]), "");
+    tidy(folder);
+}
+
+/// Checks that no save left anything behind.
+pub(crate) fn tidy(folder: &Path) {
+    let names =
+        fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("it is ours").file_name());
+    let left: Vec<_> =
+        names.filter(|name| name.to_string_lossy().starts_with(".dreamcore")).collect();
+    assert!(left.is_empty(), "{left:?}");
+    let found = std::process::Command::new("find")
+        .arg(folder.join(".git"))
+        .args(["(", "-name", "*.lock", "-o", "-iname", "*tmp*", "-o", "-name", "*_git2_*", ")"])
+        .output()
+        .expect("find");
+    assert_eq!(String::from_utf8_lossy(&found.stdout), "");
+}

@@ -1,0 +1,230 @@
+//! Files that users upload, kept beside their projects.
+//!
+//! An asset is a folder of its own that holds the bytes and a record of what they are. It is made
+//! under a hidden name and comes into being, goes to the trash and comes back by one renaming, so a
+//! crash leaves all of it or nothing, and two machines that write to one volume never write to the
+//! same file. Files that another program has put beside these folders are left alone.
+//!
+//! ```text
+//! users/{user}/assets/{asset}/asset.json, content.png     an asset
+//! users/{user}/assets/.dreamcore-tmp-{random}/            being uploaded
+//! users/{user}/assets/.trash/{asset}.{seconds}/           deleted, and when
+//! ```
+
+mod media;
+mod record;
+pub mod replace;
+mod trash;
+mod upload;
+mod urls;
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+
+pub use media::{AssetKind, SNIFFED_BYTES};
+pub use record::{Asset, ContentHash};
+pub use upload::Upload;
+pub use urls::{AssetUrls, UrlError};
+
+use crate::config::{AssetLimits, Config};
+use crate::safe_fs::{Dir, FileError, Kind};
+use crate::types::{AssetId, UserId};
+
+/// Why something could not be done with an asset.
+#[derive(Debug, thiserror::Error)]
+pub enum AssetError {
+    /// There is no such asset.
+    #[error("not found")]
+    NotFound,
+    /// Nothing was uploaded.
+    #[error("the file is empty")]
+    Empty,
+    /// More bytes than an asset may have.
+    #[error("the file is larger than {0} bytes")]
+    TooLarge(u64),
+    /// The bytes are of no kind that is taken.
+    #[error("the file is not an image, sound or font of a kind that is accepted")]
+    Kind,
+    /// The user has too much already.
+    #[error("{0}")]
+    Quota(String),
+    /// Something on the volume is in the way or was damaged.
+    #[error("{0}")]
+    Unusable(String),
+    /// The disk or the volume is full.
+    #[error("no space left")]
+    Full,
+    /// The operating system refused.
+    #[error(transparent)]
+    Io(io::Error),
+}
+
+impl From<io::Error> for AssetError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl From<FileError> for AssetError {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::NotFound => Self::NotFound,
+            FileError::NotRegular => {
+                Self::Unusable("a link or a special file is in the way".to_owned())
+            }
+            FileError::Io(error) => error.into(),
+        }
+    }
+}
+
+/// The assets of all users.
+#[derive(Debug, Clone)]
+pub struct Assets {
+    root: PathBuf,
+    limits: AssetLimits,
+}
+
+/// An asset that is open for reading.
+#[derive(Debug)]
+pub struct OpenAsset {
+    /// What it is.
+    pub asset: Asset,
+    /// Its bytes.
+    pub file: File,
+}
+
+/// The folder of one user's assets.
+#[derive(Debug)]
+struct Home {
+    dir: Dir,
+    user: UserId,
+}
+
+/// How much there is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Usage {
+    count: u64,
+    bytes: u64,
+}
+
+impl Assets {
+    /// Those on the volume of this configuration.
+    pub fn new(config: &Config) -> Self {
+        Self { root: config.data_dir.clone(), limits: config.assets.clone() }
+    }
+
+    /// All assets of a user, the newest first. What cannot be read is left out. Blocking.
+    pub fn list(&self, user: UserId) -> Result<Vec<Asset>, AssetError> {
+        let home = match self.home(user, false) {
+            Ok(home) => home,
+            Err(AssetError::NotFound) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        home.tidy();
+        let mut assets = Vec::new();
+        for id in home.ids()? {
+            match home.dir.folder(id.to_string()).map_err(AssetError::from) {
+                Ok(folder) => match record::read(&folder, id) {
+                    Ok(asset) => assets.push(asset),
+                    Err(error) => tracing::debug!(%user, %id, %error, "not an asset"),
+                },
+                Err(AssetError::NotFound | AssetError::Unusable(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        assets.sort_by(|a, b| b.created_ms.cmp(&a.created_ms).then(a.id.cmp(&b.id)));
+        Ok(assets)
+    }
+
+    /// Opens an asset. Blocking.
+    pub fn open(&self, user: UserId, id: AssetId) -> Result<OpenAsset, AssetError> {
+        let home = self.home(user, false)?;
+        // A client learns no difference between a link and nothing.
+        let folder = home.dir.folder(id.to_string()).map_err(|error| match error {
+            FileError::NotRegular => AssetError::NotFound,
+            other => other.into(),
+        })?;
+        let asset = record::read(&folder, id)?;
+        let (file, stat) = folder.file(&asset.content_name())?;
+        if u64::try_from(stat.st_size).ok() != Some(asset.size) {
+            return Err(AssetError::Unusable("an asset has another size than noted".to_owned()));
+        }
+        Ok(OpenAsset { asset, file })
+    }
+
+    /// Where a user's assets are; made if `make` says so. The only place that knows the layout.
+    fn home(&self, user: UserId, make: bool) -> Result<Home, AssetError> {
+        let mut dir = Dir::open_root(&self.root)?;
+        for name in ["users".to_owned(), user.to_string(), "assets".to_owned()] {
+            let outer = dir;
+            dir = if make { outer.make_folder(&name)? } else { outer.folder(&name)? };
+            if make {
+                // A folder that is new must survive a power cut as what is in it does.
+                outer.sync()?;
+            }
+        }
+        Ok(Home { dir, user })
+    }
+}
+
+impl Home {
+    /// The folders that may be assets, in no order.
+    fn ids(&self) -> Result<Vec<AssetId>, AssetError> {
+        let mut ids = Vec::new();
+        for entry in self.dir.entries()? {
+            let id = entry.name_str().and_then(|name| {
+                let id: AssetId = name.parse().ok()?;
+                // The one spelling that is ours.
+                (id.to_string() == name).then_some(id)
+            });
+            if let Some(id) = id
+                && self.dir.status(entry.name()).is_ok_and(|stat| Kind::of(&stat) == Kind::Folder)
+            {
+                ids.push(id);
+            }
+        }
+        Ok(ids)
+    }
+
+    /// How much a user has, without what is in the trash.
+    fn usage(&self) -> Result<Usage, AssetError> {
+        let mut usage = Usage::default();
+        for id in self.ids()? {
+            if let Ok(folder) = self.dir.folder(id.to_string())
+                && let Ok(asset) = record::read(&folder, id)
+            {
+                usage.add(&asset);
+            }
+        }
+        Ok(usage)
+    }
+
+    /// Keeps others of this machine from changing what there is until the handle is dropped.
+    fn lock(&self) -> Result<Locked, AssetError> {
+        use rustix::fs::{FlockOperation, flock};
+        // A second handle made from the first would share its lock.
+        let dir = self.dir.folder(".")?;
+        match flock(&dir, FlockOperation::LockExclusive) {
+            // Where there are no locks, two uploads at once may go a little over the quota.
+            Ok(()) | Err(rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => {}
+            Err(error) => return Err(io::Error::from(error).into()),
+        }
+        Ok(Locked { _dir: dir })
+    }
+}
+
+/// A lock ends with its handle, also that of a process that was killed.
+struct Locked {
+    _dir: Dir,
+}
+
+impl Usage {
+    fn add(&mut self, asset: &Asset) {
+        self.count += 1;
+        self.bytes = self.bytes.saturating_add(asset.size);
+    }
+}

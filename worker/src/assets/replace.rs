@@ -1,0 +1,370 @@
+//! Putting URLs into a game's code where it names an asset by its file.
+//!
+//! `assets/NAME` becomes the URL of that name wherever it stands as a whole: in HTML, CSS,
+//! JavaScript, JSON and Markdown alike, without reading any of these languages. All names are
+//! searched for in one pass.
+//!
+//! **What counts as a whole.** Before it: the beginning, white space, a quote, an opening bracket,
+//! or one of `= : , ; > |`. After it: the end, white space, a quote, a closing bracket, or one of
+//! `, ; < > ? # & | \ !`, Japanese punctuation, and a full stop that ends a sentence. So
+//! `myassets/a.png`, `other/assets/a.png`, `https://host/assets/a.png`, `assets/a.png.bak` and
+//! `assets/a.png2` stay as they are.
+//!
+//! **What is replaced with it.** `./`, `/` and any number of `../` directly before it, because a
+//! project has one folder of this name, at its top.
+//!
+//! **What stays behind it.** A query or fragment of the code's own: `?v=2` after a URL that has a
+//! query becomes `&v=2`.
+//!
+//! **How a name may be spelt.** As it is, or percent-encoded as browsers and editors do it: all of
+//! it, only what is not ASCII, or only white space and the like; in either letter case.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::Path;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::AssetUrls;
+use crate::types::FileName;
+
+/// Extensions of files that can name an asset.
+const CODE: [&str; 13] =
+    ["css", "glsl", "htm", "html", "js", "json", "jsx", "md", "mjs", "svg", "ts", "txt", "xml"];
+/// What stands before every name.
+const FOLDER: &str = "assets/";
+/// What `encodeURIComponent` leaves as it is.
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'!')
+    .remove(b'~')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
+/// What `encodeURI` encodes of ASCII.
+const URI: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'[')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// All names, searched for at once.
+#[derive(Debug)]
+pub(super) struct Replacer {
+    search: AhoCorasick,
+    /// The URL of each pattern.
+    urls: Vec<String>,
+}
+
+impl Replacer {
+    /// `None` if there is too much to search for.
+    pub(super) fn new(names: &[(FileName, String)]) -> Option<Self> {
+        // Two names may have a spelling in common (`a b` and `a%20b`); the plain one has it.
+        let mut spelt: BTreeMap<String, String> = BTreeMap::new();
+        for (name, url) in names {
+            spelt.insert(name.as_str().to_owned(), url.clone());
+        }
+        for (name, url) in names {
+            for spelling in spellings(name.as_str()) {
+                spelt.entry(spelling).or_insert_with(|| url.clone());
+            }
+        }
+        let (patterns, urls): (Vec<_>, Vec<_>) =
+            spelt.into_iter().map(|(name, url)| (format!("{FOLDER}{name}"), url)).unzip();
+        // All that match anywhere, because the longest at a place may not end there.
+        let search = AhoCorasick::builder().match_kind(MatchKind::Standard).build(patterns);
+        Some(Self { search: search.ok()?, urls })
+    }
+}
+
+/// The ways in which a name is written in code, beside as it is.
+fn spellings(name: &str) -> Vec<String> {
+    let mut all: Vec<String> =
+        [COMPONENT, URI].iter().map(|set| utf8_percent_encode(name, set).to_string()).collect();
+    // Only ASCII encoded: `画 像.png` as `画%20像.png`.
+    all.push(name.chars().fold(String::new(), |mut text, c| {
+        let mut buffer = [0; 4];
+        let piece = c.encode_utf8(&mut buffer);
+        if c.is_ascii() {
+            text.extend(utf8_percent_encode(piece, URI));
+        } else {
+            text.push(c);
+        }
+        text
+    }));
+    let lower: Vec<String> = all.iter().map(|text| lower_hex(text)).collect();
+    all.extend(lower);
+    all
+}
+
+/// `%E7` as `%e7`.
+fn lower_hex(text: &str) -> String {
+    let mut digits = 0;
+    text.chars()
+        .map(|c| {
+            let is_digit = digits > 0;
+            digits = if c == '%' { 2 } else { digits.max(1) - 1 };
+            if is_digit { c.to_ascii_lowercase() } else { c }
+        })
+        .collect()
+}
+
+/// Replaces every name of the map in a text. What has nothing to replace is given back as it is.
+pub fn replace<'a>(text: &'a str, map: &AssetUrls) -> Cow<'a, str> {
+    let Some(replacer) = &map.replacer else {
+        return Cow::Borrowed(text);
+    };
+    // By the place where they begin, the longest that stands as a whole.
+    let mut found: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
+    for hit in replacer.search.find_overlapping_iter(text) {
+        if ends_whole(text.get(hit.end()..).unwrap_or_default())
+            && let Some(start) = begins_whole(text.get(..hit.start()).unwrap_or_default())
+        {
+            // Hits come by their ends, so a later one is longer.
+            found.insert(start, (hit.end(), hit.pattern().as_usize()));
+        }
+    }
+    if found.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    let mut result = String::with_capacity(text.len());
+    let mut done = 0;
+    for (start, (end, pattern)) in found {
+        let (Some(between), Some(url)) = (text.get(done..start), replacer.urls.get(pattern)) else {
+            // Within what was replaced just now.
+            continue;
+        };
+        result.push_str(between);
+        result.push_str(url);
+        done = end;
+        if url.contains('?') && text.get(end..).is_some_and(|rest| rest.starts_with('?')) {
+            result.push('&');
+            done += 1;
+        }
+    }
+    result.push_str(text.get(done..).unwrap_or_default());
+    Cow::Owned(result)
+}
+
+/// The same for a file: `None` if it is no code, or has nothing to replace.
+pub fn replace_in_file(path: &str, content: &[u8], map: &AssetUrls) -> Option<Vec<u8>> {
+    if !is_code(path) {
+        return None;
+    }
+    match replace(std::str::from_utf8(content).ok()?, map) {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(text) => Some(text.into_bytes()),
+    }
+}
+
+/// Whether a file of this name is text that can name an asset.
+pub fn is_code(path: &str) -> bool {
+    let extension = Path::new(path).extension().and_then(OsStr::to_str).unwrap_or_default();
+    CODE.iter().any(|code| extension.eq_ignore_ascii_case(code))
+}
+
+/// Where the reference begins whose folder follows `before`, with the dots and slashes that lead
+/// to it; `None` if the folder is part of something longer.
+fn begins_whole(before: &str) -> Option<usize> {
+    let mut rest = before;
+    if let Some(outer) = rest.strip_suffix("../") {
+        rest = outer;
+        while let Some(outer) = rest.strip_suffix("../") {
+            rest = outer;
+        }
+        rest = rest.strip_suffix("./").unwrap_or(rest);
+    } else if let Some(outer) = rest.strip_suffix("./").or_else(|| rest.strip_suffix('/')) {
+        rest = outer;
+    }
+    let whole = rest
+        .chars()
+        .next_back()
+        .is_none_or(|c| c.is_whitespace() || "\"'`“‘「『（([{<=:,;>|".contains(c));
+    whole.then_some(rest.len())
+}
+
+/// Whether a name ends where `after` begins.
+fn ends_whole(after: &str) -> bool {
+    let mut chars = after.chars();
+    match chars.next() {
+        None => true,
+        // The end of a sentence, or of a longer name?
+        Some('.') => chars.next().is_none_or(char::is_whitespace),
+        Some(c) => c.is_whitespace() || "\"'`”’」』）)]}<>,;?#&|\\!、。，．！？".contains(c),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn map(pairs: &[(&str, &str)]) -> AssetUrls {
+        let pairs = pairs.iter().map(|(name, url)| ((*name).to_owned(), (*url).to_owned()));
+        AssetUrls::new(pairs.collect()).unwrap()
+    }
+
+    #[test]
+    fn whole_references_are_replaced_in_every_language() {
+        let map = map(&[("a.png", "https://x/1"), ("画 像.png", "https://x/2")]);
+        for (code, expected) in [
+            (r#"<img src="assets/a.png">"#, r#"<img src="https://x/1">"#),
+            ("<img src=assets/a.png>", "<img src=https://x/1>"),
+            ("url(assets/a.png)", "url(https://x/1)"),
+            ("url('../assets/a.png')", "url('https://x/1')"),
+            ("url(../../assets/a.png)", "url(https://x/1)"),
+            ("load('./assets/a.png')", "load('https://x/1')"),
+            ("load(`/assets/a.png`)", "load(`https://x/1`)"),
+            (r#"{"image":"assets/a.png"}"#, r#"{"image":"https://x/1"}"#),
+            (r#""<img src=\"assets/a.png\">""#, r#""<img src=\"https://x/1\">""#),
+            ("image: assets/a.png\n", "image: https://x/1\n"),
+            ("![a](assets/a.png)", "![a](https://x/1)"),
+            ("See assets/a.png.", "See https://x/1."),
+            ("「assets/a.png」、", "「https://x/1」、"),
+            (
+                "srcset='assets/a.png 1x, assets/a.png 2x'",
+                "srcset='https://x/1 1x, https://x/1 2x'",
+            ),
+            ("&quot;assets/a.png&quot;", "&quot;https://x/1&quot;"),
+            ("assets/a.png?v=2#x", "https://x/1?v=2#x"),
+            ("assets/a.png", "https://x/1"),
+            ("'assets/画 像.png'", "'https://x/2'"),
+            ("'assets/画%20像.png'", "'https://x/2'"),
+            ("'assets/%E7%94%BB%20%E5%83%8F.png'", "'https://x/2'"),
+            ("'assets/%e7%94%bb%20%e5%83%8f.png'", "'https://x/2'"),
+        ] {
+            assert_eq!(replace(code, &map), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_only_contains_a_name_is_left_alone() {
+        let map = map(&[("a.png", "https://x/1")]);
+        for code in [
+            "assets/a.png.bak",
+            "assets/a.png2",
+            "assets/a.pngx",
+            "assets/a.png/b",
+            "assets/a.png-old",
+            "assets/a.png_",
+            "assets/a.png%20b",
+            "assets/a.png~",
+            "assets/b.png",
+            "assets/A.png",
+            "Assets/a.png",
+            "a.png",
+            "myassets/a.png",
+            "my-assets/a.png",
+            "img/assets/a.png",
+            "a./assets/a.png",
+            "https://host/assets/a.png",
+            "//assets/a.png",
+            "C:/x/assets/a.png",
+            "..../assets/a.png",
+            "x../assets/a.png",
+            "画assets/a.png",
+            "assets/a.pngを使う",
+            "$assets/a.png",
+        ] {
+            let replaced = replace(code, &map);
+            assert!(matches!(replaced, Cow::Borrowed(_)), "{code}: {replaced}");
+        }
+    }
+
+    #[test]
+    fn the_longest_whole_name_counts() {
+        let map = map(&[("a", "/1"), ("a b", "/2"), ("a.png", "/3"), ("a.png b.png", "/4")]);
+        for (code, expected) in [
+            ("'assets/a b'", "'/2'"),
+            ("'assets/a bc'", "'/1 bc'"),
+            ("'assets/a.png'", "'/3'"),
+            ("'assets/a.png b.png'", "'/4'"),
+            ("'assets/a.png b.pngx'", "'/3 b.pngx'"),
+            ("'assets/a'", "'/1'"),
+        ] {
+            assert_eq!(replace(code, &map), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_query_goes_on_behind_a_query() {
+        let map = map(&[("a.png", "/get_asset?user_id=1&asset_id=2")]);
+        assert_eq!(replace("'assets/a.png?v=2'", &map), "'/get_asset?user_id=1&asset_id=2&v=2'");
+    }
+
+    #[test]
+    fn a_plain_name_outranks_the_spelling_of_another() {
+        let map = map(&[("a b.png", "/encoded"), ("a%20b.png", "/plain")]);
+        assert_eq!(replace("'assets/a%20b.png' 'assets/a b.png'", &map), "'/plain' '/encoded'");
+    }
+
+    #[test]
+    fn ten_megabytes_are_one_pass() {
+        let names: Vec<(String, String)> =
+            (0..500).map(|n| (format!("sprite{n}.png"), format!("/u/{n}"))).collect();
+        let map = AssetUrls::new(names.into_iter().collect()).unwrap();
+        let line = "<img src='assets/sprite7.png'><img src='assets/none.png'>\n";
+        let replaced = replace(&line.repeat(200_000), &map).into_owned();
+        assert_eq!(replaced.matches("'/u/7'").count(), 200_000);
+    }
+
+    proptest! {
+        #[test]
+        fn text_without_the_folder_never_changes(text in any::<String>()) {
+            prop_assume!(!text.contains(FOLDER));
+            let map = map(&[("a", "/1"), ("b", "/2")]);
+            prop_assert!(matches!(replace(&text, &map), Cow::Borrowed(_)));
+        }
+
+        #[test]
+        fn a_quoted_name_is_always_found_in_each_spelling(
+            name in "[a-zA-Z0-9あ-ん画像 ()%&+_-]{1,12}\\.png",
+            quote in prop::sample::select(vec!["\"", "'", "`"]),
+        ) {
+            prop_assume!(name.parse::<FileName>().is_ok_and(|n| n.as_str() == name));
+            let map = map(&[(&name, "/url")]);
+            for spelling in spellings(&name).into_iter().chain([name.clone()]) {
+                let code = format!("x = {quote}assets/{spelling}{quote};");
+                prop_assert_eq!(replace(&code, &map), format!("x = {quote}/url{quote};"));
+            }
+        }
+
+        #[test]
+        fn replacing_twice_is_replacing_once(
+            pieces in proptest::collection::vec(
+                prop::sample::select(vec![
+                    "assets/", "a.png", "a.png.bak", "\"", " ", "../", "./", "/", "my", "?", "画", "b",
+                ]), 0..20),
+        ) {
+            let map = map(&[("a.png", "https://x/1"), ("b", "https://x/2")]);
+            let once = replace(&pieces.concat(), &map).into_owned();
+            prop_assert_eq!(replace(&once, &map), once.as_str());
+        }
+
+        #[test]
+        fn everything_but_the_references_stays(
+            pieces in proptest::collection::vec(
+                prop::sample::select(vec!["'assets/a.png'", "assets/a.png.bak ", "x ", "画 ", "'"]), 0..20),
+        ) {
+            let map = map(&[("a.png", "/url")]);
+            let text = pieces.concat();
+            // With a marker that nothing else holds, the way back is exact.
+            let replaced = replace(&text, &map).into_owned();
+            prop_assert_eq!(replaced.replace("/url", "assets/a.png"), text);
+        }
+    }
+}

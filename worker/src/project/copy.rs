@@ -1,0 +1,127 @@
+//! Copying a project, with its history or without: a remix.
+
+use nix::errno::Errno;
+
+use super::changes::{Changes, Published};
+use super::writer::{self, Writer};
+use super::{Project, ProjectError, ProjectKey, Volume, git};
+use crate::safe_fs::{Dir, FileError, WriteOptions, empty};
+
+/// Prefix of projects that are being made; no id begins like that.
+const TEMPORARY: &str = ".dreamcore-tmp-";
+
+/// What is to be copied.
+#[derive(Debug, Clone)]
+pub struct CopyRequest {
+    /// From here.
+    pub from: ProjectKey,
+    /// To here, where nothing may be.
+    pub to: ProjectKey,
+    /// Whether all versions are copied too.
+    pub with_history: bool,
+    /// What the copy's version is called.
+    pub message: String,
+}
+
+impl Volume {
+    /// Copies a project to a place where there is none. The copy is made under another name and
+    /// then renamed: whoever looks sees none or a whole one. Blocking.
+    pub fn copy(&self, request: &CopyRequest) -> Result<Published, ProjectError> {
+        let source = self.open(request.from)?;
+        let (parent, path) = self.folder_of_projects(request.to)?;
+        let target = request.to.project.to_string();
+        check_free(&parent, &target)?;
+        sweep(&parent)?;
+
+        let name = format!("{TEMPORARY}{}", uuid::Uuid::new_v4().simple());
+        let copy = Project {
+            dir: parent.make_folder(&name)?,
+            path: path.join(&name),
+            limits: self.limits,
+            checked: std::sync::Arc::clone(&self.checked),
+        };
+        // Tells others that somebody is at it; lost with the process.
+        let _held = writer::hold(&copy.dir)?;
+        let result = copy.fill(&source, request).and_then(|published| {
+            check_free(&parent, &target)?;
+            match parent.move_to(name.as_ref(), &parent, &target) {
+                Ok(()) => {}
+                Err(Errno::EEXIST | Errno::ENOTEMPTY) => return Err(ProjectError::Exists),
+                Err(errno) => return Err(std::io::Error::from(errno).into()),
+            }
+            parent.sync_file_system()?;
+            Ok(published)
+        });
+        if result.is_err() {
+            let removed = empty(&copy.dir).map_err(FileError::from);
+            if let Err(error) = removed.and_then(|()| parent.remove_empty_folder(&name)) {
+                tracing::warn!(%error, "a copy that failed was left behind");
+            }
+        }
+        result
+    }
+}
+
+/// A folder in which nothing is, as somebody may have made it ahead, is as good as none.
+fn check_free(parent: &Dir, name: &str) -> Result<(), ProjectError> {
+    parent.remove_empty_folder(name)?;
+    match parent.status(name) {
+        Err(FileError::NotFound) => Ok(()),
+        Ok(_) => Err(ProjectError::Exists),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Project {
+    /// Copies everything into this project, which is new and which nobody sees yet.
+    fn fill(&self, source: &Self, request: &CopyRequest) -> Result<Published, ProjectError> {
+        if request.with_history {
+            self.copy_history(source)?;
+        }
+        source.consistently(|| self.copy_files(source))?;
+        let message = request.message.clone();
+        self.save(&Changes { message, keep_unsaved: true, ..Changes::default() })
+    }
+
+    fn copy_history(&self, source: &Self) -> Result<(), ProjectError> {
+        let Some(from) = git::open_mended(source)? else { return Ok(()) };
+        let Some(head) = git::head(&from)? else { return Ok(()) };
+        let writer = Writer::wait(self)?;
+        let staging = writer.stage()?;
+        let (to, _) = git::open_to_write(self, &staging)?;
+        let mut walk = from.revwalk()?;
+        walk.push(head)?;
+        let mut builder = from.packbuilder()?;
+        builder.insert_walk(&mut walk)?;
+        builder.write(&to.path().join("objects/pack"), 0o444)?;
+        to.odb()?.refresh()?;
+        git::hold_head(self, &to)?.move_to(head)?;
+        writer.clear(&staging)
+    }
+
+    fn copy_files(&self, source: &Self) -> Result<(), ProjectError> {
+        for file in source.walk()? {
+            let (mut content, _) = source.dir().file(file.path.as_str())?;
+            let (folder, name) = self.dir().parent_of(file.path.as_str(), true)?;
+            let options = WriteOptions::default();
+            // In place of what an earlier try left.
+            folder.replace_file(&name, options, |to| std::io::copy(&mut content, to))?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes copies that were killed.
+fn sweep(parent: &Dir) -> Result<(), ProjectError> {
+    for entry in parent.entries()? {
+        let Some(name) = entry.name_str().filter(|name| name.starts_with(TEMPORARY)) else {
+            continue;
+        };
+        let Ok(folder) = parent.folder(name) else { continue };
+        if writer::hold(&folder)?.is_some() {
+            empty(&folder)?;
+            parent.remove_empty_folder(name)?;
+        }
+    }
+    Ok(())
+}

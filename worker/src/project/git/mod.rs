@@ -1,0 +1,131 @@
+//! A project's history: an ordinary git repository that is used but not trusted.
+
+mod harden;
+mod open;
+mod refs;
+
+use std::sync::Once;
+
+use git2::{Commit, ConfigLevel, Oid, Reference, Repository, Signature, Time, Transaction, Tree};
+
+pub(super) use harden::Checked;
+pub(super) use open::{open, open_mended, open_to_write};
+pub(super) use refs::{OwnRef, PARTIAL, Standing, VERSIONS, is_ancestor, list};
+
+use super::{Project, ProjectError};
+
+const AUTHOR_NAME: &str = "Game Creator";
+const AUTHOR_EMAIL: &str = "gamecreator@dreamcore.app";
+
+/// Settings of libgit2 that hold for the whole process.
+#[allow(unsafe_code, reason = "libgit2's global options have no safe form")]
+pub(super) fn prepare_library() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // Owners differ in projects from before, and root reads them all.
+        // SAFETY: sets a global before any repository is opened, and only here.
+        let owners = unsafe { git2::opts::set_verify_owner_validation(false) };
+        let mut results = vec![owners];
+        for level in
+            [ConfigLevel::System, ConfigLevel::Global, ConfigLevel::XDG, ConfigLevel::ProgramData]
+        {
+            // The configuration of the machine is not ours to use.
+            // SAFETY: as above.
+            results.push(unsafe { git2::opts::set_search_path(level, "") });
+        }
+        if results.iter().any(Result::is_err) {
+            tracing::error!("libgit2 refused a global option");
+        }
+    });
+}
+
+/// The author of every version.
+fn author() -> Result<Signature<'static>, git2::Error> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let seconds = now.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
+    Signature::new(AUTHOR_NAME, AUTHOR_EMAIL, &Time::new(seconds, 0))
+}
+
+/// Writes a commit that nothing refers to yet.
+pub(super) fn commit(
+    repository: &Repository,
+    message: &str,
+    tree: &Tree<'_>,
+    parents: &[Oid],
+) -> Result<Oid, git2::Error> {
+    let author = author()?;
+    let parents: Vec<Commit<'_>> =
+        parents.iter().map(|id| repository.find_commit(*id)).collect::<Result<_, _>>()?;
+    let parents: Vec<_> = parents.iter().collect();
+    repository.commit(None, &author, &author, message, tree, &parents)
+}
+
+/// The newest version, if there is any.
+pub(super) fn head(repository: &Repository) -> Result<Option<Oid>, git2::Error> {
+    use git2::ErrorCode::{NotFound, UnbornBranch};
+    match repository.head() {
+        Ok(reference) => Ok(Some(reference.peel_to_commit()?.id())),
+        Err(error) if matches!(error.code(), UnbornBranch | NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The files of a version.
+pub(super) fn tree_of(repository: &Repository, commit: Oid) -> Result<Tree<'_>, git2::Error> {
+    repository.find_commit(commit)?.tree()
+}
+
+/// HEAD, or the branch that it stands for, held so that nothing but space can keep it from moving.
+pub(super) struct HeldHead<'r> {
+    transaction: Transaction<'r>,
+    name: String,
+}
+
+/// Takes hold of HEAD, or of the branch that it stands for. A lock that a killed git left behind is
+/// taken away first: whoever saves has taken a turn already.
+pub(super) fn hold_head<'r>(
+    project: &Project,
+    repository: &'r Repository,
+) -> Result<HeldHead<'r>, ProjectError> {
+    let unreadable = || ProjectError::Unusable(".git/HEAD is not readable".to_owned());
+    let head = repository.find_reference("HEAD")?;
+    let name = match head.symbolic_target() {
+        Ok(branch) => branch.unwrap_or("HEAD").to_owned(),
+        Err(_) => return Err(unreadable()),
+    };
+    if !Reference::is_valid_name(&name) {
+        return Err(unreadable());
+    }
+    open::remove(&project.dir().folder(".git")?, &format!("{name}.lock"))?;
+    let mut transaction = repository.transaction()?;
+    transaction.lock_ref(&name)?;
+    Ok(HeldHead { transaction, name })
+}
+
+impl HeldHead<'_> {
+    /// Moves it to `commit`.
+    pub(super) fn move_to(mut self, commit: Oid) -> Result<(), git2::Error> {
+        let author = author()?;
+        self.transaction.set_target(&self.name, commit, Some(&author), "save")?;
+        self.transaction.commit()
+    }
+}
+
+/// Makes HEAD what it was before a version that cannot be kept.
+pub(super) fn move_head_back(
+    project: &Project,
+    repository: &Repository,
+    before: Option<Oid>,
+) -> Result<(), ProjectError> {
+    match before {
+        Some(before) => Ok(hold_head(project, repository)?.move_to(before)?),
+        // There was no branch.
+        None => Ok(repository.head()?.delete()?),
+    }
+}
+
+/// The abbreviated hash that people see, long enough to be unique now.
+pub(super) fn short_id(repository: &Repository, commit: Oid) -> Result<String, git2::Error> {
+    let short = repository.find_object(commit, None)?.short_id()?;
+    Ok(short.as_str().map_or_else(|_| commit.to_string(), str::to_owned))
+}

@@ -1,0 +1,213 @@
+//! Looking back: which versions there are, and what one changed.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use git2::{Commit, Delta, DiffFormat, DiffOptions, ErrorCode, ObjectType, Oid, Repository};
+
+use super::changes::{Base, Changes};
+use super::git::{self, PARTIAL};
+use super::{Project, ProjectError, ProjectKey, Volume, writer};
+use crate::types::VersionId;
+
+/// Most versions in one answer.
+pub const MAX_LOG_LENGTH: usize = 500;
+/// Longest diff, in bytes; what follows is cut off and marked.
+pub const DIFF_LIMIT_BYTES: usize = 1 << 20;
+/// Larger files are named in a diff and not compared.
+const COMPARED_BYTES: i64 = 1 << 20;
+/// The end of the year 9999, in seconds since 1970.
+const LAST_SECOND: u64 = 253_402_300_799;
+/// What a version is called whose files nobody had saved before.
+const FIRST: &str = "最初のバージョン";
+
+/// One version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// Its abbreviated hash.
+    pub hash: String,
+    /// What it is called.
+    pub message: String,
+    /// When it was made.
+    pub time: SystemTime,
+}
+
+/// A part of the list of versions, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Log {
+    /// The versions.
+    pub versions: Vec<Version>,
+    /// Whether there are older ones.
+    pub has_more: bool,
+    /// Whether there was no history and one was begun now.
+    pub is_new: bool,
+}
+
+/// What a version changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diff {
+    /// In the unified form.
+    pub text: String,
+    /// Whether something was cut off at the end.
+    pub is_cut: bool,
+}
+
+impl Volume {
+    /// Versions from the newest on. A project without a history gets one. Blocking.
+    pub fn log(&self, key: ProjectKey, skip: usize, limit: usize) -> Result<Log, ProjectError> {
+        let project = self.open(key)?;
+        let mut is_new = false;
+        let repository = match git::open_mended(&project)? {
+            Some(repository) if git::head(&repository)?.is_some() => Some(repository),
+            _ => {
+                let message = FIRST.to_owned();
+                let begun = Changes { message, keep_unsaved: true, ..Changes::default() };
+                is_new = self.publish(key, &begun)?.is_new;
+                git::open_mended(&project)?
+            }
+        };
+        let Some(repository) = repository else {
+            return Ok(Log { is_new, ..Log::default() });
+        };
+        let log = project.consistently(|| listed(&project, &repository, skip, limit))?;
+        Ok(Log { is_new, ..log })
+    }
+}
+
+fn listed(
+    project: &Project,
+    repository: &Repository,
+    skip: usize,
+    limit: usize,
+) -> Result<Log, ProjectError> {
+    // A save that is under way has a reference already, and no version yet.
+    let under_way = writer::under_way(project.dir())?;
+    let head = git::head(repository)?;
+    // Those that another container saved, too.
+    let mut newest = git::Standing::of(repository, head, &under_way)?.strays;
+    newest.extend(head);
+    let time = |id: &Oid| repository.find_commit(*id).map(|commit| commit.time().seconds());
+    newest.sort_by_key(|id| time(id).unwrap_or_default());
+    // Without a sorting, libgit2 goes by date from what was pushed last, and reads no more than
+    // it is asked for.
+    let mut walk = repository.revwalk()?;
+    for id in newest {
+        walk.push(id)?;
+    }
+    let limit = limit.min(MAX_LOG_LENGTH);
+    let mut versions = Vec::new();
+    let mut has_more = false;
+    for id in walk.skip(skip) {
+        if versions.len() == limit {
+            has_more = true;
+            break;
+        }
+        versions.push(described(repository, &repository.find_commit(id?)?)?);
+    }
+    Ok(Log { versions, has_more, is_new: false })
+}
+
+impl Project {
+    /// The newest version now, for whoever begins to work on a copy.
+    pub fn base(&self) -> Result<Base, ProjectError> {
+        Ok(Base(match git::open_mended(self)? {
+            Some(repository) => git::head(&repository)?,
+            None => None,
+        }))
+    }
+
+    /// Unfinished work of runs that failed, newest first. Blocking.
+    pub fn unfinished(&self) -> Result<Vec<Version>, ProjectError> {
+        let Some(repository) = git::open_mended(self)? else {
+            return Ok(Vec::new());
+        };
+        let mut found = git::list(&repository, PARTIAL)?;
+        found.reverse();
+        found.truncate(MAX_LOG_LENGTH);
+        found
+            .iter()
+            .filter_map(|own| repository.find_commit(own.id).ok())
+            .map(|commit| Ok(described(&repository, &commit)?))
+            .collect()
+    }
+
+    /// What a version changed, against the one before. Blocking.
+    pub fn diff(&self, version: &VersionId) -> Result<Diff, ProjectError> {
+        let repository = git::open_mended(self)?.ok_or(ProjectError::NotFound)?;
+        let commit = find(&repository, version)?;
+        let before = match commit.parent(0) {
+            Ok(parent) => Some(parent.tree()?),
+            Err(error) if error.code() == ErrorCode::NotFound => None,
+            Err(error) => return Err(error.into()),
+        };
+        let mut options = DiffOptions::new();
+        options.max_size(COMPARED_BYTES).indent_heuristic(true);
+        let diff = repository.diff_tree_to_tree(
+            before.as_ref(),
+            Some(&commit.tree()?),
+            Some(&mut options),
+        )?;
+        let mut bytes = Vec::new();
+        let printed = diff.print(DiffFormat::Patch, |_, _, line| {
+            if matches!(line.origin(), '+' | '-' | ' ') {
+                bytes.push(u8::try_from(line.origin()).unwrap_or(b' '));
+            }
+            bytes.extend_from_slice(line.content());
+            bytes.len() <= DIFF_LIMIT_BYTES
+        });
+        let is_cut = bytes.len() > DIFF_LIMIT_BYTES;
+        if let Err(error) = printed
+            && !is_cut
+        {
+            return Err(error.into());
+        }
+        if is_cut {
+            bytes.truncate(DIFF_LIMIT_BYTES);
+        }
+        let mut text = String::from_utf8_lossy(&bytes).into_owned();
+        if is_cut {
+            let files = diff.deltas().filter(|delta| delta.status() != Delta::Unmodified).count();
+            let note =
+                format!("\n… cut off after {DIFF_LIMIT_BYTES} bytes; {files} files changed\n");
+            text.push_str(&note);
+        }
+        Ok(Diff { text, is_cut })
+    }
+}
+
+/// Finds a version by its hash or the beginning of it.
+pub(super) fn find<'r>(
+    repository: &'r Repository,
+    version: &VersionId,
+) -> Result<Commit<'r>, ProjectError> {
+    match repository.find_commit_by_prefix(version.as_str()) {
+        Ok(commit) => Ok(commit),
+        Err(error) if matches!(error.code(), ErrorCode::NotFound | ErrorCode::Peel) => {
+            Err(ProjectError::NotFound)
+        }
+        Err(error) if error.code() == ErrorCode::Ambiguous => Err(ProjectError::Ambiguous),
+        Err(error) => match full_id(version).map(|id| kind(repository, id)) {
+            // There is such an object, but it is a file or a folder.
+            Some(Some(kind)) if kind != ObjectType::Commit => Err(ProjectError::NotFound),
+            _ => Err(error.into()),
+        },
+    }
+}
+
+fn full_id(version: &VersionId) -> Option<Oid> {
+    (version.as_str().len() == 40).then(|| Oid::from_str(version.as_str()).ok()).flatten()
+}
+
+fn kind(repository: &Repository, id: Oid) -> Option<ObjectType> {
+    repository.odb().ok()?.read_header(id).ok().map(|(_, kind)| kind)
+}
+
+fn described(repository: &Repository, commit: &Commit<'_>) -> Result<Version, git2::Error> {
+    let message = String::from_utf8_lossy(commit.message_bytes()).trim().to_owned();
+    // A clock can be wrong, and a commit can be made to say anything.
+    let seconds = u64::try_from(commit.time().seconds()).unwrap_or(0).min(LAST_SECOND);
+    Ok(Version {
+        hash: git::short_id(repository, commit.id())?,
+        message,
+        time: UNIX_EPOCH + Duration::from_secs(seconds),
+    })
+}

@@ -1,0 +1,225 @@
+//! What a save writes down before it touches a file of the project, and what is done with it after
+//! a kill.
+//!
+//! A save first stores everything: the objects of the version, the new content beside the project,
+//! the version's own reference and this journal. Only when all of that is on the disk are files
+//! moved and HEAD with them. So a journal that is found says that the save can be finished, and its
+//! absence that there is nothing to undo.
+
+use std::io::Read as _;
+
+use git2::{Oid, Repository};
+use serde::{Deserialize, Serialize};
+
+use super::changes::StateChange;
+use super::git::{self, OwnRef, VERSIONS};
+use super::snapshot::Snapshot;
+use super::writer::{Staging, Writer};
+use super::{Project, ProjectError};
+use crate::safe_fs::{Dir, FileError, Kind, WriteOptions};
+use crate::types::STYLE_STATE_FILE;
+
+const NAME: &str = "journal";
+/// Longer ones are not ours.
+const MAX_BYTES: u64 = 4096;
+/// The new content of the relay's hidden state file.
+const STATE: &str = "state";
+/// What the hidden state file was.
+const STATE_OLD: &str = "state-old";
+/// Says that there is a change of the hidden state file.
+const STATE_NEW: &str = "state-new";
+/// Says that the hidden state file is to be removed.
+const STATE_GONE: &str = "state-gone";
+
+/// The journal of one save.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Journal {
+    /// The version to be.
+    pub(super) version: String,
+    /// The version of the project's files before; itself not yet in the history if nobody had
+    /// saved them.
+    pub(super) before: Option<String>,
+    /// What HEAD was.
+    pub(super) head: Option<String>,
+}
+
+impl Journal {
+    /// Writes it.
+    pub(super) fn write(&self, staging: &Dir) -> Result<(), ProjectError> {
+        let text = serde_json::to_vec(self).map_err(std::io::Error::from)?;
+        let options = WriteOptions::default();
+        Ok(staging.write_new(NAME, options, |file| std::io::Write::write_all(file, &text))?)
+    }
+
+    fn read(staging: &Dir) -> Result<Option<Self>, ProjectError> {
+        let file = match staging.file(NAME) {
+            Ok((file, _)) => file,
+            Err(FileError::NotFound | FileError::NotRegular) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let mut text = Vec::new();
+        file.take(MAX_BYTES).read_to_end(&mut text)?;
+        Ok(serde_json::from_slice(&text).ok())
+    }
+}
+
+/// Lets the change of the hidden state file wait in the staging folder, beside what it was.
+pub(super) fn stage_state(
+    project: &Dir,
+    staging: &Dir,
+    change: &StateChange,
+) -> Result<(), ProjectError> {
+    match project.file(STYLE_STATE_FILE) {
+        Ok((mut old, _)) => {
+            let options = WriteOptions::default();
+            staging.write_new(STATE_OLD, options, |file| std::io::copy(&mut old, file))?;
+        }
+        Err(FileError::NotFound | FileError::NotRegular) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let (name, content): (_, &[u8]) = match change {
+        StateChange::Write(content) => (STATE, content),
+        StateChange::Remove => (STATE_GONE, &[]),
+    };
+    let options = WriteOptions::default();
+    staging.write_new(STATE_NEW, options, |_| Ok(()))?;
+    Ok(staging.write_new(name, options, |file| std::io::Write::write_all(file, content))?)
+}
+
+/// Carries it out. Doing so twice is doing it once.
+pub(super) fn apply_state(project: &Dir, staging: &Dir) -> Result<(), ProjectError> {
+    match staging.rename_to(STATE, project, STYLE_STATE_FILE) {
+        Ok(()) | Err(FileError::NotFound) => {}
+        Err(error) => return Err(error.into()),
+    }
+    match staging.status(STATE_GONE) {
+        Ok(_) => Ok(project.remove_file(STYLE_STATE_FILE)?),
+        Err(FileError::NotFound) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Makes it as it was, after an error. Does nothing where there was no change to carry out.
+pub(super) fn undo_state(project: &Dir, staging: &Dir) -> Result<(), ProjectError> {
+    let is_there = |name: &str| staging.status(name).is_ok();
+    if is_there(STATE_OLD) {
+        Ok(staging.rename_to(STATE_OLD, project, STYLE_STATE_FILE)?)
+    } else if is_there(STATE_NEW) && !is_there(STATE) {
+        Ok(project.remove_file(STYLE_STATE_FILE)?)
+    } else {
+        Ok(())
+    }
+}
+
+/// Finishes saves that were killed, or takes away what they left.
+pub(super) fn finish(project: &Project, writer: &Writer<'_>) -> Result<(), ProjectError> {
+    let left_behind = writer.left_behind()?;
+    if left_behind.is_empty() {
+        return writer.clear_all();
+    }
+    tracing::warn!(saves = left_behind.len(), "a save was killed; the project is being mended");
+    sweep(project, false)?;
+    for staging in &left_behind {
+        if let Some(journal) = Journal::read(&staging.dir)? {
+            finish_one(project, staging, &journal)?;
+        }
+    }
+    if let Some(repository) = git::open(project)? {
+        Snapshot::take(project, &repository)?.write_index()?;
+    }
+    project.dir().sync_file_system()?;
+    writer.clear_all()
+}
+
+fn finish_one(project: &Project, staging: &Staging, journal: &Journal) -> Result<(), ProjectError> {
+    let (repository, _) = git::open_to_write(project, staging)?;
+    let id = |text: &Option<String>| text.as_deref().map(Oid::from_str).transpose();
+    let (before, head) = (id(&journal.before)?, id(&journal.head)?);
+    let version = Oid::from_str(&journal.version)?;
+    let name = format!("{VERSIONS}{}", staging.id);
+    let own = OwnRef { name, id: version };
+    let promised = git::list(&repository, VERSIONS)?.contains(&own);
+    if !promised || !is_whole(&repository, before, version) {
+        // Killed before everything was on the disk, so before any file was touched.
+        return Ok(own.remove(&repository)?);
+    }
+    let now = git::head(&repository)?;
+    let moved =
+        now.is_some_and(|now| now == version || git::is_ancestor(&repository, version, now));
+    if moved {
+        return Ok(());
+    }
+    project.settle(&repository, staging, before, Some(version))?;
+    apply_state(project.dir(), &staging.dir)?;
+    // If another container has moved it, the next save makes this version a parent.
+    if now == head {
+        project.dir().sync_file_system()?;
+        git::hold_head(project, &repository)?.move_to(version)?;
+    }
+    Ok(())
+}
+
+/// Whether everything that is new in `version` can be read.
+fn is_whole(repository: &Repository, before: Option<Oid>, version: Oid) -> bool {
+    let check = || -> Result<(), ProjectError> {
+        let old = before.map(|id| git::tree_of(repository, id)).transpose()?;
+        let new = git::tree_of(repository, version)?;
+        for one in super::place::differing(repository, old.as_ref(), Some(&new))? {
+            if let Some(id) = one.new {
+                repository.find_blob(id)?;
+            }
+        }
+        Ok(())
+    };
+    check().is_ok()
+}
+
+/// Removes temporary files that libgit2 leaves in `.git` when it is killed, or cannot remove itself.
+/// After a save that went well, only the references of versions can have been locked by something
+/// that failed.
+pub(super) fn sweep(project: &Project, is_saved: bool) -> Result<(), ProjectError> {
+    let Ok(git) = project.dir().folder(".git") else {
+        return Ok(());
+    };
+    // Objects and packs are finished under a temporary name and then renamed.
+    if let Ok(objects) = git.folder("objects") {
+        // What has two letters are the folders that objects lie in.
+        remove_files(&objects, |name| name.len() > 2 && !["pack", "info"].contains(&name))?;
+        if let Ok(packs) = objects.folder("pack") {
+            let kept = [".pack", ".idx", ".rev", ".keep", ".bitmap"];
+            remove_files(&packs, |name| !kept.iter().any(|end| name.ends_with(end)))?;
+        }
+    }
+    if is_saved {
+        let versions = git.parent_of(&format!("{VERSIONS}x"), false);
+        versions.map_or(Ok(()), |(versions, _)| remove_files(&versions, is_lock))?;
+    } else if let Ok(refs) = git.folder("refs") {
+        remove_locks(&refs)?;
+    }
+    remove_files(&git, is_lock)
+}
+
+fn is_lock(name: &str) -> bool {
+    std::path::Path::new(name).extension().is_some_and(|end| end == "lock")
+}
+
+fn remove_files(folder: &Dir, which: impl Fn(&str) -> bool) -> Result<(), ProjectError> {
+    for entry in folder.entries()? {
+        let Some(name) = entry.name_str().filter(|name| which(name)) else { continue };
+        // An object that was just finished has two names for a moment.
+        if folder.status(name).is_ok_and(|stat| Kind::of(&stat) == Kind::File) {
+            folder.remove_file(name)?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_locks(refs: &Dir) -> Result<(), ProjectError> {
+    remove_files(refs, is_lock)?;
+    for entry in refs.entries()? {
+        if let Ok(inner) = refs.folder(entry.name()) {
+            remove_locks(&inner)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! Unfinished work of runs that failed: kept as a version of its own, beside the history.
+
+use git2::build::TreeUpdateBuilder;
+use git2::{FileMode, Oid};
+
+use super::changes::{Base, Changes, Content};
+use super::git::{self, OwnRef, PARTIAL};
+use super::writer::Writer;
+use super::{Project, ProjectError, ProjectKey, Volume, journal, snapshot};
+
+/// Unfinished work that was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partial {
+    /// Its abbreviated hash; it can be restored like any version.
+    pub version: String,
+}
+
+impl Volume {
+    /// Keeps changes without making them part of the project; its files and its history stay as
+    /// they are. `None` if there are none. Blocking.
+    pub fn keep_partial(
+        &self,
+        key: ProjectKey,
+        changes: &Changes<'_>,
+    ) -> Result<Option<Partial>, ProjectError> {
+        if changes.write.is_empty() && changes.remove.is_empty() {
+            return Ok(None);
+        }
+        let (project, existed) = match self.open(key) {
+            Err(ProjectError::NotFound) => (self.open_or_create(key)?, false),
+            result => (result?, true),
+        };
+        let result = project.keep_partial(changes);
+        if result.is_err() && !existed {
+            self.take_back(key);
+        }
+        result.map(Some)
+    }
+}
+
+impl Project {
+    fn keep_partial(&self, changes: &Changes<'_>) -> Result<Partial, ProjectError> {
+        let writer = Writer::wait(self)?;
+        journal::finish(self, &writer)?;
+        let staging = writer.stage()?;
+        let (repository, _) = git::open_to_write(self, &staging)?;
+        writer.clear(&staging)?;
+
+        let base = match changes.base {
+            Some(Base(base)) => base,
+            None => git::head(&repository)?,
+        };
+        let mut builder = TreeUpdateBuilder::new();
+        for (path, content) in &changes.write {
+            let id = match content {
+                Content::File(source) => {
+                    let (file, stat) = source.file(path.as_str())?;
+                    snapshot::store(&repository, file, snapshot::size_of(&stat))?
+                }
+                Content::Bytes(bytes) => repository.blob(bytes)?,
+                Content::Stored(stored) => stored.0,
+            };
+            builder.upsert(path.as_str(), id, FileMode::Blob);
+        }
+        let tree = match base {
+            Some(base) => git::tree_of(&repository, base)?,
+            None => repository.find_tree(repository.treebuilder(None)?.write()?)?,
+        };
+        for path in &changes.remove {
+            if tree.get_path(path.as_str().as_ref()).is_ok() {
+                builder.remove(path.as_str());
+            }
+        }
+        let tree = repository.find_tree(builder.create_updated(&repository, &tree)?)?;
+        let parents: Vec<Oid> = base.into_iter().collect();
+        let id = git::commit(&repository, &changes.message, &tree, &parents)?;
+        // Everything that the reference leads to is on the disk before it.
+        self.dir().sync_file_system()?;
+        OwnRef::write(&repository, PARTIAL, &staging.id, id)?;
+        self.dir().sync_file_system()?;
+        Ok(Partial { version: git::short_id(&repository, id)? })
+    }
+}

@@ -1,0 +1,99 @@
+//! New content, before it is part of the project: beside it in the staging folder, and in its
+//! history.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use git2::{ObjectType, Oid, Repository};
+
+use super::changes::{Changes, Content};
+use super::snapshot::{self, Snapshot};
+use super::{Project, ProjectError};
+use crate::safe_fs::{Dir, WriteOptions};
+use crate::types::ProjectPath;
+
+/// A file that waits in the staging folder.
+pub(super) struct Staged {
+    /// Its name there.
+    pub(super) name: String,
+    /// The hash of its content.
+    pub(super) id: Oid,
+    /// Its size in bytes.
+    pub(super) size: u64,
+}
+
+impl Project {
+    /// Copies new content into the staging folder and stores it in the repository. What is in the
+    /// project already is left out.
+    pub(super) fn stage(
+        &self,
+        staging: &Dir,
+        repository: &Repository,
+        snapshot: &Snapshot,
+        changes: &Changes<'_>,
+    ) -> Result<BTreeMap<ProjectPath, Staged>, ProjectError> {
+        let mut staged = BTreeMap::new();
+        for (number, (path, content)) in changes.write.iter().enumerate() {
+            let name = number.to_string();
+            let known = snapshot.get(path).map(|known| known.id);
+            if let Some((id, size)) =
+                self.stage_one(staging, repository, &name, path, content, known)?
+            {
+                staged.insert(path.clone(), Staged { name, id, size });
+            }
+        }
+        Ok(staged)
+    }
+
+    /// Copies one file; `None` if it is in the project already.
+    fn stage_one(
+        &self,
+        staging: &Dir,
+        repository: &Repository,
+        name: &str,
+        path: &ProjectPath,
+        content: &Content<'_>,
+        known: Option<Oid>,
+    ) -> Result<Option<(Oid, u64)>, ProjectError> {
+        let options = WriteOptions::default();
+        let write = |bytes: &[u8]| -> Result<u64, ProjectError> {
+            self.check_size(path, bytes.len() as u64)?;
+            staging.write_new(name, options, |to| io::Write::write_all(to, bytes))?;
+            Ok(bytes.len() as u64)
+        };
+        match content {
+            Content::Bytes(bytes) => {
+                if known == Some(Oid::hash_object(ObjectType::Blob, bytes)?) {
+                    return Ok(None);
+                }
+                let size = write(bytes)?;
+                Ok(Some((repository.blob(bytes)?, size)))
+            }
+            Content::Stored(stored) if known == Some(stored.0) => Ok(None),
+            Content::Stored(stored) => {
+                let size = write(repository.find_blob(stored.0)?.content())?;
+                Ok(Some((stored.0, size)))
+            }
+            Content::File(source) => {
+                let (mut source, stat) = source.file(path.as_str())?;
+                self.check_size(path, snapshot::size_of(&stat))?;
+                let size = staging.write_new(name, options, |to| io::copy(&mut source, to))?;
+                let (content, _) = staging.file(name)?;
+                let id = snapshot::store(repository, content, size)?;
+                if known == Some(id) {
+                    staging.remove_file(name)?;
+                    return Ok(None);
+                }
+                Ok(Some((id, size)))
+            }
+        }
+    }
+
+    fn check_size(&self, path: &ProjectPath, size: u64) -> Result<(), ProjectError> {
+        let limit = self.limits().max_file_bytes;
+        if size > limit {
+            return Err(ProjectError::Quota(format!("{path} is larger than {limit} bytes")));
+        }
+        Ok(())
+    }
+}

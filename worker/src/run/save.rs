@@ -1,0 +1,159 @@
+//! What becomes of a run's work: a version, or unfinished work that is kept beside the history.
+
+use std::io::Read as _;
+use std::sync::Arc;
+
+use super::Runner;
+use super::events::Event;
+use super::failure::Failure;
+use super::generate::{Request, blocking};
+use super::workspace::{Copied, Harvest, Workspace};
+use crate::assets::AssetUrls;
+use crate::assets::replace::{is_code, replace_in_file};
+use crate::project::{Changes, Content, Merged, ProjectError, Published};
+use crate::types::Prompt;
+
+/// Longest name of a version, in characters.
+const MAX_MESSAGE_CHARS: usize = 72;
+/// Files that one warning names.
+const NAMED_FILES: usize = 10;
+
+impl Runner {
+    /// Copies the project into the workspace.
+    pub(super) async fn copy_in(
+        &self,
+        request: &Request,
+        workspace: &Arc<Workspace>,
+    ) -> Result<Copied, Failure> {
+        let (volume, workspace, key) = (self.volume.clone(), Arc::clone(workspace), request.key);
+        let copied = blocking(move || match volume.open(key) {
+            Ok(project) => workspace.copy_in(&project),
+            // The first generation makes the project, when it is saved.
+            Err(ProjectError::NotFound) => Ok(Copied::default()),
+            Err(error) => Err(error),
+        });
+        Ok(copied.await??)
+    }
+
+    /// Makes the run's work a version.
+    pub(super) async fn save(
+        &self,
+        request: &Request,
+        workspace: &Arc<Workspace>,
+        copied: &Arc<Copied>,
+    ) -> Result<Published, Failure> {
+        let (volume, workspace) = (self.volume.clone(), Arc::clone(workspace));
+        let (key, limits, copied) = (request.key, self.config.files, Arc::clone(copied));
+        let message = version_message(&request.prompt);
+        let urls = request.asset_urls.clone();
+        blocking(move || {
+            let harvest = workspace.harvest(&copied, limits)?;
+            let mut changes = changes(&workspace, harvest, &copied, message);
+            if let Some(urls) = urls {
+                put_urls(&workspace, &mut changes, &urls)?;
+            }
+            volume.publish(key, &changes).map_err(Failure::from)
+        })
+        .await?
+    }
+
+    /// Keeps what a failed run has done so far, and says so in its failure.
+    pub(super) async fn keep_partial(
+        &self,
+        request: &Request,
+        workspace: &Arc<Workspace>,
+        copied: &Arc<Copied>,
+        mut failure: Failure,
+    ) -> Failure {
+        let (volume, workspace) = (self.volume.clone(), Arc::clone(workspace));
+        let (key, limits, copied) = (request.key, self.config.files, Arc::clone(copied));
+        let message = version_message(&request.prompt);
+        let kept = blocking(move || {
+            let harvest = workspace.harvest_valid(&copied, limits)?;
+            let changes = changes(&workspace, harvest, &copied, message);
+            volume.keep_partial(key, &changes).map_err(Failure::from)
+        });
+        match kept.await {
+            Ok(Ok(partial)) => failure.partial_version = partial.map(|partial| partial.version),
+            Ok(Err(error)) | Err(error) => {
+                tracing::warn!(error = error.message, "unfinished work could not be kept");
+            }
+        }
+        failure
+    }
+}
+
+fn changes<'w>(
+    workspace: &'w Workspace,
+    harvest: Harvest,
+    copied: &Copied,
+    message: String,
+) -> Changes<'w> {
+    let content = |path| (path, Content::File(workspace.game()));
+    Changes {
+        write: harvest.write.into_iter().map(content).collect(),
+        remove: harvest.remove.into_iter().collect(),
+        message,
+        base: Some(copied.base),
+        ..Changes::default()
+    }
+}
+
+/// Puts URLs of assets into the code that the run wrote.
+fn put_urls(
+    workspace: &Workspace,
+    changes: &mut Changes<'_>,
+    urls: &AssetUrls,
+) -> Result<(), ProjectError> {
+    for (path, content) in &mut changes.write {
+        if !is_code(path.as_str()) {
+            continue;
+        }
+        let mut bytes = Vec::new();
+        workspace.game().file(path.as_str())?.0.read_to_end(&mut bytes)?;
+        if let Some(replaced) = replace_in_file(path.as_str(), &bytes, urls) {
+            *content = Content::Bytes(replaced);
+        }
+    }
+    Ok(())
+}
+
+/// What is said when others saved while a run was under way.
+pub fn merge_warning(merged: &Merged) -> Event {
+    let message = if merged.both.is_empty() {
+        "the project was changed meanwhile; both changes are in it".to_owned()
+    } else {
+        let mut names: Vec<_> =
+            merged.both.iter().take(NAMED_FILES).map(ToString::to_string).collect();
+        if merged.both.len() > NAMED_FILES {
+            names.push("…".to_owned());
+        }
+        format!(
+            "the project was changed meanwhile; of these files the later content stands and the other is in the history: {}",
+            names.join(", ")
+        )
+    };
+    Event::Warning { message }
+}
+
+/// What a version is called: the first line of what was asked for.
+fn version_message(prompt: &Prompt) -> String {
+    let line = prompt.as_str().trim().lines().next().unwrap_or_default().trim();
+    let mut message: String = line.chars().take(MAX_MESSAGE_CHARS).collect();
+    if line.chars().nth(MAX_MESSAGE_CHARS).is_some() {
+        message.push('…');
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_called_by_the_first_line_of_its_prompt() {
+        let name = |text: &str| version_message(&text.parse().unwrap());
+        assert_eq!(name("\n  ジャンプを高くして \n詳しくは…"), "ジャンプを高くして");
+        assert_eq!(name(&"あ".repeat(100)), format!("{}…", "あ".repeat(72)));
+    }
+}

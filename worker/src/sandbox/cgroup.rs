@@ -1,0 +1,328 @@
+//! A control group for each sandbox: the kernel's limit on its memory and processes, and its share
+//! of the processor.
+//!
+//! The worker makes the groups beside or below its own and takes them away; the launcher's inner
+//! half joins before it gives anything up, so no process of a sandbox is ever outside. Both
+//! versions of the kernel's interface are known. Where neither can be written, the mechanism is
+//! reported missing, and what is left is the worker's own watch.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use super::plan::Limits;
+
+/// Groups of this worker are called this, its process id, and a number.
+const PREFIX: &str = "dreamcore-run-";
+/// Where the worker itself goes if its own group must be empty to have others below it.
+const OWN: &str = "dreamcore-worker";
+/// A quarter of what an ordinary process gets when the processor is scarce.
+const CPU_SHARES_V1: u64 = 256;
+const CPU_WEIGHT_V2: u64 = 25;
+/// How long a group may take to become empty after its sandbox has ended.
+const EMPTY_WITHIN: u32 = 500;
+
+/// Where groups can be made on this machine, or why not.
+#[derive(Debug, Clone)]
+pub struct Groups(Arc<Result<Vec<Parent>, String>>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    V2,
+    Memory,
+    Pids,
+    Cpu,
+}
+
+#[derive(Debug)]
+struct Parent {
+    kind: Kind,
+    path: PathBuf,
+}
+
+/// The groups of one sandbox. Removed when dropped.
+#[derive(Debug)]
+pub struct Cgroup {
+    folders: Vec<PathBuf>,
+    /// The file that counts kills for want of memory.
+    events: PathBuf,
+    /// The file that counts processes that were refused.
+    forks: PathBuf,
+}
+
+impl Groups {
+    /// Finds out where groups can be made, and removes those of workers that are gone.
+    pub fn find() -> Self {
+        let found = find();
+        for parent in found.iter().flatten() {
+            sweep(&parent.path);
+        }
+        Self(Arc::new(found))
+    }
+
+    /// Makes the groups of one sandbox. The error says why there are none.
+    pub fn make(&self, limits: Limits) -> Result<Cgroup, String> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let parents = self.0.as_ref().as_ref().map_err(Clone::clone)?;
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{PREFIX}{}-{number}", std::process::id());
+        let mut made =
+            Cgroup { folders: Vec::new(), events: PathBuf::new(), forks: PathBuf::new() };
+        for parent in parents {
+            let folder = parent.path.join(&name);
+            let done = fs::create_dir(&folder).and_then(|()| {
+                made.folders.push(folder.clone());
+                configure(parent.kind, &folder, limits)
+            });
+            match done {
+                Ok(()) => {}
+                // Nothing is unsafe without a share of the processor.
+                Err(_) if parent.kind == Kind::Cpu => made.folders.retain(|known| *known != folder),
+                Err(error) => return Err(format!("{}: {error}", folder.display())),
+            }
+            match parent.kind {
+                Kind::V2 => {
+                    made.events = folder.join("memory.events");
+                    made.forks = folder.join("pids.events");
+                }
+                Kind::Memory => made.events = folder.join("memory.oom_control"),
+                Kind::Pids => made.forks = folder.join("pids.events"),
+                Kind::Cpu => {}
+            }
+        }
+        Ok(made)
+    }
+}
+
+impl Cgroup {
+    /// What is to be joined.
+    pub fn folders(&self) -> &[PathBuf] {
+        &self.folders
+    }
+
+    /// How often the kernel killed a process of the sandbox because its memory was used up.
+    pub fn oom_kills(&self) -> u64 {
+        count(&self.events, "oom_kill ")
+    }
+
+    /// How often it was refused one more process.
+    pub fn refused_forks(&self) -> u64 {
+        count(&self.forks, "max ")
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        self.folders.retain(|folder| !remove(folder));
+        if self.folders.is_empty() {
+            return;
+        }
+        // The launcher is still at it: nobody waits for that here.
+        let folders = std::mem::take(&mut self.folders);
+        std::thread::spawn(move || {
+            for folder in folders {
+                let gone = (0..EMPTY_WITHIN).any(|_| {
+                    pause();
+                    remove(&folder)
+                });
+                if !gone {
+                    tracing::warn!(folder = %folder.display(), "a control group was left behind");
+                }
+            }
+        });
+    }
+}
+
+/// One number of a file with a name and a number a line; 0 where there is none.
+fn count(file: &Path, name: &str) -> u64 {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let count = text.lines().find_map(|line| line.strip_prefix(name));
+    count.and_then(|count| count.trim().parse().ok()).unwrap_or_default()
+}
+
+#[allow(clippy::disallowed_methods, reason = "in a thread of its own")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(10));
+}
+
+/// Whether the folder is gone.
+fn remove(folder: &Path) -> bool {
+    match fs::remove_dir(folder) {
+        Ok(()) => true,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+fn put(folder: &Path, file: &str, value: &str) -> io::Result<()> {
+    // Opened without creating: a file that the kernel does not offer is an error.
+    let mut file = fs::OpenOptions::new().write(true).open(folder.join(file))?;
+    io::Write::write_all(&mut file, value.as_bytes())
+}
+
+/// A file that not every kernel has.
+fn put_if_there(folder: &Path, file: &str, value: &str) -> io::Result<()> {
+    match put(folder, file, value) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn configure(kind: Kind, folder: &Path, limits: Limits) -> io::Result<()> {
+    let (memory, processes) = (limits.memory_bytes.to_string(), limits.processes.to_string());
+    match kind {
+        Kind::V2 => {
+            put(folder, "memory.max", &memory)?;
+            put_if_there(folder, "memory.swap.max", "0")?;
+            put(folder, "pids.max", &processes)?;
+            put_if_there(folder, "cpu.weight", &CPU_WEIGHT_V2.to_string())
+        }
+        Kind::Memory => {
+            put(folder, "memory.limit_in_bytes", &memory)?;
+            put_if_there(folder, "memory.memsw.limit_in_bytes", &memory)
+        }
+        Kind::Pids => put(folder, "pids.max", &processes),
+        Kind::Cpu => put(folder, "cpu.shares", &CPU_SHARES_V1.to_string()),
+    }
+}
+
+fn find() -> Result<Vec<Parent>, String> {
+    let own = fs::read_to_string("/proc/self/cgroup").map_err(|e| format!("own group: {e}"))?;
+    let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(|e| format!("mounts: {e}"))?;
+    if let Some(path) = own_folder(&own, &mounts, "") {
+        let offered = fs::read_to_string(path.join("cgroup.controllers")).unwrap_or_default();
+        if ["memory", "pids"].iter().all(|name| offered.split_whitespace().any(|o| o == *name)) {
+            return delegate(path).map(|path| vec![Parent { kind: Kind::V2, path }]);
+        }
+    }
+    let mut parents = Vec::new();
+    for (kind, name) in [(Kind::Memory, "memory"), (Kind::Pids, "pids"), (Kind::Cpu, "cpu")] {
+        match own_folder(&own, &mounts, name) {
+            Some(path) => parents.push(Parent { kind, path }),
+            None if kind == Kind::Cpu => {}
+            None => return Err(format!("no control groups for {name} are mounted")),
+        }
+    }
+    Ok(parents)
+}
+
+/// The folder of this process's own group in the hierarchy of `controller`; the empty name is that
+/// of the unified hierarchy.
+fn own_folder(own: &str, mounts: &str, controller: &str) -> Option<PathBuf> {
+    let path = own.lines().find_map(|line| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (names, path) = (parts.next()?, parts.next()?);
+        names.split(',').any(|name| name == controller).then_some(path)
+    })?;
+    let (mount, root) = mounts.lines().find_map(|line| {
+        let (place, system) = line.split_once(" - ")?;
+        let mut system = system.split(' ');
+        let (kind, options) = (system.next()?, system.nth(1)?);
+        let is_it = match controller {
+            "" => kind == "cgroup2",
+            name => kind == "cgroup" && options.split(',').any(|option| option == name),
+        };
+        let mut place = place.split(' ').skip(3);
+        let (root, point) = (place.next()?, place.next()?);
+        is_it.then_some((PathBuf::from(point), root))
+    })?;
+    // A container may see its own group mounted as if it were the top.
+    let below = Path::new(path).strip_prefix(root).unwrap_or(Path::new(""));
+    Some(mount.join(below))
+}
+
+/// Makes it possible to have limited groups below `folder`: the kernel demands that such a folder
+/// has no processes itself, unless it is the machine's top.
+fn delegate(folder: PathBuf) -> Result<PathBuf, String> {
+    let folder = match folder.parent() {
+        Some(parent) if folder.ends_with(OWN) => parent.to_owned(),
+        _ => folder,
+    };
+    let explain = |error: io::Error| format!("{}: {error}", folder.display());
+    let enable = || put(&folder, "cgroup.subtree_control", "+memory +pids");
+    match enable() {
+        Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => {
+            make_room(&folder)?;
+            enable().map_err(explain)?;
+        }
+        other => other.map_err(explain)?,
+    }
+    // Not offered everywhere, and nothing is unsafe without it.
+    put(&folder, "cgroup.subtree_control", "+cpu").unwrap_or_default();
+    Ok(folder)
+}
+
+/// Moves the worker into a group of its own. Others are moved along only in a container, which is
+/// all the worker's; in a login session they are somebody else's.
+fn make_room(folder: &Path) -> Result<(), String> {
+    let explain = |error: io::Error| format!("{}: {error}", folder.display());
+    let present = fs::read_to_string(folder.join("cgroup.procs")).map_err(explain)?;
+    let container = fs::read_to_string("/proc/self/cgroup")
+        .is_ok_and(|own| own.lines().any(|line| line == "0::/"));
+    let alone = present.split_whitespace().eq([std::process::id().to_string()]);
+    if !container && !alone {
+        return Err(format!("{}: other processes are in the worker's group", folder.display()));
+    }
+    let own = folder.join(OWN);
+    match fs::create_dir(&own) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(explain(error)),
+        _ => {}
+    }
+    for pid in present.split_whitespace() {
+        match put(&own, "cgroup.procs", pid) {
+            // It ended meanwhile.
+            Err(error) if error.raw_os_error() == Some(Errno::ESRCH as i32) => {}
+            other => other.map_err(explain)?,
+        }
+    }
+    Ok(())
+}
+
+/// Removes groups that workers left which are gone. One that is in use cannot be removed.
+#[allow(clippy::disallowed_methods, reason = "the kernel's files, not a project's")]
+fn sweep(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else {
+        return;
+    };
+    for entry in entries.filter_map(Result::ok) {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next());
+        let Some(pid) = owner.and_then(|pid| pid.parse::<i32>().ok()) else {
+            continue;
+        };
+        let alive = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None);
+        if alive == Err(Errno::ESRCH) {
+            remove(&entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const V1: &str = "30 22 0:26 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n\
+                      31 22 0:27 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n\
+                      32 22 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+
+    #[test]
+    fn the_own_folder_is_found_in_every_hierarchy() {
+        let own = "4:memory:/a/b\n3:cpu,cpuacct:/\n0::/user.slice/x.scope\n";
+        let folder = |name| own_folder(own, V1, name).map(|path| path.display().to_string());
+        assert_eq!(folder("memory").as_deref(), Some("/sys/fs/cgroup/memory/a/b"));
+        assert_eq!(folder("cpu").as_deref(), Some("/sys/fs/cgroup/cpu,cpuacct/"));
+        assert_eq!(folder("").as_deref(), Some("/sys/fs/cgroup/unified/user.slice/x.scope"));
+        assert_eq!(folder("pids"), None);
+    }
+
+    #[test]
+    fn a_container_sees_its_own_group_as_the_top() {
+        let mounts = "30 22 0:26 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n";
+        let folder = own_folder("4:memory:/docker/abc\n", mounts, "memory");
+        assert_eq!(folder, Some(PathBuf::from("/sys/fs/cgroup/memory/")));
+    }
+}

@@ -1,0 +1,30 @@
+//! Joining the control groups that the worker made.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+
+use super::super::plan::Plan;
+
+/// Opens the groups; before anything is given up, because only the worker's user may write there.
+/// The kernel goes by who opened the file, so joining can come later.
+pub fn open(plan: &Plan) -> Result<Vec<File>, String> {
+    let folders = plan.cgroup.as_ref().map_err(Clone::clone)?;
+    let open = |folder: &std::path::PathBuf| {
+        // Version 1 has a second file for one thread, which this process is; moving by that one
+        // need not wait for all processors, which takes some 20 ms.
+        let open = |name| OpenOptions::new().write(true).open(folder.join(name));
+        let file = open("tasks").or_else(|_| open("cgroup.procs"));
+        file.map_err(|e| format!("{}: {e}", folder.display()))
+    };
+    folders.iter().map(open).collect()
+}
+
+/// Moves this process, and so all that it will start, into the groups.
+pub fn join(plan: &Plan, groups: Vec<File>) -> Result<String, String> {
+    for mut group in groups {
+        // 0 is whoever writes.
+        group.write_all(b"0").map_err(|error| format!("joining: {error}"))?;
+    }
+    let limits = plan.limits;
+    Ok(format!("memory {} bytes, {} processes", limits.memory_bytes, limits.processes))
+}

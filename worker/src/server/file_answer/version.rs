@@ -1,0 +1,108 @@
+//! Which content a file has, in a form that can be compared: entity tag and time of change.
+
+use std::fs::File;
+use std::io;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::http::HeaderValue;
+use nix::sys::stat::{FileStat, fstat};
+use sha2::{Digest as _, Sha256};
+
+/// One state of a file's content.
+#[derive(Debug, Clone)]
+pub(in crate::server) struct Version {
+    /// Its size in bytes.
+    pub(in crate::server) size: u64,
+    /// The entity tag without its quotes.
+    tag: String,
+    /// In whole seconds, as headers have it.
+    modified: Option<SystemTime>,
+}
+
+impl Version {
+    /// The state of an open file. The tag is a strong one and is made without reading the content:
+    /// files are replaced by new ones and never changed in place, and if another program did that,
+    /// the kernel would note the time in a place that no program can set.
+    pub(in crate::server) fn of(file: &File) -> io::Result<Self> {
+        Ok(Self::by(&fstat(file)?))
+    }
+
+    /// The same from a status that was taken from the open file.
+    pub(in crate::server) fn by(stat: &FileStat) -> Self {
+        // Half of the digest is more than enough to tell versions apart.
+        let half = identity(stat).first_chunk().map_or(0, |half| u128::from_be_bytes(*half));
+        let tag = format!("{half:032x}");
+        let seconds = u64::try_from(stat.st_mtime).ok();
+        let modified = seconds.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
+        Self { size: u64::try_from(stat.st_size).unwrap_or_default(), tag, modified }
+    }
+
+    /// The same file with a tag that is known from its content.
+    pub(in crate::server) fn with_tag(mut self, tag: String) -> Self {
+        self.tag = tag;
+        self
+    }
+
+    /// The entity tag as it stands in a header.
+    pub(super) fn etag(&self) -> HeaderValue {
+        // Hexadecimal digits in quotes are always a value.
+        let quoted = HeaderValue::try_from(format!("\"{}\"", self.tag));
+        quoted.unwrap_or(HeaderValue::from_static("\"\""))
+    }
+
+    /// When the content was changed. Not told of a file that says it was changed in the future.
+    pub(super) fn last_modified(&self) -> Option<SystemTime> {
+        self.modified.filter(|modified| *modified <= SystemTime::now())
+    }
+}
+
+/// Hashed, because the numbers themselves are nobody's business.
+fn identity(stat: &FileStat) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    hasher.update(stat.st_dev.to_le_bytes());
+    hasher.update(stat.st_ino.to_le_bytes());
+    for number in
+        [stat.st_size, stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec]
+    {
+        hasher.update(number.to_le_bytes());
+    }
+    hasher.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn each_new_content_has_its_own_tag_and_the_same_content_keeps_it() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("file");
+        let version = || Version::of(&File::open(&path).unwrap()).unwrap();
+        let mut seen = std::collections::BTreeSet::new();
+        for content in ["one", "two", "one"] {
+            fs::write(temp.path().join("new"), content).unwrap();
+            fs::rename(temp.path().join("new"), &path).unwrap();
+            let tag = version().tag;
+            assert_eq!(tag, version().tag);
+            assert!(seen.insert(tag), "{content}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_is_set_back_hides_no_change() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("file");
+        fs::write(&path, "one").unwrap();
+        let before = Version::of(&File::open(&path).unwrap()).unwrap();
+        // The clock of files may stand still for some milliseconds.
+        std::thread::sleep(Duration::from_millis(30));
+        fs::write(&path, "two").unwrap();
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_modified(before.modified.unwrap()).unwrap();
+        let after = Version::of(&file).unwrap();
+        assert_eq!((before.size, before.modified), (after.size, after.modified));
+        assert_ne!(before.tag, after.tag);
+    }
+}

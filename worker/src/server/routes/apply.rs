@@ -1,0 +1,218 @@
+//! `POST /apply_files`: files that are changed, or one of the actions on versions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+
+use super::versions;
+use crate::assets::AssetUrls;
+use crate::assets::replace::replace_in_file;
+use crate::project::{ProjectKey, StateChange};
+use crate::run::Application;
+use crate::run::events::EventSink;
+use crate::run::failure::{Code, Failure};
+use crate::server::error::ApiError;
+use crate::server::extract::LargeBody;
+use crate::server::router::App;
+use crate::server::sse;
+use crate::types::{ProjectId, ProjectPath, RequestPath, UserId, VersionId, VersionMessage};
+
+/// The version of a request that gives no name.
+const DEFAULT_MESSAGE: &str = "ファイルを更新";
+
+#[derive(Debug, Deserialize)]
+pub(in crate::server) struct ApplyFiles {
+    user_id: UserId,
+    project_id: ProjectId,
+    action: Option<String>,
+    files: Option<Vec<FileChange>>,
+    commit_message: Option<VersionMessage>,
+    limit: Option<u32>,
+    commit: Option<VersionId>,
+    /// `assets/NAME` in code becomes the URL of that name.
+    asset_urls: Option<AssetUrls>,
+}
+
+#[derive(Debug, Deserialize)]
+struct FileChange {
+    /// A bad one is an error of the stream, so it is looked at later.
+    path: String,
+    content: Option<String>,
+    #[serde(default)]
+    action: Option<FileAction>,
+    #[serde(default)]
+    encoding: Option<Encoding>,
+}
+
+/// Writing a file creates it or replaces it, whichever of the two is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum FileAction {
+    Create,
+    Update,
+    Delete,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+enum Encoding {
+    #[serde(rename = "utf-8", alias = "utf8", alias = "UTF-8")]
+    Utf8,
+    #[serde(rename = "base64")]
+    Base64,
+}
+
+pub(in crate::server) async fn apply_files(
+    State(app): State<App>,
+    LargeBody { value: body, permit }: LargeBody<ApplyFiles>,
+) -> Result<Response, ApiError> {
+    let key = ProjectKey { user: body.user_id, project: body.project_id };
+    let commit = || body.commit.clone().ok_or_else(|| ApiError::bad_request("commit: is required"));
+    match body.action.as_deref() {
+        None => {}
+        Some("git_log") => return versions::log(app, key, 0, body.limit).await,
+        Some("git_diff") => return versions::diff(app, key, commit()?).await,
+        Some("git_restore") => return versions::restore(app, key, commit()?).await,
+        Some(_) => {
+            let message = "action: must be git_log, git_diff or git_restore";
+            return Err(ApiError::bad_request(message));
+        }
+    }
+    let files = body.files.ok_or_else(|| ApiError::bad_request("files: is required"))?;
+    if app.is_closing() {
+        let message = "the worker is shutting down";
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "SHUTTING_DOWN", message));
+    }
+    let message = body.commit_message.unwrap_or_default().or(DEFAULT_MESSAGE);
+    let mut application = application(key, files, message);
+    if let (Ok(application), Some(urls)) = (&mut application, &body.asset_urls) {
+        for (path, content) in &mut application.write {
+            if let Some(replaced) = replace_in_file(path.as_str(), content, urls) {
+                *content = replaced;
+            }
+        }
+    }
+    let (sink, events) = EventSink::new();
+    app.apply(application, sink, || permit.release());
+    // Nothing to cancel: a save is whole or not at all.
+    Ok(sse::respond(events, CancellationToken::new().drop_guard()))
+}
+
+/// All files, or the first reason why there can be no such save.
+fn application(
+    key: ProjectKey,
+    files: Vec<FileChange>,
+    message: String,
+) -> Result<Application, Failure> {
+    let mut write = BTreeMap::new();
+    let mut remove = BTreeSet::new();
+    let mut state = None;
+    for file in files {
+        let shown: String = file.path.escape_debug().take(200).collect();
+        let bad_path = |why: &str| Failure::new(Code::InvalidPath, format!("{shown}: {why}"));
+        let path: RequestPath = file.path.parse().map_err(|error| bad_path(&format!("{error}")))?;
+        let is_delete = file.action == Some(FileAction::Delete);
+        let content = if is_delete { Vec::new() } else { content(&shown, file)? };
+        let is_first = match path {
+            RequestPath::StyleState if is_delete => state.replace(StateChange::Remove).is_none(),
+            RequestPath::StyleState => state.replace(StateChange::Write(content)).is_none(),
+            RequestPath::File(path) if is_delete => {
+                !write.contains_key(&path) && remove.insert(path)
+            }
+            RequestPath::File(path) => {
+                !remove.contains(&path) && write.insert(path, content).is_none()
+            }
+        };
+        if !is_first {
+            return Err(bad_path("stands twice in the request"));
+        }
+    }
+    // A file cannot be a folder at the same time.
+    for path in write.keys() {
+        let mut outer = path.as_str();
+        while let Some((folder, _)) = outer.rsplit_once('/') {
+            if folder.parse().is_ok_and(|folder: ProjectPath| write.contains_key(&folder)) {
+                let message = format!("{folder}: is a file and a folder in the request");
+                return Err(Failure::new(Code::InvalidPath, message));
+            }
+            outer = folder;
+        }
+    }
+    Ok(Application { key, write, remove, state, message })
+}
+
+fn content(shown: &str, file: FileChange) -> Result<Vec<u8>, Failure> {
+    const BASE64: GeneralPurpose = GeneralPurpose::new(
+        &STANDARD,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
+    let invalid = |why: &str| Failure::new(Code::InvalidContent, format!("{shown}: {why}"));
+    let text = file.content.ok_or_else(|| invalid("content: is required"))?;
+    match file.encoding {
+        None | Some(Encoding::Utf8) => Ok(text.into_bytes()),
+        Some(Encoding::Base64) => {
+            // Some programs break the lines.
+            let text: Vec<u8> = text.bytes().filter(|byte| !b"\r\n".contains(byte)).collect();
+            BASE64.decode(text).map_err(|_| invalid("content: is not base64"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str, content: Option<&str>, action: Option<FileAction>) -> FileChange {
+        let content = content.map(str::to_owned);
+        FileChange { path: path.to_owned(), content, action, encoding: None }
+    }
+
+    fn read(files: Vec<FileChange>) -> Result<Application, Failure> {
+        let id = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
+        let key = ProjectKey { user: id.parse().unwrap(), project: id.parse().unwrap() };
+        application(key, files, "x".to_owned())
+    }
+
+    #[test]
+    fn one_bad_file_spoils_all() {
+        for (bad, code) in [
+            (file("../x", Some(""), None), Code::InvalidPath),
+            (file(".git/config", None, Some(FileAction::Delete)), Code::InvalidPath),
+            (file("a.js", Some("again"), None), Code::InvalidPath),
+            (file("a.js", None, Some(FileAction::Delete)), Code::InvalidPath),
+            (file("b.js", None, None), Code::InvalidContent),
+        ] {
+            let failure = read(vec![file("a.js", Some("x"), None), bad]).unwrap_err();
+            assert_eq!(failure.code, code);
+        }
+    }
+
+    #[test]
+    fn base64_is_read_with_and_without_padding_and_lines() {
+        for text in ["aGVsbG8=", "aGVsbG8", "aGVs\r\nbG8=\n"] {
+            let mut file = file("a", Some(text), None);
+            file.encoding = Some(Encoding::Base64);
+            assert_eq!(content("a", file).unwrap(), b"hello");
+        }
+        let mut file = file("a", Some("a$b"), None);
+        file.encoding = Some(Encoding::Base64);
+        assert_eq!(content("a", file).unwrap_err().code, Code::InvalidContent);
+    }
+
+    #[test]
+    fn the_state_file_is_apart() {
+        let read = read(vec![
+            file(".style-pending.json", Some(""), None),
+            file("gone.js", None, Some(FileAction::Delete)),
+        ]);
+        let read = read.unwrap();
+        assert_eq!(read.state, Some(StateChange::Write(Vec::new())));
+        assert!(read.write.is_empty() && read.remove.len() == 1);
+    }
+}

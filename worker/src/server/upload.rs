@@ -1,0 +1,261 @@
+//! Bodies that are files: the bytes themselves, or one part of a form.
+//!
+//! What arrives is handed on in pieces to a thread that may wait for the disk, and no more is read
+//! from the client until a piece is written. So an upload costs the same memory whatever its size.
+
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody as _};
+use axum::http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
+use futures_util::{Stream, StreamExt as _};
+use multer::{Constraints, Multipart, SizeLimit};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::error::ApiError;
+use crate::assets::{Asset, AssetError, Upload};
+use crate::types::FileName;
+
+/// Longest silence of a client, and longest time for a whole upload.
+const SILENCE: Duration = Duration::from_secs(30);
+const WHOLE: Duration = Duration::from_mins(10);
+/// How long the rest of a body is read that was refused.
+const LINGER: Duration = Duration::from_secs(5);
+/// How much is collected before it is written.
+const PIECE_BYTES: usize = 256 * 1024;
+/// Room for the boundaries, heads and small fields of a form, beside the file.
+const FORM_BYTES: u64 = 64 * 1024;
+/// Most parts of a form.
+const MAX_PARTS: usize = 16;
+
+/// Reads the body into an upload and finishes it. `named` is the name that the query gives; without
+/// one, a form's own counts.
+pub(super) async fn receive(
+    upload: Upload,
+    headers: &HeaderMap,
+    body: Body,
+    named: Option<FileName>,
+    max_bytes: u64,
+) -> Result<Asset, ApiError> {
+    let boundary = boundary(headers)?;
+    // Known to be too large before a byte of it is read: a client that waits for `100 Continue`
+    // never sends it.
+    let most = if boundary.is_some() { max_bytes.saturating_add(FORM_BYTES) } else { max_bytes };
+    if body.size_hint().lower() > most {
+        return Err(AssetError::TooLarge(max_bytes).into());
+    }
+    let mut pending = Pending::new(upload, max_bytes);
+    let mut stream = body.into_data_stream();
+    let taken = match (boundary, named) {
+        (Some(boundary), named) => pending.take_form(&mut stream, &boundary, named, most).await,
+        (None, Some(name)) => pending.take(&mut stream).await.map(|()| name),
+        (None, None) => return Err(ApiError::bad_request("filename: is required")),
+    };
+    match taken {
+        Ok(name) => pending.finish(name).await,
+        Err(error) => {
+            // Only after it was heard: a connection that is closed on a client that is still
+            // sending takes the answer with it.
+            drop(pending);
+            drop(timeout(LINGER, discard(stream, most)).await);
+            Err(error)
+        }
+    }
+}
+
+/// Reads the rest of a body, but not without end.
+async fn discard(mut stream: BodyDataStream, most: u64) {
+    let mut left = most;
+    while let Some(Ok(bytes)) = stream.next().await {
+        left = left.saturating_sub(bytes.len() as u64);
+        if left == 0 {
+            return;
+        }
+    }
+}
+
+/// The boundary, if the body is a form.
+fn boundary(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        return Ok(None);
+    };
+    let text = value.to_str().unwrap_or_default();
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("multipart/form-data") {
+        return Ok(None);
+    }
+    let bad = |_| ApiError::bad_request("the form's boundary is missing or malformed");
+    multer::parse_boundary(text).map(Some).map_err(bad)
+}
+
+/// An upload that is waited for. Dropped with its request, it is cleared away where that may wait.
+struct Pending {
+    upload: Option<Upload>,
+    piece: Vec<u8>,
+    /// How much may still come.
+    room: u64,
+    max_bytes: u64,
+    deadline: Instant,
+}
+
+impl Pending {
+    fn new(upload: Upload, max_bytes: u64) -> Self {
+        Self {
+            upload: Some(upload),
+            piece: Vec::new(),
+            room: max_bytes,
+            max_bytes,
+            deadline: Instant::now() + WHOLE,
+        }
+    }
+
+    /// Takes all bytes of a body, or of a part.
+    async fn take<E: Into<Broken>>(
+        &mut self,
+        stream: impl Stream<Item = Result<Bytes, E>>,
+    ) -> Result<(), ApiError> {
+        let mut stream = std::pin::pin!(stream);
+        while let Some(bytes) = self.in_time(stream.next()).await? {
+            let bytes = bytes.map_err(|error| error.into().answer())?;
+            // At once, and not when it is written: nothing more may ever come.
+            let left = self.room.checked_sub(bytes.len() as u64);
+            self.room = left.ok_or(AssetError::TooLarge(self.max_bytes))?;
+            self.piece.extend_from_slice(&bytes);
+            if self.piece.len() >= PIECE_BYTES {
+                self.write().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the one file of a form, and returns what it is called.
+    async fn take_form(
+        &mut self,
+        stream: &mut BodyDataStream,
+        boundary: &str,
+        named: Option<FileName>,
+        most: u64,
+    ) -> Result<FileName, ApiError> {
+        let limits = Constraints::new().size_limit(SizeLimit::new().whole_stream(most));
+        let stream = one_at_a_time(stream);
+        let mut form = Multipart::with_constraints(stream, boundary, limits);
+        let mut found = None;
+        for _ in 0..MAX_PARTS {
+            let next = self.in_time(form.next_field()).await?;
+            let Some(field) = next.map_err(|error| Broken::from(error).answer())? else {
+                return found.ok_or_else(|| ApiError::bad_request("the form holds no file"));
+            };
+            let Some(sent) = field.file_name().map(str::to_owned) else {
+                // A field beside the file; the next call reads past it.
+                continue;
+            };
+            if found.is_some() {
+                return Err(ApiError::bad_request("the form holds more than one file"));
+            }
+            let name = match &named {
+                Some(name) => name.clone(),
+                None => sent
+                    .parse()
+                    .map_err(|error| ApiError::bad_request(format!("the file's name: {error}")))?,
+            };
+            self.take(field).await?;
+            found = Some(name);
+        }
+        Err(ApiError::bad_request(format!("the form has more than {MAX_PARTS} parts")))
+    }
+
+    async fn in_time<T>(&self, next: impl Future<Output = T>) -> Result<T, ApiError> {
+        let late = |_| {
+            let message = "the body did not arrive in time";
+            ApiError::new(StatusCode::REQUEST_TIMEOUT, "BODY_TIMEOUT", message)
+        };
+        timeout_at(self.deadline, timeout(SILENCE, next)).await.map_err(late)?.map_err(late)
+    }
+
+    /// Hands what was collected to a thread that may wait.
+    async fn write(&mut self) -> Result<(), ApiError> {
+        let piece = std::mem::take(&mut self.piece);
+        let mut upload = self.upload.take().ok_or_else(ApiError::internal)?;
+        let written = tokio::task::spawn_blocking(move || {
+            // Dropped here if it fails, and not where nobody may wait.
+            upload.write(&piece)?;
+            Ok::<_, AssetError>((upload, piece))
+        });
+        let (upload, mut piece) = written.await.map_err(|_| ApiError::internal())??;
+        piece.clear();
+        (self.upload, self.piece) = (Some(upload), piece);
+        Ok(())
+    }
+
+    async fn finish(mut self, name: FileName) -> Result<Asset, ApiError> {
+        self.write().await?;
+        let upload = self.upload.take().ok_or_else(ApiError::internal)?;
+        let finished = tokio::task::spawn_blocking(move || upload.finish(name));
+        Ok(finished.await.map_err(|_| ApiError::internal())??)
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(upload) = self.upload.take() {
+            drop(tokio::task::spawn_blocking(move || drop(upload)));
+        }
+    }
+}
+
+/// Why a body ended before its end.
+enum Broken {
+    TooLarge,
+    Off,
+    Form(String),
+}
+
+impl Broken {
+    fn answer(self) -> ApiError {
+        match self {
+            Self::TooLarge => {
+                let message = "the body is larger than an asset may be";
+                ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", message)
+            }
+            Self::Off => ApiError::bad_request("the body broke off"),
+            Self::Form(reason) => ApiError::bad_request(format!("the form is malformed: {reason}")),
+        }
+    }
+}
+
+impl From<axum::Error> for Broken {
+    fn from(_: axum::Error) -> Self {
+        Self::Off
+    }
+}
+
+impl From<multer::Error> for Broken {
+    fn from(error: multer::Error) -> Self {
+        match error {
+            multer::Error::StreamSizeExceeded { .. } => Self::TooLarge,
+            multer::Error::StreamReadFailed(_) => Self::Off,
+            other => Self::Form(other.to_string()),
+        }
+    }
+}
+
+/// The reader of forms takes all that a stream has before it looks at any of it. This one seems to
+/// have nothing more after each piece, so that never more than a piece is held.
+fn one_at_a_time<E>(
+    stream: impl Stream<Item = Result<Bytes, E>> + Send + Unpin,
+) -> impl Stream<Item = Result<Bytes, E>> + Send {
+    let mut stream = stream;
+    let mut rest = false;
+    futures_util::stream::poll_fn(move |context| {
+        rest = !rest;
+        if !rest {
+            context.waker().wake_by_ref();
+            return std::task::Poll::Pending;
+        }
+        let polled = stream.poll_next_unpin(context);
+        if polled.is_pending() {
+            // Nothing was given, so there is nothing to pause after.
+            rest = false;
+        }
+        polled
+    })
+}

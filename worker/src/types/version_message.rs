@@ -1,0 +1,60 @@
+//! What a version is called.
+
+use std::str::FromStr;
+
+/// Longest name in bytes of UTF-8.
+pub const MAX_VERSION_MESSAGE_BYTES: usize = 8 * 1024;
+
+/// Why a text cannot be a version's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum VersionMessageError {
+    /// Over [`MAX_VERSION_MESSAGE_BYTES`].
+    #[error("message is too long (at most 8 KiB)")]
+    TooLong,
+    /// git would cut it there.
+    #[error("message must not contain NUL")]
+    Nul,
+}
+
+/// A version's name: any text of bounded length without NUL, without white space at its ends. It may
+/// be empty, which stands for the name that the kind of change has by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VersionMessage(String);
+
+impl VersionMessage {
+    /// The text, or `default` if there is none.
+    pub fn or(self, default: &str) -> String {
+        if self.0.is_empty() { default.to_owned() } else { self.0 }
+    }
+}
+
+impl FromStr for VersionMessage {
+    type Err = VersionMessageError;
+
+    fn from_str(text: &str) -> Result<Self, VersionMessageError> {
+        if text.len() > MAX_VERSION_MESSAGE_BYTES {
+            return Err(VersionMessageError::TooLong);
+        }
+        if text.contains('\0') {
+            return Err(VersionMessageError::Nul);
+        }
+        Ok(Self(text.trim().to_owned()))
+    }
+}
+
+super::deserialize_through_from_str!(VersionMessage);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_text_and_stands_for_the_default_without_one() {
+        let message: VersionMessage = " 背景を変更\n\n詳しく ".parse().unwrap();
+        assert_eq!(message.or("x"), "背景を変更\n\n詳しく");
+        assert_eq!(" \n".parse::<VersionMessage>().unwrap().or("更新"), "更新");
+        assert_eq!("a\0b".parse::<VersionMessage>(), Err(VersionMessageError::Nul));
+        let long = "a".repeat(MAX_VERSION_MESSAGE_BYTES + 1);
+        assert_eq!(long.parse::<VersionMessage>(), Err(VersionMessageError::TooLong));
+    }
+}
