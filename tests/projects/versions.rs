@@ -3,8 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use harness::script::{Script, text, tool};
-use harness::{Ids, Setup, git, has_git_identity, terminal};
+use harness::script::{Fault, Script, ScriptSet, text, tool};
+use harness::{Ids, Setup, Worker, git, has_git_identity, terminal};
 use serde_json::json;
 
 use crate::support::{about, action, applied, commits, files, hash, healthy, messages, write};
@@ -213,38 +213,20 @@ async fn a_snapshot_keeps_what_somebody_else_wrote() {
 
 #[tokio::test]
 async fn unfinished_work_of_a_run_can_be_restored() {
-    let script = Script::new()
-        .turn([tool(
-            "Bash",
-            json!({ "command": "echo half > half.txt; rm gone.txt; ln -s /etc/passwd link" }),
-        )])
-        .turn([tool("Bash", json!({ "command": "sleep 60" }))])
-        .turn([text("never")]);
-    let worker = Setup::default().script(script).var("DREAMCORE_RUN_TIMEOUT_S", 4).start().await;
-    let ids = Ids::new();
-    applied(
-        &worker,
-        ids,
-        json!([{ "path": "index.html", "content": "x" }, { "path": "gone.txt", "content": "y" }]),
-    )
-    .await;
-    let folder = worker.project(ids);
-    let before = files(&folder);
-    let events = worker.generate(ids, "つくって").await;
-    let end = terminal(&events);
-    assert_eq!(end.text("code"), "CLI_TIMEOUT", "{events:#?}");
-    let partial = end.text("partial_version").to_owned();
-    assert_eq!(files(&folder), before);
-    assert_eq!(messages(&worker, ids).await, ["変更"], "it is no part of the history");
-    healthy(&folder);
-    let listed = action(&worker, ids, "git_log", json!({})).await.json();
-    assert_eq!(listed["partial"][0]["hash"], partial);
-    assert_eq!(listed["partial"][0]["message"], "つくって");
-
-    let answer = action(&worker, ids, "git_restore", json!({ "commit": partial })).await.json();
-    assert_eq!(answer["restored_files"], json!(["half.txt"]));
-    assert_eq!(files(&folder), ["half.txt=half\n", "index.html=x"]);
-    healthy(&folder);
+    let half = "echo half > half.txt; rm -f gone.txt; ln -s /etc/passwd link";
+    let half = Script::new().turn([tool("Bash", json!({ "command": half }))]);
+    let slow = half.clone().turn([tool("Bash", json!({ "command": "sleep 120" }))]);
+    let slow = slow.turn([text("never")]);
+    let fault = Fault::status(400, "invalid_request_error", "scripted");
+    let failing = half.turn([text("never")]).fault_forever(fault);
+    let scripts = ScriptSet::new("slow", slow).with("failing", failing);
+    // Long enough for the first turn on any machine.
+    let setup = Setup::default().var("DREAMCORE_RUN_TIMEOUT_S", 25).var("DREAMCORE_MAX_RUNS", 2);
+    let worker = setup.scripts(scripts).start().await;
+    tokio::join!(
+        can_be_restored(&worker, "[script:failing] つくって", "CLI_GENERAL_ERROR"),
+        can_be_restored(&worker, "[script:slow] つくって", "CLI_TIMEOUT"),
+    );
 
     // Whoever leaves finds it too.
     let other = Ids::new();
@@ -272,4 +254,31 @@ async fn unfinished_work_of_a_run_can_be_restored() {
     assert_eq!(worker.list_files(other).await.json()["files"], json!([]));
     action(&worker, other, "git_restore", json!({ "commit": partial })).await;
     assert_eq!(files(&worker.project(other)), ["half.txt=half\n"]);
+}
+
+/// A run of `prompt` ends with `code`, changes nothing, and what it had made can be had.
+async fn can_be_restored(worker: &Worker, prompt: &str, code: &str) {
+    let ids = Ids::new();
+    let made = json!([
+        { "path": "index.html", "content": "x" },
+        { "path": "gone.txt", "content": "y" },
+    ]);
+    applied(worker, ids, made).await;
+    let folder = worker.project(ids);
+    let before = files(&folder);
+    let events = worker.generate(ids, prompt).await;
+    let end = terminal(&events);
+    assert_eq!(end.text("code"), code, "{events:#?}");
+    let partial = end.text("partial_version").to_owned();
+    assert_eq!(files(&folder), before);
+    assert_eq!(messages(worker, ids).await, ["変更"], "it is no part of the history");
+    healthy(&folder);
+    let listed = action(worker, ids, "git_log", json!({})).await.json();
+    assert_eq!(listed["partial"][0]["hash"], partial, "{events:#?}");
+    assert_eq!(listed["partial"][0]["message"], prompt);
+
+    let answer = action(worker, ids, "git_restore", json!({ "commit": partial })).await.json();
+    assert_eq!(answer["restored_files"], json!(["half.txt"]));
+    assert_eq!(files(&folder), ["half.txt=half\n", "index.html=x"]);
+    healthy(&folder);
 }

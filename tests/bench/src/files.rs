@@ -21,6 +21,8 @@ const CONNECTIONS: usize = 16;
 const TIME: Duration = Duration::from_millis(700);
 /// At most a quarter less than nginx.
 const AIM: Aim = Aim::Rate { percent: 75.0 };
+/// Twenty times what the service before did, which was one process.
+const AIM_BEFORE: Aim = Aim::Rate { percent: 2000.0 };
 
 /// With connections that are kept and with ones that are not.
 pub async fn measure(pairs: usize) -> Vec<Measurement> {
@@ -33,7 +35,8 @@ pub async fn measure(pairs: usize) -> Vec<Measurement> {
         format!("GET /get_file?{query} HTTP/1.1\r\nHost: b\r\nX-Modal-Secret: {SECRET}\r\n");
     let plain = format!("GET /{FILE} HTTP/1.1\r\nHost: b\r\n");
     let nginx = Peer::nginx(&worker.project(ids));
-    let fastapi = Peer::fastapi(&worker.data());
+    let one = Peer::fastapi(&worker.data(), 1);
+    let two = Peer::fastapi(&worker.data(), 2);
 
     let mut measurements = Vec::new();
     for keep_alive in [true, false] {
@@ -47,10 +50,12 @@ pub async fn measure(pairs: usize) -> Vec<Measurement> {
         let how = if keep_alive { "kept alive" } else { "opened for each" };
         let name = format!("27 KB, {CONNECTIONS} connections {how}");
         let peers = [
-            ("nginx", nginx.as_ref().map(|peer| load(&peer.address, &plain)), AIM),
-            ("FastAPI", fastapi.as_ref().map(|peer| load(&peer.address, &with_secret)), Aim::Know),
+            ("nginx", nginx.as_ref(), &plain, AIM),
+            ("FastAPI in one process", one.as_ref(), &with_secret, AIM_BEFORE),
+            ("FastAPI in two", two.as_ref(), &with_secret, Aim::Know),
         ];
-        for (peer, theirs, aim) in peers {
+        for (peer, theirs, head, aim) in peers {
+            let theirs = theirs.map(|peer| load(&peer.address, head));
             let name = format!("{name}, beside {peer}");
             measurements.push(match theirs {
                 Some(theirs) => {

@@ -49,8 +49,9 @@ impl Peer {
         Some(Self::start(command, address, folder))
     }
 
-    /// The Python server with a volume. `None` where `make bench` has not installed what it needs.
-    pub fn fastapi(data: &Path) -> Option<Self> {
+    /// The Python server with a volume, in so many processes. `None` where `make bench` has not
+    /// installed what it needs.
+    pub fn fastapi(data: &Path, processes: u8) -> Option<Self> {
         let python: PathBuf = repository_root().join(".tools/peers/bin/python");
         if !python.is_file() {
             return None;
@@ -60,7 +61,7 @@ impl Peer {
         let mut command = Command::new(python);
         command
             .args(["-m", "uvicorn", "files:app", "--no-access-log", "--log-level", "warning"])
-            .args(["--workers", "2", "--port", &port])
+            .args(["--workers", &processes.to_string(), "--port", &port])
             .current_dir(repository_root().join("tests/bench/peers"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("PEER_DATA", data)

@@ -24,6 +24,9 @@ const SAVE_AIM: Aim = Aim::Below(3.0);
 const LOG_AIM: Aim = Aim::Below(1.4);
 /// Versions of the history that is listed.
 const HISTORY: usize = 5_000;
+/// Saves one after the other, and how many of them count as the first and as the last.
+const SAVES: usize = 5_000;
+const AT_ENDS: usize = 200;
 /// Numbers of files and of versions.
 const STEPS: [usize; 4] = [10, 100, 1_000, 10_000];
 
@@ -40,6 +43,7 @@ pub async fn measure(pairs: usize) -> Vec<Measurement> {
     for versions in STEPS {
         all.extend(with_versions(versions, pairs).await);
     }
+    all.extend(grown().await);
     all
 }
 
@@ -162,6 +166,40 @@ async fn with_versions(versions: usize, pairs: usize) -> Vec<Measurement> {
         single("files in .git", "files", Samples::from_iter([files])),
         single("size of .git", "KB", Samples::from_iter([bytes / 1024.0])),
     ]
+}
+
+/// What becomes of a project whose every version the worker itself has made.
+async fn grown() -> Vec<Measurement> {
+    let worker = start().await;
+    let ids = Ids::new();
+    let folder = worker.project(ids);
+    fill(&folder, 20);
+    let (mut times, mut most_files) = (Vec::new(), 0.0_f64);
+    for step in 0..SAVES {
+        times.push(save(&worker, ids, step, 1).await);
+        if step % 100 == 0 {
+            most_files = most_files.max(size(&folder.join(".git")).0);
+        }
+    }
+    git(&folder, &["fsck", "--strict"]);
+    let (files, bytes) = size(&folder.join(".git"));
+    let slowest = times.iter().copied().fold(0.0, f64::max);
+    let ends = [("first", &times[..AT_ENDS]), ("last", &times[SAVES - AT_ENDS..])];
+    let single = |what: &str, unit, samples| {
+        Measurement::single(format!("{SAVES} saves: {what}"), unit, samples, Aim::Know)
+    };
+    let mut all: Vec<_> = ends
+        .map(|(name, times)| {
+            single(&format!("the {name} {AT_ENDS}"), "ms", times.iter().copied().collect())
+        })
+        .into();
+    all.extend([
+        single("the slowest, which packs", "ms", Samples::from_iter([slowest])),
+        single("most files in .git", "files", Samples::from_iter([most_files])),
+        single("files in .git afterwards", "files", Samples::from_iter([files])),
+        single("size of .git", "KB", Samples::from_iter([bytes / 1024.0])),
+    ]);
+    all
 }
 
 fn path(number: usize) -> String {
