@@ -12,7 +12,7 @@ use nix::sys::stat::FileStat;
 
 use super::files::Listing;
 use super::{Project, ProjectError, ProjectKey, Volume, writer};
-use crate::safe_fs::{Dir, FileError, open_cached, open_folder_cached};
+use crate::safe_fs::{Dir, FileError, is_local, open_cached};
 use crate::types::{ProjectPath, RequestPath};
 
 /// The bits of an index entry's flags that mark one side of a conflict.
@@ -36,9 +36,15 @@ impl Volume {
     /// the file; [`Project::read`] then finds out.
     pub fn open_cached(&self, key: ProjectKey, path: &RequestPath) -> Option<(File, FileStat)> {
         let root = Dir::open_root(&self.path).ok()?;
-        let folder = open_folder_cached(&root, &key.folders().join("/"))?;
+        if !*self.is_local.get_or_init(|| is_local(&root)) {
+            return None;
+        }
+        let folder = key.folders().join("/");
         // What a killed save left is mended by the other way.
-        if writer::is_marked(&folder) { None } else { open_cached(&folder, path.as_str()) }
+        if writer::is_marked_at(&root, &folder) {
+            return None;
+        }
+        open_cached(&root, &folder, path.as_str())
     }
 }
 

@@ -22,7 +22,7 @@ mod writer;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use changes::{
     Action, Base, Changes, Content, Merged, Published, SavedFile, StateChange, StoredContent,
@@ -98,6 +98,8 @@ pub struct Volume {
     path: PathBuf,
     limits: FileLimits,
     checked: Arc<git::Checked>,
+    /// Whether it lies on a file system of this machine, once it was looked at.
+    is_local: Arc<OnceLock<bool>>,
 }
 
 /// One project, held open by a handle on its folder.
@@ -131,7 +133,7 @@ impl Volume {
     /// The volume that is mounted at `path`, with the limits of one project.
     pub fn new(path: impl Into<PathBuf>, limits: FileLimits) -> Self {
         git::prepare_library();
-        Self { path: path.into(), limits, checked: Arc::default() }
+        Self { path: path.into(), limits, checked: Arc::default(), is_local: Arc::default() }
     }
 
     /// Whether the volume can be opened at all.

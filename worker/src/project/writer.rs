@@ -164,6 +164,11 @@ pub(super) fn is_marked(project: &Dir) -> bool {
     project.status(FOLDER).is_ok()
 }
 
+/// The same of the project in this folder below `root`.
+pub(super) fn is_marked_at(root: &Dir, folder: &str) -> bool {
+    root.status(format!("{folder}/{FOLDER}")).is_ok()
+}
+
 /// The saves that are under way, by their ids.
 pub(super) fn under_way(project: &Dir) -> Result<Vec<String>, ProjectError> {
     match project.folder(FOLDER) {

@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::IoSliceMut;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 
 use nix::sys::stat::FileStat;
 use rustix::fs::{Mode, OFlags, ResolveFlags, fstatfs, openat2};
@@ -18,32 +18,34 @@ use super::{Dir, Kind};
 /// overlayfs. On any other, opening a file may mean to ask a machine far away.
 const LOCAL: [u32; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630];
 
-/// Opens a regular file with one link, as [`Dir::file`] does, if every name on the way is in the
-/// kernel's memory. `None` means nothing but that it has to be done the other way.
-pub fn open_cached(root: &Dir, path: &str) -> Option<(File, FileStat)> {
-    let file = open(root, path, OFlags::NONBLOCK | OFlags::NOCTTY)?;
-    let stat = nix::sys::stat::fstat(&file).ok()?;
-    (Kind::of(&stat) == Kind::File && stat.st_nlink == 1).then_some((file, stat))
+/// Whether a folder lies on a file system of this machine. Only there may files be opened by
+/// [`open_cached`].
+pub fn is_local(folder: &Dir) -> bool {
+    let kind = fstatfs(folder).map_or(0, |status| i128::from(status.f_type));
+    LOCAL.iter().any(|local| i128::from(*local) == kind)
 }
 
-/// Opens a folder in the same way.
-pub fn open_folder_cached(root: &Dir, path: &str) -> Option<Dir> {
-    let folder = open(root, path, OFlags::DIRECTORY)?;
-    Some(Dir::from(OwnedFd::from(folder)))
-}
-
-fn open(root: &Dir, path: &str, more: OFlags) -> Option<File> {
-    let kind = fstatfs(root).ok()?.f_type;
-    if !LOCAL.iter().any(|local| i128::from(kind) == i128::from(*local)) {
+/// Opens a regular file with one link that lies in this folder below `root`, if every name on the
+/// way is in the kernel's memory. `None` means nothing but that it has to be done the other way.
+///
+/// `path` cannot leave the folder, whatever it says.
+pub fn open_cached(root: &Dir, folder: &str, path: &str) -> Option<(File, FileStat)> {
+    // The kernel keeps the walk below `root`; that nothing leads up keeps it below the folder.
+    let is_name = |part: &str| !matches!(part, "" | "." | "..");
+    if !path.split('/').all(is_name) {
         return None;
     }
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | more;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH
         | ResolveFlags::NO_SYMLINKS
         | ResolveFlags::NO_MAGICLINKS
         | ResolveFlags::NO_XDEV
         | ResolveFlags::CACHED;
-    openat2(root.as_fd(), path, flags, Mode::empty(), resolve).ok().map(File::from)
+    let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let path = format!("{folder}/{path}");
+    let file = openat2(root.as_fd(), path, flags, Mode::empty(), resolve).ok().map(File::from)?;
+    let stat = nix::sys::stat::fstat(&file).ok()?;
+    (Kind::of(&stat) == Kind::File && stat.st_nlink == 1).then_some((file, stat))
 }
 
 /// Fills `buffer` from this place in the file, if all of it is in memory. Returns whether it was.
@@ -73,13 +75,30 @@ mod tests {
         symlink("a/b/file", base.join("file_link")).unwrap();
         nix::unistd::mkfifo(&base.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         let root = Dir::open_root(base).unwrap();
-        let refused =
-            ["none", "a/b", "twice", "link/b/file", "file_link", "fifo", "../x", "/etc/passwd", ""];
-        for path in refused {
-            assert!(open_cached(&root, path).is_none(), "{path:?}");
+        fs::create_dir(base.join("c")).unwrap();
+        fs::write(base.join("c/other"), "content").unwrap();
+        for (folder, path) in [
+            (".", "none"),
+            (".", "a/b"),
+            (".", "twice"),
+            (".", "link/b/file"),
+            (".", "file_link"),
+            (".", "fifo"),
+            (".", "../x"),
+            (".", "/etc/passwd"),
+            (".", ""),
+            ("link", "b/file"),
+            ("..", "x"),
+            // Below the root, and yet not in the folder.
+            ("a", "../c/other"),
+            ("a", "b/../../c/other"),
+            ("a", "b/./file"),
+            ("a", "b//file"),
+        ] {
+            assert!(open_cached(&root, folder, path).is_none(), "{folder:?} {path:?}");
         }
         // Where the kernel and the file system can, what was just written is at hand.
-        let Some((file, _)) = open_cached(&root, "a/b/file") else {
+        let Some((file, _)) = open_cached(&root, "a", "b/file") else {
             return;
         };
         let mut buffer = [0; 4];

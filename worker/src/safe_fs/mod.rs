@@ -15,7 +15,7 @@ mod usage;
 mod walk;
 mod write;
 
-pub use cached::{open_cached, open_folder_cached, read_cached};
+pub use cached::{is_local, open_cached, read_cached};
 pub use dir::{Dir, Entry, Kind};
 pub use remove::empty;
 pub use usage::{DiskUse, Space};

@@ -12,8 +12,8 @@ pub(super) struct Media {
 impl Media {
     /// By the file's name.
     pub(super) fn of(path: &str) -> Self {
-        let guess = mime_guess::from_path(path).first_or_octet_stream();
-        let (kind, essence) = (guess.type_().as_str(), guess.essence_str());
+        let essence = mime_guess::from_path(path).first_raw().unwrap_or("application/octet-stream");
+        let kind = essence.split_once('/').map_or(essence, |(kind, _)| kind);
         let cache_control = match (kind, essence) {
             // A preview must show the last generation.
             (_, "text/html" | "application/xhtml+xml") => "no-store",

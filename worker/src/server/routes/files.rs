@@ -3,8 +3,8 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use axum::Json;
-use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::extract::{RawQuery, Request, State};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
@@ -21,11 +21,9 @@ const LATEST_S: u64 = 253_402_300_799;
 
 pub(in crate::server) async fn get_file(
     State(app): State<App>,
-    method: Method,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, ApiError> {
-    let query = Query::parse(query.as_deref().unwrap_or_default())?;
+    let query = Query::parse(request.uri().query().unwrap_or_default())?;
     let key = query.project()?;
     let path: RequestPath = parse_value("path", query.get("path").unwrap_or("index.html"))?;
 
@@ -50,7 +48,7 @@ pub(in crate::server) async fn get_file(
         cache_control: HeaderValue::from_static(media.cache_control),
         more: Vec::new(),
     };
-    FileAnswer { file, described }.respond(&method, &headers).await
+    FileAnswer { file, described }.respond(request.method(), request.headers()).await
 }
 
 pub(in crate::server) async fn list_files(
