@@ -2,8 +2,6 @@
 
 use harness::{Ids, Setup, is_root, leftovers, terminal};
 
-use crate::support::settled;
-
 /// Nobody's user on any machine that tests run on.
 const USER: u32 = 1234;
 
@@ -17,7 +15,7 @@ async fn generations_work_without_root_and_readiness_says_what_is_missing() {
     let status = std::fs::read_to_string(format!("/proc/{}/status", worker.pid())).unwrap();
     assert!(status.contains(&format!("Uid:\t{USER}\t{USER}\t{USER}")));
 
-    let ready = settled(&worker).await;
+    let ready = worker.settled().await;
     assert_eq!(ready.status, 200, "{}", ready.text());
     let confinement = ready.json()["confinement"].clone();
     let applied = confinement["applied"].as_array().expect("a list");

@@ -4,7 +4,7 @@ use harness::{SECRET, Setup, Worker};
 use reqwest::Method;
 
 use crate::raw::Raw;
-use crate::support::{anonymous, everything, query, settled};
+use crate::support::{anonymous, everything, query};
 
 const PREVIOUS: &str = "the-secret-before-0123456789abcdef0123";
 
@@ -142,7 +142,7 @@ async fn a_strangers_body_is_not_even_read() {
 #[tokio::test]
 async fn health_and_version_are_open_and_say_nothing_of_secrets() {
     let worker = Setup::default().start().await;
-    settled(&worker).await;
+    worker.settled().await;
     for path in ["/health/live", "/health/ready", "/version"] {
         let answer = worker.send(anonymous(&worker, Method::GET, path)).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());

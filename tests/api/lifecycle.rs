@@ -7,7 +7,7 @@ use harness::script::{Script, text, tool};
 use harness::{Ids, REAL_KEY, SECRET, Setup, is_root, target_dir, terminal};
 use serde_json::{Value, json};
 
-use crate::support::{anonymous, logged, settled};
+use crate::support::{anonymous, logged};
 
 fn says(argument: &str) -> String {
     let output = Command::new(target_dir().join("dreamcore-worker"))
@@ -191,7 +191,7 @@ async fn a_worker_that_cannot_generate_says_so_and_serves_files() {
     ] {
         let worker =
             Setup::default().var(name, value).var("DREAMCORE_API_GIVE_UP_S", 2).start().await;
-        let ready = settled(&worker).await;
+        let ready = worker.settled().await;
         assert_eq!(ready.status, 503, "{name}={value}");
         let ready = ready.json();
         assert_eq!(ready["status"], "not_ready");
@@ -213,7 +213,7 @@ async fn a_worker_that_cannot_generate_says_so_and_serves_files() {
 #[tokio::test]
 async fn a_ready_worker_says_how_it_confines() {
     let worker = Setup::default().start().await;
-    let ready = settled(&worker).await;
+    let ready = worker.settled().await;
     assert_eq!(ready.status, 200);
     let ready = ready.json();
     assert_eq!(ready["status"], "ready");

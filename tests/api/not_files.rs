@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use harness::{Ids, Setup, Worker};
 use serde_json::json;
 
-use crate::support::{logged, refused, settled};
+use crate::support::{logged, refused};
 
 const PRIVATE: &str = "of another user";
 
@@ -119,7 +119,7 @@ async fn a_volume_that_is_not_there_is_not_taken_for_an_empty_one() {
             assert!(!answer.text().contains(&shown), "{}", answer.text());
         }
         logged(&worker, "a project could not be read").await;
-        let ready = settled(&worker).await;
+        let ready = worker.settled().await;
         assert_eq!(ready.status, 503);
         assert!(ready.json()["problems"]["data_dir"].is_string());
     }

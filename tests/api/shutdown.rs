@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::net::TcpStream;
 
 use crate::raw::Raw;
-use crate::support::{head, logged, settled};
+use crate::support::{head, logged};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -25,7 +25,7 @@ async fn with_nothing_to_do_it_ends_at_once() {
         // Far more than the test waits: only what is running may use it.
         let setup = Setup::default().var("DREAMCORE_SHUTDOWN_GRACE_S", 3600);
         let mut worker = setup.start().await;
-        settled(&worker).await;
+        worker.settled().await;
         let mut idle = Raw::open(&worker).await;
         idle.send("GET /version HTTP/1.1\r\nHost: t\r\n\r\n").await;
         assert_eq!(idle.answer().await.status, 200);

@@ -46,23 +46,9 @@ pub(crate) fn head(method: &str, target: &str) -> String {
     format!("{method} {target} HTTP/1.1\r\nHost: test\r\nX-Modal-Secret: {SECRET}\r\n")
 }
 
-/// Waits until the worker has finished what it does in the background after its start, and returns
-/// its readiness.
-pub(crate) async fn settled(worker: &Worker) -> Answer {
-    let deadline = Instant::now() + Duration::from_mins(1);
-    loop {
-        let ready = worker.get("health/ready").await;
-        if ready.json()["problems"]["confinement"] != "is being tested" {
-            return ready;
-        }
-        assert!(Instant::now() < deadline, "{}", worker.log());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
 /// Everything below the worker's folders, with kind and size.
 pub(crate) async fn everything(worker: &Worker) -> Vec<String> {
-    settled(worker).await;
+    worker.settled().await;
     let mut found = Vec::new();
     for folder in [worker.data(), worker.scratch(), worker.global()] {
         list(&folder, &mut found);

@@ -1,6 +1,6 @@
 //! Requests as the relay sends them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::HeaderMap;
@@ -48,6 +48,20 @@ impl Worker {
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = format!("{}/{}", self.base_url(), path.trim_start_matches('/'));
         self.http.request(method, url).header("X-Modal-Secret", SECRET)
+    }
+
+    /// Waits until it has finished what it does in the background after its start, and returns its
+    /// readiness.
+    pub async fn settled(&self) -> Answer {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        loop {
+            let ready = self.get("health/ready").await;
+            if ready.json()["problems"]["confinement"] != "is being tested" {
+                return ready;
+            }
+            assert!(Instant::now() < deadline, "{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Sends a request and reads the whole answer.

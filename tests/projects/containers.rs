@@ -48,7 +48,10 @@ fn replace(root: &Path, content: &Files) {
 
 impl Container {
     async fn start() -> Self {
-        Self { worker: Setup::default().start().await, base: Files::new() }
+        let worker = Setup::default().start().await;
+        // The self-test has files of its own on the volume, which is about to be replaced.
+        worker.settled().await;
+        Self { worker, base: Files::new() }
     }
 
     /// What it changed since it was last in agreement: new content, or `None` for a file that went.

@@ -17,13 +17,16 @@ use super::snapshot::{self, Snapshot};
 use super::stage::Staged;
 use super::writer::{Staging, Writer};
 use super::{Project, ProjectError, ProjectKey, Volume, place, upkeep};
-use crate::safe_fs::{FileError, empty};
+use crate::safe_fs::{Dir, FileError, empty};
 use crate::types::{ProjectPath, STYLE_STATE_FILE};
 
 /// A file in the staging folder that is made and removed to see whether there is room.
 const RESERVE: &str = "reserve";
 /// Room for the folders and the reference that a save makes last.
 const RESERVE_BYTES: i64 = 256 * 1024;
+/// Bytes and files that a file system has free for everybody, above which nobody has to look.
+const PLENTY: u64 = 64 << 20;
+const PLENTY_FILES: u64 = 10_000;
 /// The version of files that nobody had saved when somebody saved others.
 const UNSAVED: &str = "保存されていなかった変更";
 /// The first version of files that had no history.
@@ -109,7 +112,7 @@ impl Project {
         let result = self.save_once(&writer, changes);
         match &result {
             // Objects that the index promises are missing; without it, files are read again.
-            Err(ProjectError::Git(error)) if error.class() == ErrorClass::Tree => {
+            Err(ProjectError::Git(error)) if error.class() == ErrorClass::Index => {
                 snapshot::forget_index(self)?;
                 self.save_once(&writer, changes)
             }
@@ -160,6 +163,7 @@ impl Project {
         let head = git::head(&repository)?;
         let saved_tree = head.map(|id| git::tree_of(&repository, id)).transpose()?;
         let mut snapshot = Snapshot::take(self, &repository)?;
+        snapshot.check_objects(&repository)?;
         let found = snapshot.write_tree(&repository)?;
         let is_unsaved = match &saved_tree {
             Some(tree) => tree.id() != found,
@@ -215,9 +219,7 @@ impl Project {
         let version = Version { id, before, head };
 
         self.check_ways(staged.keys(), &removed.iter().map(|path| path.as_str()).collect())?;
-        // Folders and the branch need a little space too; this much was free a moment ago.
-        staging.dir.reserve(RESERVE, RESERVE_BYTES)?;
-        staging.dir.remove_file(RESERVE)?;
+        check_space(&staging.dir)?;
         let own = self.promise(&repository, staging, &version)?;
 
         // Into the project.
@@ -334,6 +336,20 @@ impl Project {
         };
         undo().map_err(|error| tracing::error!(%error, "a save could not be undone")).is_ok()
     }
+}
+
+/// Folders and the branch need a little space after the content has been stored. Fails if it was
+/// not there a moment ago.
+fn check_space(staging: &Dir) -> Result<(), FileError> {
+    let has_plenty = staging.space().is_ok_and(|space| {
+        let files = space.total_files == 0 || space.free_files > PLENTY_FILES;
+        space.free > PLENTY && files
+    });
+    if has_plenty {
+        return Ok(());
+    }
+    staging.reserve(RESERVE, RESERVE_BYTES)?;
+    staging.remove_file(RESERVE)
 }
 
 fn newest(repository: &Repository) -> Result<Option<String>, ProjectError> {

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use git2::{ErrorCode, Index, IndexEntry, IndexTime, ObjectType, Oid, Repository};
+use git2::{ErrorClass, ErrorCode, Index, IndexEntry, IndexTime, ObjectType, Oid, Repository};
 use nix::sys::stat::FileStat;
 
 use super::files::Listing;
@@ -20,6 +20,8 @@ use crate::types::{ProjectPath, STYLE_STATE_FILE};
 
 const REGULAR: u32 = 0o100_644;
 const EXECUTABLE: u32 = 0o100_755;
+/// Names a commit of another repository, which ours need not have.
+const SUBMODULE: u32 = 0o160_000;
 /// The bits of an index entry's flags that mark one side of a conflict.
 const STAGE: u16 = 0x3000;
 
@@ -66,6 +68,18 @@ impl Snapshot {
             forget(&mut cache.index, &path_of(&gone), 0)?;
         }
         Ok(Self { index: cache.index, files })
+    }
+
+    /// Refuses an index that speaks of objects that are not there: no tree may be made of them.
+    pub(super) fn check_objects(&self, repository: &Repository) -> Result<(), git2::Error> {
+        let odb = repository.odb()?;
+        match self.index.iter().find(|entry| entry.mode != SUBMODULE && !odb.exists(entry.id)) {
+            None => Ok(()),
+            Some(missing) => {
+                let message = format!("the index names an object that is missing: {}", missing.id);
+                Err(git2::Error::new(ErrorCode::NotFound, ErrorClass::Index, message))
+            }
+        }
     }
 
     /// What is known of one file.

@@ -3,9 +3,11 @@
 //! Two ways with one result: `openat2` where the kernel has it, and a walk by hand where not
 //! (gVisor has no `openat2`). Both are compiled everywhere and held against each other in tests.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use nix::NixPath;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::Mode;
@@ -30,9 +32,29 @@ pub(super) fn open(
     open_by_hand(root, path, flags, mode)
 }
 
-pub(super) fn open_by_kernel(
+/// Opens a folder in another one.
+pub(super) fn open_folder(root: BorrowedFd<'_>, name: &OsStr) -> nix::Result<OwnedFd> {
+    const FLAGS: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY);
+    if !NO_OPENAT2.load(Ordering::Relaxed) {
+        match open_by_kernel(root, name, FLAGS, Mode::empty()) {
+            Err(Errno::ENOSYS) => NO_OPENAT2.store(true, Ordering::Relaxed),
+            result => return result,
+        }
+    }
+    open_folder_by_hand(root, name)
+}
+
+/// Found first and then opened: gVisor follows a link that is opened as a folder for reading,
+/// whatever `O_NOFOLLOW` says. With `O_PATH` it does not.
+fn open_folder_by_hand(root: BorrowedFd<'_>, name: &OsStr) -> nix::Result<OwnedFd> {
+    let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let found = openat(root, name, flags | OFlag::O_PATH, Mode::empty())?;
+    openat(&found, ".", flags, Mode::empty())
+}
+
+pub(super) fn open_by_kernel<P: NixPath + ?Sized>(
     root: BorrowedFd<'_>,
-    path: &str,
+    path: &P,
     flags: OFlag,
     mode: Mode,
 ) -> nix::Result<OwnedFd> {
@@ -133,6 +155,26 @@ mod tests {
             ("a/inner_link", Errno::ELOOP),
         ] {
             assert_eq!(both(&root, path), (Err(errno), Err(errno)), "{path}");
+        }
+    }
+
+    #[test]
+    fn folders_are_found_and_links_to_them_are_not() {
+        let temp = tempfile::tempdir().unwrap();
+        let base = temp.path();
+        fs::create_dir_all(base.join("root/folder")).unwrap();
+        fs::write(base.join("root/file"), "x").unwrap();
+        symlink("folder", base.join("root/link")).unwrap();
+        symlink("/etc", base.join("root/link_out")).unwrap();
+        let root = Dir::open_root(&base.join("root")).unwrap();
+        let inode = |fd: OwnedFd| nix::sys::stat::fstat(fd).map(|stat| stat.st_ino);
+        for (name, found) in
+            [("folder", true), ("file", false), ("link", false), ("link_out", false), ("no", false)]
+        {
+            let kernel = open_folder(root.as_fd(), name.as_ref()).and_then(inode);
+            let hand = open_folder_by_hand(root.as_fd(), name.as_ref()).and_then(inode);
+            assert_eq!((kernel.is_ok(), hand.is_ok()), (found, found), "{name}");
+            assert_eq!(kernel.ok(), hand.ok(), "{name}");
         }
     }
 

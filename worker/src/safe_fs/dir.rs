@@ -93,10 +93,8 @@ impl Dir {
 
     /// Opens a folder in this one.
     pub fn folder(&self, name: impl AsRef<OsStr>) -> Result<Self, FileError> {
-        // Found first and then opened: gVisor follows a link that is opened as a folder for reading,
-        // whatever O_NOFOLLOW says. With O_PATH it does not.
-        match openat(&self.0, name.as_ref(), FOLDER | OFlag::O_PATH, Mode::empty()) {
-            Ok(found) => Ok(Self(openat(&found, ".", FOLDER, Mode::empty())?)),
+        match beneath::open_folder(self.as_fd(), name.as_ref()) {
+            Ok(folder) => Ok(Self(folder)),
             // O_NOFOLLOW with O_DIRECTORY says ENOTDIR for a link.
             Err(Errno::ENOTDIR | Errno::ELOOP) => Err(FileError::NotRegular),
             Err(errno) => Err(errno.into()),
