@@ -32,32 +32,36 @@ const STEPS: [usize; 4] = [10, 100, 1_000, 10_000];
 
 /// All of it.
 pub async fn measure(pairs: usize) -> Vec<Measurement> {
+    // None of them is removed before the end: for seconds after many files were, ext4 takes longer
+    // to make one.
+    let mut kept = Vec::new();
     let mut all = Vec::new();
-    for (files, changed) in [(20, 1), (200, 100)] {
-        all.extend(saves(files, changed, pairs).await);
-    }
-    all.extend(logs(pairs).await);
-    for files in STEPS {
-        all.extend(with_files(files, pairs).await);
-    }
+    all.extend(saves(start(&mut kept).await, 20, 1, pairs).await);
+    all.extend(logs(start(&mut kept).await, pairs).await);
     for versions in STEPS {
-        all.extend(with_versions(versions, pairs).await);
+        all.extend(with_versions(start(&mut kept).await, versions, pairs).await);
     }
-    all.extend(grown().await);
+    for files in STEPS {
+        all.extend(with_files(start(&mut kept).await, files, pairs).await);
+    }
+    all.extend(saves(start(&mut kept).await, 200, 100, pairs).await);
+    all.extend(grown(start(&mut kept).await).await);
     all
 }
 
-async fn start() -> Worker {
+/// Starts a worker that is ended when `kept` is.
+async fn start(kept: &mut Vec<Worker>) -> &Worker {
     let setup = Setup::default().var("DREAMCORE_LOG", QUIET);
-    setup.var("DREAMCORE_MAX_FILES", 20_000).start().await
+    let worker = setup.var("DREAMCORE_MAX_FILES", 20_000).start().await;
+    worker.settled().await;
+    kept.push_mut(worker)
 }
 
 /// A save of some of a project's files.
-async fn saves(files: usize, changed: usize, pairs: usize) -> Vec<Measurement> {
-    let worker = start().await;
+async fn saves(worker: &Worker, files: usize, changed: usize, pairs: usize) -> Vec<Measurement> {
     let ids = Ids::new();
     fill(&worker.project(ids), files);
-    save(&worker, ids, 0, 1).await;
+    save(worker, ids, 0, 1).await;
     // Beside the worker's data, so that both are on one disk.
     let theirs = worker.data().join("git");
     fill(&theirs, files);
@@ -68,7 +72,7 @@ async fn saves(files: usize, changed: usize, pairs: usize) -> Vec<Measurement> {
         for pair in 0..WARM_UPS + pairs {
             let step = all.len() * 10_000 + pair + 1;
             let a = by_git(&theirs, step, changed, options);
-            let b = save(&worker, ids, step, changed).await;
+            let b = save(worker, ids, step, changed).await;
             if pair >= WARM_UPS {
                 bare.push(a);
                 ours.push(b);
@@ -82,8 +86,7 @@ async fn saves(files: usize, changed: usize, pairs: usize) -> Vec<Measurement> {
 }
 
 /// The newest versions of a long history.
-async fn logs(pairs: usize) -> Vec<Measurement> {
-    let worker = start().await;
+async fn logs(worker: &Worker, pairs: usize) -> Vec<Measurement> {
     let ids = Ids::new();
     let folder = worker.project(ids);
     history(&folder, HISTORY);
@@ -94,7 +97,7 @@ async fn logs(pairs: usize) -> Vec<Measurement> {
             let began = Instant::now();
             git(&folder, &["log", &format!("-{count}"), "--format=%h %ct %s"]);
             let a = ms(began.elapsed());
-            let b = log(&worker, ids, count).await;
+            let b = log(worker, ids, count).await;
             if pair >= WARM_UPS {
                 bare.push(a);
                 ours.push(b);
@@ -108,13 +111,12 @@ async fn logs(pairs: usize) -> Vec<Measurement> {
 }
 
 /// What takes longer where there are more files.
-async fn with_files(files: usize, pairs: usize) -> Vec<Measurement> {
-    let worker = start().await;
+async fn with_files(worker: &Worker, files: usize, pairs: usize) -> Vec<Measurement> {
     let ids = Ids::new();
     fill(&worker.project(ids), files);
     let [mut saved, mut listed, mut read] = std::array::from_fn(|_| Samples::default());
     for pair in 0..WARM_UPS + pairs {
-        let a = save(&worker, ids, pair, 1).await;
+        let a = save(worker, ids, pair, 1).await;
         let began = Instant::now();
         let answer = worker.list_files(ids).await;
         let b = ms(began.elapsed());
@@ -136,18 +138,17 @@ async fn with_files(files: usize, pairs: usize) -> Vec<Measurement> {
 }
 
 /// What takes longer where there are more versions.
-async fn with_versions(versions: usize, pairs: usize) -> Vec<Measurement> {
-    let worker = start().await;
+async fn with_versions(worker: &Worker, versions: usize, pairs: usize) -> Vec<Measurement> {
     let ids = Ids::new();
     let folder = worker.project(ids);
     history(&folder, versions);
     let [mut saved, mut listed, mut compared] = std::array::from_fn(|_| Samples::default());
     for pair in 0..WARM_UPS + pairs {
-        let a = save(&worker, ids, pair, 1).await;
-        let b = log(&worker, ids, 50).await;
+        let a = save(worker, ids, pair, 1).await;
+        let b = log(worker, ids, 50).await;
         let newest = git(&folder, &["rev-parse", "HEAD"]);
         let began = Instant::now();
-        action(&worker, ids, &json!({ "action": "git_diff", "commit": newest.trim() })).await;
+        action(worker, ids, &json!({ "action": "git_diff", "commit": newest.trim() })).await;
         let c = ms(began.elapsed());
         if pair >= WARM_UPS {
             saved.push(a);
@@ -169,14 +170,13 @@ async fn with_versions(versions: usize, pairs: usize) -> Vec<Measurement> {
 }
 
 /// What becomes of a project whose every version the worker itself has made.
-async fn grown() -> Vec<Measurement> {
-    let worker = start().await;
+async fn grown(worker: &Worker) -> Vec<Measurement> {
     let ids = Ids::new();
     let folder = worker.project(ids);
     fill(&folder, 20);
     let (mut times, mut most_files) = (Vec::new(), 0.0_f64);
     for step in 0..SAVES {
-        times.push(save(&worker, ids, step, 1).await);
+        times.push(save(worker, ids, step, 1).await);
         if step % 100 == 0 {
             most_files = most_files.max(size(&folder.join(".git")).0);
         }
