@@ -212,6 +212,27 @@ async fn a_snapshot_keeps_what_somebody_else_wrote() {
 }
 
 #[tokio::test]
+async fn an_object_that_is_missing_is_stored_again() {
+    let worker = Setup::default().start().await;
+    let ids = Ids::new();
+    let folder = worker.project(ids);
+    write(&worker, ids, "kept.txt", "kept").await;
+    // The clock of files may stand still for some milliseconds; the index must be the later one.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    write(&worker, ids, "a.txt", "1").await;
+    let blob = git(&folder, &["rev-parse", "HEAD:kept.txt"]);
+    let (fan, rest) = blob.trim().split_at(2);
+    fs::remove_file(folder.join(".git/objects").join(fan).join(rest)).unwrap();
+
+    // git's index says that this content is stored. The file itself still has it.
+    write(&worker, ids, "a.txt", "2").await;
+    assert!(worker.log().contains("the index of a project is made anew"), "{}", worker.log());
+    assert_eq!(git(&folder, &["show", "HEAD:kept.txt"]), "kept");
+    assert_eq!(files(&folder), ["a.txt=2", "kept.txt=kept"]);
+    healthy(&folder);
+}
+
+#[tokio::test]
 async fn unfinished_work_of_a_run_can_be_restored() {
     let half = "echo half > half.txt; rm -f gone.txt; ln -s /etc/passwd link";
     let half = Script::new().turn([tool("Bash", json!({ "command": half }))]);
