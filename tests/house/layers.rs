@@ -11,10 +11,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("safe_fs", &["types"]),
     ("sandbox", &["safe_fs", "types"]),
     ("models", &["config", "types"]),
-    ("project", &["config", "safe_fs", "types"]),
-    ("assets", &["config", "safe_fs", "types"]),
-    ("run", &["assets", "config", "models", "project", "safe_fs", "sandbox", "types"]),
-    ("server", &["assets", "config", "models", "project", "run", "safe_fs", "sandbox", "types"]),
+    ("store", &["config", "safe_fs", "types"]),
+    ("run", &["config", "models", "safe_fs", "sandbox", "store", "types"]),
+    ("server", &["config", "models", "run", "safe_fs", "sandbox", "store", "types"]),
 ];
 
 /// The top-level modules that follow `crate::` in a line, also in `crate::{a, b::c}`.

@@ -12,8 +12,7 @@
 //! | [`safe_fs`] | files by handle, never through a link | types |
 //! | [`sandbox`] | confinement, and the only place that starts processes | types, `safe_fs` |
 //! | [`models`] | model APIs, and the broker that keeps the key | types, config |
-//! | [`project`] | projects on the volume and their versions | types, config, `safe_fs` |
-//! | [`assets`] | what users upload, and its URLs in a game's code | types, config, `safe_fs` |
+//! | [`store`] | what lies on the volume: projects, their versions, assets | types, config, `safe_fs` |
 //! | [`run`] | one generation, from request to saved version | all above |
 //! | [`server`] | HTTP, and the only place that knows a status code | all above |
 //!
@@ -34,12 +33,11 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests look at the disk by name"))]
 
-pub mod assets;
 pub mod config;
 pub mod models;
-pub mod project;
 pub mod run;
 pub mod safe_fs;
 pub mod sandbox;
 pub mod server;
+pub mod store;
 pub mod types;

@@ -15,7 +15,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use dreamcore_worker::config::FileLimits;
-use dreamcore_worker::project::{Changes, Content, ProjectKey, Volume};
+use dreamcore_worker::store::projects::{Changes, Content, ProjectKey, Volume};
 use dreamcore_worker::types::{ProjectPath, RequestPath};
 use git2::{ObjectType, Repository};
 

@@ -9,7 +9,7 @@ use super::events::{Debug, Event, EventSink};
 use super::failure::Failure;
 use super::generate::{SAVING, blocking};
 use super::{Runner, merge_warning};
-use crate::project::{Changes, Content, ProjectKey, Published, StateChange};
+use crate::store::projects::{Changes, Content, ProjectKey, Published, StateChange};
 use crate::types::ProjectPath;
 
 /// What is to be changed.

@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 
 use super::failure::Failure;
 use crate::models::broker::Totals;
-use crate::project::SavedFile;
+use crate::store::projects::SavedFile;
 
 /// Events that wait for a slow reader. More stop the run's reader until there is room.
 pub const QUEUE_LENGTH: usize = 256;

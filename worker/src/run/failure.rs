@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use crate::models::broker::ApiFailure;
-use crate::project::ProjectError;
+use crate::store::projects::ProjectError;
 
 /// The code of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::Runner;
 use super::claude::{self, Driver, Ended, Watch};
 use super::events::{Debug, Event, EventSink};
 use super::failure::{Code, Failure};
@@ -19,14 +20,14 @@ use super::registry::{Busy, Place};
 use super::save::merge_warning;
 use super::verdict::not_started;
 use super::workspace::Workspace;
-use super::{Runner, skills};
-use crate::assets::AssetUrls;
 use crate::models::broker::{Broker, Lease};
-use crate::project::{ProjectKey, Published};
 use crate::sandbox::explore::Confinement;
 use crate::sandbox::launch::Confined;
 use crate::sandbox::plan::Mechanism;
 use crate::sandbox::policy::INNER_API_PORT;
+use crate::store::assets::AssetUrls;
+use crate::store::projects::{ProjectKey, Published};
+use crate::store::skills;
 use crate::types::{Prompt, SkillName};
 
 /// How this generator is called in `done`.

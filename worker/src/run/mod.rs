@@ -9,7 +9,6 @@ pub mod guard;
 pub mod proof;
 pub mod registry;
 mod save;
-mod skills;
 mod verdict;
 pub mod workspace;
 
@@ -25,9 +24,9 @@ pub use save::merge_warning;
 
 use crate::config::Config;
 use crate::models::broker::Broker;
-use crate::project::Volume;
 use crate::sandbox::launch::Launcher;
 use crate::sandbox::plan::sandbox_identity;
+use crate::store::projects::Volume;
 use guard::{Allowance, Guard};
 use proof::ProofWatch;
 use registry::Registry;

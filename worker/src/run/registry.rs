@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use crate::project::ProjectKey;
+use crate::store::projects::ProjectKey;
 
 /// All places, and who has them.
 #[derive(Debug)]

@@ -8,9 +8,9 @@ use super::events::Event;
 use super::failure::Failure;
 use super::generate::{Request, blocking};
 use super::workspace::{Copied, Harvest, Workspace};
-use crate::assets::AssetUrls;
-use crate::assets::replace::{is_code, replace_in_file};
-use crate::project::{Changes, Content, Merged, ProjectError, Published};
+use crate::store::assets::AssetUrls;
+use crate::store::assets::replace::{is_code, replace_in_file};
+use crate::store::projects::{Changes, Content, Merged, ProjectError, Published};
 use crate::types::Prompt;
 
 /// Longest name of a version, in characters.

@@ -17,10 +17,10 @@ use nix::sys::stat::FileStat;
 
 use super::failure::{Code, Failure};
 use crate::config::FileLimits;
-use crate::project::{Base, Project, ProjectError};
 use crate::safe_fs::{Dir, FileError, Oddity, WriteOptions, empty, walk};
 use crate::sandbox::plan::Identity;
 use crate::sandbox::release_root;
+use crate::store::projects::{Base, Project, ProjectError};
 use crate::types::ProjectPath;
 
 /// The folders of one run. Short names, because a socket path below `tmp` has 103 bytes at most.

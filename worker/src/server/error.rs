@@ -5,8 +5,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::assets::AssetError;
-use crate::project::ProjectError;
+use crate::store::assets::AssetError;
+use crate::store::projects::ProjectError;
 
 /// An answer that is not what was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]

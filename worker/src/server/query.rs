@@ -4,7 +4,7 @@
 use percent_encoding::percent_decode_str;
 
 use super::error::ApiError;
-use crate::project::ProjectKey;
+use crate::store::projects::ProjectKey;
 
 /// Most parameters of one request. Each is compared with those before it.
 const MAX_PARAMETERS: usize = 32;

@@ -12,7 +12,7 @@ use multer::{Constraints, Multipart, SizeLimit};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::ApiError;
-use crate::assets::{Asset, AssetError, Upload};
+use crate::store::assets::{Asset, AssetError, Upload};
 use crate::types::FileName;
 
 /// Longest silence of a client, and longest time for a whole upload.

@@ -12,9 +12,6 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::versions;
-use crate::assets::AssetUrls;
-use crate::assets::replace::replace_in_file;
-use crate::project::{ProjectKey, StateChange};
 use crate::run::Application;
 use crate::run::events::EventSink;
 use crate::run::failure::{Code, Failure};
@@ -22,6 +19,9 @@ use crate::server::error::ApiError;
 use crate::server::extract::LargeBody;
 use crate::server::router::App;
 use crate::server::sse;
+use crate::store::assets::AssetUrls;
+use crate::store::assets::replace::replace_in_file;
+use crate::store::projects::{ProjectKey, StateChange};
 use crate::types::{ProjectId, ProjectPath, RequestPath, UserId, VersionId, VersionMessage};
 
 /// The version of a request that gives no name.

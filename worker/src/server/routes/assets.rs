@@ -10,13 +10,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::assets::{Asset, AssetError, Assets};
 use crate::server::error::ApiError;
 use crate::server::extract::Body;
 use crate::server::file_answer::{Described, FileAnswer, Version};
 use crate::server::query::{Query, parse_value};
 use crate::server::router::App;
 use crate::server::upload;
+use crate::store::assets::{Asset, AssetError, Assets};
 use crate::types::{AssetId, FileName, UserId};
 
 /// What may stand as it is in `filename*` (RFC 8187).

@@ -8,12 +8,12 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
-use crate::project::{Detail, ProjectError};
 use crate::server::error::ApiError;
 use crate::server::file_answer::{Described, FileAnswer, Version};
 use crate::server::media::Media;
 use crate::server::query::{Query, parse_value};
 use crate::server::router::App;
+use crate::store::projects::{Detail, ProjectError};
 use crate::types::RequestPath;
 
 /// The last second of the year 9999.

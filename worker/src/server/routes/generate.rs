@@ -7,14 +7,14 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 
-use crate::assets::AssetUrls;
-use crate::project::ProjectKey;
 use crate::run::Request;
 use crate::run::events::EventSink;
 use crate::server::error::ApiError;
 use crate::server::extract::Body;
 use crate::server::router::App;
 use crate::server::sse;
+use crate::store::assets::AssetUrls;
+use crate::store::projects::ProjectKey;
 use crate::types::{ProjectId, Prompt, SkillName, UserId};
 
 /// Most skills in one request.

@@ -9,11 +9,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::files::blocking;
-use crate::project::{Action, Changes, CopyRequest, MAX_LOG_LENGTH, ProjectKey, Version};
 use crate::server::error::ApiError;
 use crate::server::extract::Body;
 use crate::server::query::{Query, parse_value};
 use crate::server::router::App;
+use crate::store::projects::{Action, Changes, CopyRequest, MAX_LOG_LENGTH, ProjectKey, Version};
 use crate::types::{ProjectId, UserId, VersionId, VersionMessage};
 
 /// Versions in an answer to a request that does not say how many.
@@ -119,7 +119,7 @@ pub(super) async fn log(
     let limit = limit.map_or(DEFAULT_LOG_LENGTH, to_usize).clamp(1, MAX_LOG_LENGTH);
     let read = blocking(move || {
         let log = app.volume().log(key, skip, limit)?;
-        Ok::<_, crate::project::ProjectError>((log, app.volume().open(key)?.unfinished()?))
+        Ok::<_, crate::store::projects::ProjectError>((log, app.volume().open(key)?.unfinished()?))
     });
     let (log, unfinished) = read.await??;
     let versions = |list: Vec<Version>| list.iter().map(described).collect::<Vec<_>>();
@@ -160,7 +160,7 @@ pub(super) async fn restore(
     let saved = blocking(move || app.volume().restore(key, &version)).await??;
     let (removed, restored): (Vec<_>, Vec<_>) =
         saved.files.into_iter().partition(|file| file.action == Action::Delete);
-    let paths = |files: Vec<crate::project::SavedFile>| {
+    let paths = |files: Vec<crate::store::projects::SavedFile>| {
         files.into_iter().map(|file| file.path).collect::<Vec<_>>()
     };
     Ok(Json(json!({

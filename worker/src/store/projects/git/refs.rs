@@ -10,9 +10,9 @@ use std::collections::HashSet;
 use git2::{ErrorCode, Oid, Repository};
 
 /// Where the references of versions are.
-pub(in crate::project) const VERSIONS: &str = "refs/dreamcore/versions/";
+pub(in crate::store::projects) const VERSIONS: &str = "refs/dreamcore/versions/";
 /// Where the references of unfinished work are.
-pub(in crate::project) const PARTIAL: &str = "refs/dreamcore/partial/";
+pub(in crate::store::projects) const PARTIAL: &str = "refs/dreamcore/partial/";
 
 /// References of versions that are part of the newest one and kept all the same. While the branch
 /// is being overwritten by another container, these are what leads to its versions.
@@ -24,16 +24,16 @@ const RECENT: usize = 4 * KEPT;
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::project) struct OwnRef {
+pub(in crate::store::projects) struct OwnRef {
     /// The whole name.
-    pub(in crate::project) name: String,
+    pub(in crate::store::projects) name: String,
     /// The commit.
-    pub(in crate::project) id: Oid,
+    pub(in crate::store::projects) id: Oid,
 }
 
 impl OwnRef {
     /// Writes a new one.
-    pub(in crate::project) fn write(
+    pub(in crate::store::projects) fn write(
         repository: &Repository,
         kind: &str,
         name: &str,
@@ -45,7 +45,10 @@ impl OwnRef {
     }
 
     /// Removes it. One that is not there is no error.
-    pub(in crate::project) fn remove(&self, repository: &Repository) -> Result<(), git2::Error> {
+    pub(in crate::store::projects) fn remove(
+        &self,
+        repository: &Repository,
+    ) -> Result<(), git2::Error> {
         match repository.find_reference(&self.name) {
             Ok(mut reference) => reference.delete(),
             Err(error) if error.code() == ErrorCode::NotFound => Ok(()),
@@ -55,7 +58,7 @@ impl OwnRef {
 }
 
 /// All of a kind, oldest first. Those that cannot be read are left out.
-pub(in crate::project) fn list(
+pub(in crate::store::projects) fn list(
     repository: &Repository,
     kind: &str,
 ) -> Result<Vec<OwnRef>, git2::Error> {
@@ -72,9 +75,9 @@ pub(in crate::project) fn list(
 
 /// How the versions that have a reference stand to the newest one.
 #[derive(Debug, Default)]
-pub(in crate::project) struct Standing {
+pub(in crate::store::projects) struct Standing {
     /// Versions that it does not contain: somebody else saved them at the same time.
-    pub(in crate::project) strays: Vec<Oid>,
+    pub(in crate::store::projects) strays: Vec<Oid>,
     /// References of versions that it contains, oldest first.
     merged: Vec<OwnRef>,
     /// All references.
@@ -83,7 +86,7 @@ pub(in crate::project) struct Standing {
 
 impl Standing {
     /// Looks at all of them but those of saves that are under way.
-    pub(in crate::project) fn of(
+    pub(in crate::store::projects) fn of(
         repository: &Repository,
         head: Option<Oid>,
         under_way: &[String],
@@ -114,7 +117,10 @@ impl Standing {
 
     /// Removes references of contained versions after another version was saved, but for the
     /// newest few.
-    pub(in crate::project) fn prune(&self, repository: &Repository) -> Result<(), git2::Error> {
+    pub(in crate::store::projects) fn prune(
+        &self,
+        repository: &Repository,
+    ) -> Result<(), git2::Error> {
         let old = (self.count + 1).saturating_sub(KEPT);
         self.merged.iter().take(old).try_for_each(|own| own.remove(repository))
     }
@@ -148,6 +154,10 @@ fn recent(
 }
 
 /// Whether `older` is part of the history of `newer`.
-pub(in crate::project) fn is_ancestor(repository: &Repository, older: Oid, newer: Oid) -> bool {
+pub(in crate::store::projects) fn is_ancestor(
+    repository: &Repository,
+    older: Oid,
+    newer: Oid,
+) -> bool {
     repository.graph_descendant_of(newer, older).unwrap_or_default()
 }

@@ -3,9 +3,9 @@
 use git2::{Config, ErrorClass, ErrorCode, Repository, RepositoryInitOptions};
 
 use super::{VERSIONS, harden, refs};
-use crate::project::writer::{Staging, Writer};
-use crate::project::{Project, ProjectError};
 use crate::safe_fs::{Dir, FileError, WriteOptions};
+use crate::store::projects::writer::{Staging, Writer};
+use crate::store::projects::{Project, ProjectError};
 
 /// Locks that a killed git left behind. Only whoever may save takes them away.
 const LOCKS: [&str; 4] = ["index.lock", "HEAD.lock", "packed-refs.lock", "config.lock"];
@@ -13,7 +13,9 @@ const LOCKS: [&str; 4] = ["index.lock", "HEAD.lock", "packed-refs.lock", "config
 const BRANCH: &str = "refs/heads/main";
 
 /// Opens the history for reading, if there is one.
-pub(in crate::project) fn open(project: &Project) -> Result<Option<Repository>, ProjectError> {
+pub(in crate::store::projects) fn open(
+    project: &Project,
+) -> Result<Option<Repository>, ProjectError> {
     match folder(project)? {
         Some(git) => open_checked(project, &git).map(Some),
         None => Ok(None),
@@ -21,7 +23,7 @@ pub(in crate::project) fn open(project: &Project) -> Result<Option<Repository>, 
 }
 
 /// The same for whoever reads and has not taken a turn: a history that cannot be read is mended.
-pub(in crate::project) fn open_mended(
+pub(in crate::store::projects) fn open_mended(
     project: &Project,
 ) -> Result<Option<Repository>, ProjectError> {
     let opened = open(project).and_then(|repository| {
@@ -45,7 +47,7 @@ pub(in crate::project) fn open_mended(
 
 /// Opens the history, mends it if that is needed, or begins one. Whether it was begun now. For
 /// whoever has the right to save.
-pub(in crate::project) fn open_to_write(
+pub(in crate::store::projects) fn open_to_write(
     project: &Project,
     staging: &Staging,
 ) -> Result<(Repository, bool), ProjectError> {

@@ -10,8 +10,8 @@ use std::io::Read as _;
 use std::sync::{Mutex, PoisonError};
 
 use super::open::remove;
-use crate::project::ProjectError;
 use crate::safe_fs::{Dir, FileError, Kind, WriteOptions};
+use crate::store::projects::ProjectError;
 
 /// Files that point out of a repository, and caches that git can do without and that would have to
 /// be believed.
@@ -39,7 +39,7 @@ const MAX_CHECKED: usize = 100_000;
 /// Repositories that this process has looked through. Nobody but workers has been able to change
 /// them since.
 #[derive(Debug, Default)]
-pub(in crate::project) struct Checked(Mutex<HashSet<(u64, u64)>>);
+pub(in crate::store::projects) struct Checked(Mutex<HashSet<(u64, u64)>>);
 
 impl Checked {
     /// Looks through a repository, if this is the first time. `git` is its folder.
