@@ -68,7 +68,11 @@ fn collect(folder: &Path, prefix: &str, found: &mut Vec<Source>) {
         let name = entry.file_name().into_string().expect("names are UTF-8");
         let path = format!("{prefix}{name}");
         let kind = entry.file_type().expect("a kind");
-        if kind.is_dir() && !NOT_OURS.contains(&name.as_str()) {
+        // `.git` is a file in a second working tree of one repository.
+        if NOT_OURS.contains(&name.as_str()) {
+            continue;
+        }
+        if kind.is_dir() {
             collect(&entry.path(), &format!("{path}/"), found);
         } else if kind.is_file()
             && let Ok(text) = std::fs::read_to_string(entry.path())
