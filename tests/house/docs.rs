@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use dreamcore_worker::config::SETTINGS;
-use dreamcore_worker::run::failure::{Code, Failure};
+use dreamcore_worker::runs::failure::{Code, Failure};
 use harness::repository_root;
 
 use crate::source::rust;
@@ -85,7 +85,7 @@ fn the_settings_are_documented() {
 
 /// What each code means, from the comments in its source.
 fn meanings() -> BTreeMap<String, String> {
-    let sources = rust("worker/src/run/failure.rs");
+    let sources = rust("worker/src/runs/failure.rs");
     let mut meanings = BTreeMap::new();
     let mut comment = String::new();
     for line in sources[0].text.lines().map(str::trim) {
@@ -105,7 +105,7 @@ fn meanings() -> BTreeMap<String, String> {
 fn the_codes_of_failures_are_documented() {
     let mut text = String::from(
         "# Errors\n\n\
-         This page is printed from the code: `worker/src/run/failure.rs` and the table in \
+         This page is printed from the code: `worker/src/runs/failure.rs` and the table in \
          `tests/house/docs.rs`.\n\n\
          ## In a stream\n\n\
          The last event of a run that failed is `error`, with `code`, `message` (for the \

@@ -12,8 +12,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("sandbox", &["safe_fs", "types"]),
     ("models", &["config", "types"]),
     ("store", &["config", "safe_fs", "types"]),
-    ("run", &["config", "models", "safe_fs", "sandbox", "store", "types"]),
-    ("server", &["config", "models", "run", "safe_fs", "sandbox", "store", "types"]),
+    ("runs", &["config", "models", "safe_fs", "sandbox", "store", "types"]),
+    ("server", &["config", "models", "runs", "safe_fs", "sandbox", "store", "types"]),
 ];
 
 /// The top-level modules that follow `crate::` in a line, also in `crate::{a, b::c}`.
@@ -62,8 +62,8 @@ fn no_module_knows_one_above_it() {
 
 #[test]
 fn the_list_of_used_modules_is_read_from_every_form_of_use() {
-    let code = "use crate::run::x; crate::{config, types::{A}}\ncrate::safe_fs::Dir crate::X";
-    let expected = ["config", "run", "safe_fs", "types"].map(str::to_owned);
+    let code = "use crate::runs::x; crate::{config, types::{A}}\ncrate::safe_fs::Dir crate::X";
+    let expected = ["config", "runs", "safe_fs", "types"].map(str::to_owned);
     assert_eq!(used(code), BTreeSet::from(expected));
 }
 

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 use dreamcore_worker::config::{Config, LogFormat, SETTINGS};
-use dreamcore_worker::run::Runner;
+use dreamcore_worker::runs::Runner;
 use tracing_subscriber::EnvFilter;
 
 /// HTTP worker that generates browser games with the Claude CLI in a sandbox and keeps every

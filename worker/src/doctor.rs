@@ -4,8 +4,8 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use dreamcore_worker::config::Config;
-use dreamcore_worker::run::proof::{self, Proof};
-use dreamcore_worker::run::workspace::Scratch;
+use dreamcore_worker::runs::proof::{self, Proof};
+use dreamcore_worker::runs::workspace::Scratch;
 use dreamcore_worker::sandbox::launch::Launcher;
 use dreamcore_worker::sandbox::plan::sandbox_identity;
 use serde_json::json;

@@ -13,7 +13,7 @@
 //! | [`sandbox`] | confinement, and the only place that starts processes | types, `safe_fs` |
 //! | [`models`] | model APIs, and the broker that keeps the key | types, config |
 //! | [`store`] | what lies on the volume: projects, their versions, assets | types, config, `safe_fs` |
-//! | [`run`] | one generation, from request to saved version | all above |
+//! | [`runs`] | one generation, from request to saved version | all above |
 //! | [`server`] | HTTP, and the only place that knows a status code | all above |
 //!
 //! # Trust boundaries
@@ -27,15 +27,15 @@
 //! | 2 | text | a type | `types/mod.rs` |
 //! | 3 | a type | an open file | `safe_fs/mod.rs` |
 //! | 4 | the worker's user | the sandbox's user | `bin/confine.rs`, `sandbox/steps/identity.rs` |
-//! | 5 | the CLI's output | events | `run/claude/lines.rs`, `run/claude/parser.rs` |
-//! | 6 | the agent's files | a project | `run/workspace.rs` |
+//! | 5 | the CLI's output | events | `runs/claude/lines.rs`, `runs/claude/parser.rs` |
+//! | 6 | the agent's files | a project | `runs/workspace.rs` |
 //! | 7 | the CLI's requests | the model API with its key | `models/broker/mod.rs` |
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests look at the disk by name"))]
 
 pub mod config;
 pub mod models;
-pub mod run;
+pub mod runs;
 pub mod safe_fs;
 pub mod sandbox;
 pub mod server;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use dreamcore_worker::config::{Config, forget_secrets};
-use dreamcore_worker::run::Runner;
+use dreamcore_worker::runs::Runner;
 use dreamcore_worker::sandbox::launch::Launcher;
 use dreamcore_worker::{sandbox, server};
 use tokio::net::TcpListener;

@@ -1,6 +1,6 @@
 //! The CLI's output into events: no panic, nothing twice, and the same wherever the stream is cut.
 
-use dreamcore_worker::run::claude::{CliEvent, LineSplitter, Parser};
+use dreamcore_worker::runs::claude::{CliEvent, LineSplitter, Parser};
 
 /// Longest text of a progress line: 200 characters and an ellipsis.
 const MAX_DETAIL_CHARS: usize = 201;

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{Method, Request, StatusCode, Uri};
 use dreamcore_worker::config::Config;
-use dreamcore_worker::run::Runner;
+use dreamcore_worker::runs::Runner;
 use dreamcore_worker::sandbox::launch::Launcher;
 use dreamcore_worker::server::{ENDPOINTS, app};
 use http_body_util::BodyExt as _;

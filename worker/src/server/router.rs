@@ -12,7 +12,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::auth::{Accepted, require_secret};
 use super::error::ApiError;
 use super::{observe, routes};
-use crate::run::Runner;
+use crate::runs::Runner;
 
 /// What handlers share.
 pub(super) type App = Arc<Runner>;

@@ -15,8 +15,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::DropGuard;
 
-use crate::run::events::Event;
-use crate::run::failure::{Code, Failure};
+use crate::runs::events::Event;
+use crate::runs::failure::{Code, Failure};
 
 /// Longest silence. Things in between have been seen to drop streams after 16 s.
 const HEARTBEAT: Duration = Duration::from_secs(10);

@@ -12,9 +12,9 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::versions;
-use crate::run::Application;
-use crate::run::events::EventSink;
-use crate::run::failure::{Code, Failure};
+use crate::runs::Application;
+use crate::runs::events::EventSink;
+use crate::runs::failure::{Code, Failure};
 use crate::server::error::ApiError;
 use crate::server::extract::LargeBody;
 use crate::server::router::App;

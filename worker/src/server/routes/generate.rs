@@ -7,8 +7,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 
-use crate::run::Request;
-use crate::run::events::EventSink;
+use crate::runs::Request;
+use crate::runs::events::EventSink;
 use crate::server::error::ApiError;
 use crate::server::extract::Body;
 use crate::server::router::App;

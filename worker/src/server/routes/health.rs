@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
-use crate::run::proof::{NOT_PROVEN, Proof};
+use crate::runs::proof::{NOT_PROVEN, Proof};
 use crate::sandbox::control::Outcome;
 use crate::server::router::App;
 

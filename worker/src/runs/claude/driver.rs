@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::lines::LineSplitter;
 use super::parser::{CliEvent, Parser};
 use crate::models::broker::{ApiFailure, Ledger};
-use crate::run::events::{Event, EventSink, Level};
-use crate::run::guard::Excess;
+use crate::runs::events::{Event, EventSink, Level};
+use crate::runs::guard::Excess;
 use crate::sandbox::launch::{Confined, Handle, LaunchError};
 
 /// Most output of one run. A long generation with all its pieces is a few MiB.

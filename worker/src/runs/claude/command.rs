@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::config::Secret;
-use crate::run::workspace::Workspace;
+use crate::runs::workspace::Workspace;
 use crate::safe_fs::WriteOptions;
 use crate::sandbox::plan::{Access, Grant};
 use crate::sandbox::policy::Program;

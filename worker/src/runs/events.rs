@@ -134,7 +134,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::run::failure::Code;
+    use crate::runs::failure::Code;
 
     fn wire(event: &Event) -> serde_json::Value {
         serde_json::to_value(event).unwrap()
