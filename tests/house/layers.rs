@@ -13,8 +13,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("models", &["config", "types"]),
     ("store", &["config", "safe_fs", "types"]),
     ("runs", &["config", "models", "safe_fs", "sandbox", "store", "types"]),
-    ("server", &["config", "models", "runs", "safe_fs", "sandbox", "store", "types"]),
+    ("app", &["config", "models", "runs", "sandbox", "store"]),
+    ("server", &["app", "config", "models", "runs", "safe_fs", "sandbox", "store", "types"]),
 ];
+
+/// What lies beside the modules: the programs, and the library's own file.
+const PROGRAMS: &[&str] = &["bin", "cli", "doctor", "lib", "main"];
 
 /// The top-level modules that follow `crate::` in a line, also in `crate::{a, b::c}`.
 fn used(code: &str) -> BTreeSet<String> {
@@ -35,8 +39,9 @@ fn used(code: &str) -> BTreeSet<String> {
 }
 
 fn module_of(source: &Source) -> Option<String> {
-    let (module, _) = source.below("worker/src/")?.split_once('/')?;
-    (module != "bin").then(|| module.to_owned())
+    let path = source.below("worker/src/")?;
+    let (module, _) = path.split_once('/').or_else(|| path.split_once('.'))?;
+    (!PROGRAMS.contains(&module)).then(|| module.to_owned())
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
+use dreamcore_worker::app::App;
 use dreamcore_worker::config::{Config, LogFormat, SETTINGS};
-use dreamcore_worker::runs::Runner;
 use tracing_subscriber::EnvFilter;
 
 /// HTTP worker that generates browser games with the Claude CLI in a sandbox and keeps every
@@ -87,8 +87,8 @@ pub(crate) fn launcher_path(config: &Config) -> Result<PathBuf, String> {
 }
 
 /// Says where the worker listens. Its protections are reported when they are proven.
-pub(crate) fn report_start(runner: &Runner, address: SocketAddr) {
-    if runner.config().anthropic.api_key.is_none() {
+pub(crate) fn report_start(app: &App, address: SocketAddr) {
+    if app.config.anthropic.api_key.is_none() {
         tracing::warn!("ANTHROPIC_API_KEY is not set; every generation will end with AUTH_ERROR");
     }
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");

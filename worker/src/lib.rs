@@ -14,6 +14,7 @@
 //! | [`models`] | model APIs, and the broker that keeps the key | types, config |
 //! | [`store`] | what lies on the volume: projects, their versions, assets | types, config, `safe_fs` |
 //! | [`runs`] | one generation, from request to saved version | all above |
+//! | [`app`] | what the handlers of all requests share | all above |
 //! | [`server`] | HTTP, and the only place that knows a status code | all above |
 //!
 //! # Trust boundaries
@@ -33,6 +34,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests look at the disk by name"))]
 
+pub mod app;
 pub mod config;
 pub mod models;
 pub mod runs;

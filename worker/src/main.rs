@@ -6,8 +6,9 @@ mod doctor;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use dreamcore_worker::app::App;
 use dreamcore_worker::config::{Config, forget_secrets};
-use dreamcore_worker::runs::Runner;
+use dreamcore_worker::runs::Runs;
 use dreamcore_worker::sandbox::launch::Launcher;
 use dreamcore_worker::{sandbox, server};
 use tokio::net::TcpListener;
@@ -57,30 +58,29 @@ async fn serve(config: Config, launcher: Launcher) -> Result<(), Box<dyn std::er
     let listener = TcpListener::bind(config.listen)
         .await
         .map_err(|error| format!("DREAMCORE_LISTEN {}: {error}", config.listen))?;
-    let runner = Arc::new(Runner::new(config, launcher).await?);
-    let app = server::app(&runner)?;
-    cli::report_start(&runner, listener.local_addr()?);
+    let app = Arc::new(App::new(config, launcher).await?);
+    let router = server::router(&app)?;
+    cli::report_start(&app, listener.local_addr()?);
 
-    let (max_connections, grace) =
-        (runner.config().max_connections, runner.config().shutdown_grace);
+    let (max_connections, grace) = (app.config.max_connections, app.config.shutdown_grace);
     let stop = CancellationToken::new();
-    tokio::spawn(stop_on_signal(Arc::clone(&runner), stop.clone())?);
+    tokio::spawn(stop_on_signal(Arc::clone(&app.runs), stop.clone())?);
     let drained = async {
         // New runs are refused; those under way get their chance, and are then stopped.
-        if tokio::time::timeout(grace, runner.finished()).await.is_err() {
+        if tokio::time::timeout(grace, app.runs.finished()).await.is_err() {
             tracing::warn!("runs are stopped because the time for them is over");
-            runner.stop_all();
-            runner.finished().await;
+            app.runs.stop_all();
+            app.runs.finished().await;
         }
     };
-    server::serve(listener, app, max_connections, stop, drained).await;
+    server::serve(listener, router, max_connections, stop, drained).await;
     tracing::info!("stopped");
     Ok(())
 }
 
 /// The first signal ends gently, a second one at once.
 fn stop_on_signal(
-    runner: Arc<Runner>,
+    runs: Arc<Runs>,
     stop: CancellationToken,
 ) -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
@@ -93,10 +93,10 @@ fn stop_on_signal(
             }
         };
         next().await;
-        tracing::info!(running = runner.running(), "stopping");
-        runner.close();
+        tracing::info!(running = runs.running(), "stopping");
+        runs.close();
         stop.cancel();
         next().await;
-        runner.stop_all();
+        runs.stop_all();
     })
 }

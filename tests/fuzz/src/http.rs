@@ -7,10 +7,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{Method, Request, StatusCode, Uri};
+use dreamcore_worker::app::App;
 use dreamcore_worker::config::Config;
-use dreamcore_worker::runs::Runner;
 use dreamcore_worker::sandbox::launch::Launcher;
-use dreamcore_worker::server::{ENDPOINTS, app};
+use dreamcore_worker::server::{ENDPOINTS, router};
 use http_body_util::BodyExt as _;
 use tokio::runtime::Runtime;
 use tower::ServiceExt as _;
@@ -22,7 +22,7 @@ const CALLER: &str = "0123456789abcdef0123456789abcdef-fuzz";
 /// A worker without a network connection.
 struct World {
     runtime: Runtime,
-    app: Router,
+    router: Router,
     scene: Scene,
     before: Vec<String>,
 }
@@ -48,11 +48,11 @@ impl World {
         let runtime = runtime.expect("a runtime");
         // Without a launcher nothing can be run; the requests are read all the same.
         let launcher = Launcher::new(scene.path("no-launcher"));
-        let runner = runtime.block_on(Runner::new(config, launcher)).expect("a runner");
-        runner.close();
-        let app = app(&Arc::new(runner)).expect("the service");
+        let app = runtime.block_on(App::new(config, launcher)).expect("an application");
+        app.runs.close();
+        let router = router(&Arc::new(app)).expect("the service");
         let before = scene.surroundings();
-        Self { runtime, app, scene, before }
+        Self { runtime, router, scene, before }
     }
 
     fn ask(&self, method: &Method, target: &str, body: &[u8]) {
@@ -67,7 +67,7 @@ impl World {
             .body(Body::from(body.to_vec()))
             .expect("a request");
         let (status, body) = self.runtime.block_on(async {
-            let response = self.app.clone().oneshot(request).await.expect("an answer");
+            let response = self.router.clone().oneshot(request).await.expect("an answer");
             let status = response.status();
             (status, response.into_body().collect().await.expect("a body").to_bytes())
         });

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::events::{Debug, Event, EventSink};
 use super::failure::Failure;
 use super::generate::{SAVING, blocking};
-use super::{Runner, merge_warning};
+use super::{Runs, merge_warning};
 use crate::store::projects::{Changes, Content, ProjectKey, Published, StateChange};
 use crate::types::ProjectPath;
 
@@ -27,7 +27,7 @@ pub struct Application {
     pub message: String,
 }
 
-impl Runner {
+impl Runs {
     /// Saves files in the background, or reports why that cannot be. Saving is not broken off when
     /// the reader leaves. `finished` is called when the files are not needed any more.
     pub fn apply(
@@ -36,11 +36,11 @@ impl Runner {
         sink: EventSink,
         finished: impl FnOnce() + Send + 'static,
     ) {
-        let runner = Arc::clone(self);
+        let runs = Arc::clone(self);
         let span = tracing::Span::current();
         let work = async move {
             let began = Instant::now();
-            let result = runner.apply_now(application, &sink).await;
+            let result = runs.apply_now(application, &sink).await;
             finished();
             for event in last_events(result, began) {
                 // A reader that left does not need to be told.

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::Runner;
+use super::Runs;
 use super::claude::{self, Driver, Ended, Watch};
 use super::events::{Debug, Event, EventSink};
 use super::failure::{Code, Failure};
@@ -62,15 +62,15 @@ struct Started {
     lease: Lease,
 }
 
-impl Runner {
+impl Runs {
     /// Starts a generation in the background. It stops when the guard that is returned is dropped.
     pub fn generate(self: &Arc<Self>, request: Request, sink: EventSink) -> DropGuard {
         let cancel = self.stop.child_token();
         let guard = cancel.clone().drop_guard();
-        let runner = Arc::clone(self);
+        let runs = Arc::clone(self);
         let span = tracing::Span::current();
         self.tasks.spawn(tracing::Instrument::instrument(
-            async move { runner.run(request, sink, cancel).await },
+            async move { runs.run(request, sink, cancel).await },
             span,
         ));
         guard

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::sync::Arc;
 
-use super::Runner;
+use super::Runs;
 use super::events::Event;
 use super::failure::Failure;
 use super::generate::{Request, blocking};
@@ -18,7 +18,7 @@ const MAX_MESSAGE_CHARS: usize = 72;
 /// Files that one warning names.
 const NAMED_FILES: usize = 10;
 
-impl Runner {
+impl Runs {
     /// Copies the project into the workspace.
     pub(super) async fn copy_in(
         &self,

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::Runner;
+use super::Runs;
 use super::claude::{Ended, Outcome};
 use super::failure::{Code, Failure};
 use super::guard::Excess;
 use crate::models::broker::Lease;
 use crate::sandbox::launch::LaunchError;
 
-impl Runner {
+impl Runs {
     /// Whether the CLI succeeded: its last words, or the failure.
     pub(super) fn judge(&self, outcome: Outcome, lease: &Lease) -> Result<Option<String>, Failure> {
         let seconds = |d: Duration| format!("{} s", d.as_secs_f64());

@@ -1,5 +1,6 @@
 //! Bodies: bounded in size and time, JSON, UTF-8, and then a type.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::HttpBody as _;
@@ -11,7 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::error::ApiError;
-use super::router::App;
+use crate::app::App;
 
 /// Largest JSON body, in bytes: a prompt of the largest size, every character of it escaped.
 pub(super) const MAX_JSON_BYTES: usize = 8 << 20;
@@ -48,11 +49,11 @@ pub(super) struct LargePermit(Option<SemaphorePermit<'static>>);
 
 static LARGE: Semaphore = Semaphore::const_new(MAX_LARGE_BODIES);
 
-impl<T: DeserializeOwned> FromRequest<App> for LargeBody<T> {
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for LargeBody<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let limit = app.config().max_body_bytes;
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
+        let limit = app.config.max_body_bytes;
         let is_small = request.body().size_hint().upper().is_some_and(|n| n <= SMALL_BODY_BYTES);
         let permit = if is_small {
             None

@@ -12,17 +12,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::auth::{Accepted, require_secret};
 use super::error::ApiError;
 use super::{observe, routes};
-use crate::runs::Runner;
-
-/// What handlers share.
-pub(super) type App = Arc<Runner>;
+use crate::app::App;
 
 /// One endpoint that needs the secret.
 #[derive(Debug)]
 pub struct Endpoint {
     /// Its name with underscores; with hyphens it is the same.
     pub name: &'static str,
-    route: fn() -> MethodRouter<App>,
+    route: fn() -> MethodRouter<Arc<App>>,
 }
 
 /// Every endpoint that needs the secret.
@@ -55,8 +52,8 @@ pub struct UnknownEndpoint {
 }
 
 /// The whole service.
-pub fn app(runner: &Arc<Runner>) -> Result<Router, UnknownEndpoint> {
-    let config = runner.config();
+pub fn router(app: &Arc<App>) -> Result<Router, UnknownEndpoint> {
+    let config = &app.config;
     let mut guarded = Router::new();
     for endpoint in ENDPOINTS {
         let hyphenated = endpoint.name.replace('_', "-");
@@ -71,7 +68,7 @@ pub fn app(runner: &Arc<Runner>) -> Result<Router, UnknownEndpoint> {
     let guarded = guarded
         .fallback(no_endpoint)
         .method_not_allowed_fallback(wrong_method)
-        .with_state(Arc::clone(runner));
+        .with_state(Arc::clone(app));
     // Around the router, not around its routes: whoever has no secret learns nothing of them, not
     // even from the `Allow` that a router adds to the answer of a route.
     let guarded = from_fn_with_state(Accepted::new(&config.secrets), require_secret).layer(guarded);
@@ -81,7 +78,7 @@ pub fn app(runner: &Arc<Runner>) -> Result<Router, UnknownEndpoint> {
         .route("/version", get(routes::health::version))
         .method_not_allowed_fallback(wrong_method)
         .fallback_service(guarded);
-    Ok(watched(open).with_state(Arc::clone(runner)))
+    Ok(watched(open).with_state(Arc::clone(app)))
 }
 
 /// What every request passes, whatever it asks for: a panic becomes an answer, and the answer to

@@ -1,6 +1,7 @@
 //! `POST /apply_files`: files that are changed, or one of the actions on versions.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -12,12 +13,12 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::versions;
+use crate::app::App;
 use crate::runs::Application;
 use crate::runs::events::EventSink;
 use crate::runs::failure::{Code, Failure};
 use crate::server::error::ApiError;
 use crate::server::extract::LargeBody;
-use crate::server::router::App;
 use crate::server::sse;
 use crate::store::assets::AssetUrls;
 use crate::store::assets::replace::replace_in_file;
@@ -69,7 +70,7 @@ enum Encoding {
 }
 
 pub(in crate::server) async fn apply_files(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     LargeBody { value: body, permit }: LargeBody<ApplyFiles>,
 ) -> Result<Response, ApiError> {
     let key = ProjectKey { user: body.user_id, project: body.project_id };
@@ -85,7 +86,7 @@ pub(in crate::server) async fn apply_files(
         }
     }
     let files = body.files.ok_or_else(|| ApiError::bad_request("files: is required"))?;
-    if app.is_closing() {
+    if app.runs.is_closing() {
         let message = "the worker is shutting down";
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "SHUTTING_DOWN", message));
     }
@@ -99,7 +100,7 @@ pub(in crate::server) async fn apply_files(
         }
     }
     let (sink, events) = EventSink::new();
-    app.apply(application, sink, || permit.release());
+    app.runs.apply(application, sink, || permit.release());
     // Nothing to cancel: a save is whole or not at all.
     Ok(sse::respond(events, CancellationToken::new().drop_guard()))
 }

@@ -1,5 +1,7 @@
 //! What users upload: `upload_asset`, `get_asset`, `list_assets`, `delete_asset`, `restore_asset`.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Body as RawBody;
 use axum::extract::{RawQuery, State};
@@ -10,13 +12,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::app::App;
 use crate::server::error::ApiError;
 use crate::server::extract::Body;
 use crate::server::file_answer::{Described, FileAnswer, Version};
 use crate::server::query::{Query, parse_value};
-use crate::server::router::App;
 use crate::server::upload;
-use crate::store::assets::{Asset, AssetError, Assets};
+use crate::store::assets::{Asset, AssetError};
 use crate::types::{AssetId, FileName, UserId};
 
 /// What may stand as it is in `filename*` (RFC 8187).
@@ -38,7 +40,7 @@ pub(in crate::server) struct OneAsset {
 }
 
 pub(in crate::server) async fn upload_asset(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: RawBody,
@@ -47,21 +49,21 @@ pub(in crate::server) async fn upload_asset(
     let user = query.required("user_id")?;
     let named: Option<FileName> =
         query.get("filename").map(|text| parse_value("filename", text)).transpose()?;
-    let (upload, max_bytes) = (assets(&app).upload(user), app.config().assets.max_bytes);
+    let (upload, max_bytes) = (app.assets.upload(user), app.config.assets.max_bytes);
     let asset = upload::receive(upload, &headers, body, named, max_bytes).await?;
     tracing::info!(%user, asset = %asset.id, size = asset.size, "uploaded");
     Ok(Json(described(&app, user, &asset)))
 }
 
 pub(in crate::server) async fn get_asset(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     method: Method,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let query = Query::parse(query.as_deref().unwrap_or_default())?;
     let (user, id) = (query.required("user_id")?, query.required("asset_id")?);
-    let assets = assets(&app);
+    let assets = app.assets.clone();
     let (found, version) = blocking(move || {
         let found = assets.open(user, id)?;
         let version = Version::of(&found.file)?;
@@ -79,43 +81,39 @@ pub(in crate::server) async fn get_asset(
 }
 
 pub(in crate::server) async fn list_assets(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, ApiError> {
     let query = Query::parse(query.as_deref().unwrap_or_default())?;
     let user = query.required("user_id")?;
-    let assets = assets(&app);
+    let assets = app.assets.clone();
     let listed = blocking(move || assets.list(user)).await?;
     let listed: Vec<_> = listed.iter().map(|asset| described(&app, user, asset)).collect();
     Ok(Json(json!({ "assets": listed })))
 }
 
 pub(in crate::server) async fn delete_asset(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     Body(OneAsset { user_id, asset_id }): Body<OneAsset>,
 ) -> Result<Json<Value>, ApiError> {
-    let assets = assets(&app);
+    let assets = app.assets.clone();
     blocking(move || assets.delete(user_id, asset_id)).await?;
     Ok(Json(json!({ "success": true })))
 }
 
 pub(in crate::server) async fn restore_asset(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     Body(OneAsset { user_id, asset_id }): Body<OneAsset>,
 ) -> Result<Json<Value>, ApiError> {
-    let assets = assets(&app);
+    let assets = app.assets.clone();
     let asset = blocking(move || assets.restore(user_id, asset_id)).await?;
     Ok(Json(json!({ "success": true, "asset": described(&app, user_id, &asset) })))
-}
-
-fn assets(app: &App) -> Assets {
-    Assets::new(app.config())
 }
 
 fn described(app: &App, user: UserId, asset: &Asset) -> Value {
     let created_ms = asset.created_ms.min(LATEST_MS);
     let created = std::time::UNIX_EPOCH + std::time::Duration::from_millis(created_ms);
-    let base = app.config().assets.base_url.as_deref().unwrap_or_default();
+    let base = app.config.assets.base_url.as_deref().unwrap_or_default();
     json!({
         "id": asset.id,
         "filename": asset.filename,

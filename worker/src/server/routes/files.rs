@@ -1,5 +1,6 @@
 //! `GET /get_file` and `GET /list_files`.
 
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use axum::Json;
@@ -8,11 +9,11 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
+use crate::app::App;
 use crate::server::error::ApiError;
 use crate::server::file_answer::{Described, FileAnswer, Version};
 use crate::server::media::Media;
 use crate::server::query::{Query, parse_value};
-use crate::server::router::App;
 use crate::store::projects::{Detail, ProjectError};
 use crate::types::RequestPath;
 
@@ -20,18 +21,18 @@ use crate::types::RequestPath;
 const LATEST_S: u64 = 253_402_300_799;
 
 pub(in crate::server) async fn get_file(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let query = Query::parse(request.uri().query().unwrap_or_default())?;
     let key = query.project()?;
     let path: RequestPath = parse_value("path", query.get("path").unwrap_or("index.html"))?;
 
-    let (file, version, media) = if let Some((file, stat)) = app.volume().open_cached(key, &path) {
+    let (file, version, media) = if let Some((file, stat)) = app.volume.open_cached(key, &path) {
         (file, Version::by(&stat), Media::of(path.as_str()))
     } else {
         let open = move || {
-            let file = app.volume().open(key)?.read(&path)?;
+            let file = app.volume.open(key)?.read(&path)?;
             let version = Version::of(&file.file)?;
             // By the name of what was found, which is another where the default page is missing.
             Ok::<_, ProjectError>((file.file, version, Media::of(&file.path)))
@@ -52,7 +53,7 @@ pub(in crate::server) async fn get_file(
 }
 
 pub(in crate::server) async fn list_files(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let query = Query::parse(query.as_deref().unwrap_or_default())?;
@@ -63,7 +64,7 @@ pub(in crate::server) async fn list_files(
         Some(_) => return Err(ApiError::bad_request("details: must be 0 or 1")),
     };
     let listed = blocking(move || {
-        let project = app.volume().open(key)?;
+        let project = app.volume.open(key)?;
         if with_details {
             return Ok(described(&project.details()?));
         }

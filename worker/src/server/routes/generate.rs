@@ -7,11 +7,11 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 
+use crate::app::App;
 use crate::runs::Request;
 use crate::runs::events::EventSink;
 use crate::server::error::ApiError;
 use crate::server::extract::Body;
-use crate::server::router::App;
 use crate::server::sse;
 use crate::store::assets::AssetUrls;
 use crate::store::projects::ProjectKey;
@@ -51,17 +51,17 @@ impl GenerateGame {
 }
 
 pub(in crate::server) async fn generate_game(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     Body(body): Body<GenerateGame>,
 ) -> Result<Response, ApiError> {
     let request = body.into_request()?;
-    if app.is_closing() {
+    if app.runs.is_closing() {
         let message = "the worker is shutting down";
         let status = StatusCode::SERVICE_UNAVAILABLE;
         return Err(ApiError::new(status, "SHUTTING_DOWN", message));
     }
     let (sink, events) = EventSink::new();
-    let guard = app.generate(request, sink);
+    let guard = app.runs.generate(request, sink);
     Ok(sse::respond(events, guard))
 }
 

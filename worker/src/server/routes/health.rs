@@ -1,6 +1,7 @@
 //! Health and version: the only endpoints without a secret, so they say nothing of users or keys.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
@@ -8,9 +9,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
+use crate::app::App;
 use crate::runs::proof::{NOT_PROVEN, Proof};
 use crate::sandbox::control::Outcome;
-use crate::server::router::App;
 
 pub(in crate::server) async fn live() -> Json<Value> {
     Json(json!({ "status": "live" }))
@@ -18,9 +19,9 @@ pub(in crate::server) async fn live() -> Json<Value> {
 
 /// 200 when generations can be taken, 503 with what is missing when not. Files are served in both
 /// cases.
-pub(in crate::server) async fn ready(State(app): State<App>) -> Response {
-    let volume = app.volume().clone();
-    let claude = app.config().claude_bin.clone();
+pub(in crate::server) async fn ready(State(app): State<Arc<App>>) -> Response {
+    let volume = app.volume.clone();
+    let claude = app.config.claude_bin.clone();
     let checks = tokio::task::spawn_blocking(move || {
         let data = volume.check().err().map(|error| error.kind().to_string());
         let cli = match std::fs::metadata(claude) {
@@ -39,13 +40,13 @@ pub(in crate::server) async fn ready(State(app): State<App>) -> Response {
     if let Some(problem) = cli {
         problems.insert("claude_cli".into(), problem.into());
     }
-    if app.config().anthropic.api_key.is_none() {
+    if app.config.anthropic.api_key.is_none() {
         problems.insert("anthropic_api_key".into(), "is not set".into());
     }
-    if app.is_closing() {
+    if app.runs.is_closing() {
         problems.insert("worker".into(), "is shutting down".into());
     }
-    let confinement = match app.proof().now() {
+    let confinement = match app.proof.now() {
         Some(Ok(proof)) => {
             if !proof.violations.is_empty() {
                 let reason = format!("not denied: {}", proof.violations.join(", "));
@@ -68,7 +69,7 @@ pub(in crate::server) async fn ready(State(app): State<App>) -> Response {
         "status": if ready { "ready" } else { "not_ready" },
         "problems": problems,
         "confinement": confinement,
-        "running": app.running(),
+        "running": app.runs.running(),
     });
     (status, Json(body)).into_response()
 }

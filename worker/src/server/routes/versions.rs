@@ -2,6 +2,8 @@
 //! `POST /create_version_snapshot`, and `POST /copy_project`. The actions of `/apply_files` are the
 //! first three under other names.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
@@ -9,10 +11,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::files::blocking;
+use crate::app::App;
 use crate::server::error::ApiError;
 use crate::server::extract::Body;
 use crate::server::query::{Query, parse_value};
-use crate::server::router::App;
 use crate::store::projects::{Action, Changes, CopyRequest, MAX_LOG_LENGTH, ProjectKey, Version};
 use crate::types::{ProjectId, UserId, VersionId, VersionMessage};
 
@@ -50,7 +52,7 @@ pub(in crate::server) struct CopyProject {
 }
 
 pub(in crate::server) async fn get_versions(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let query = Query::parse(query.as_deref().unwrap_or_default())?;
@@ -61,7 +63,7 @@ pub(in crate::server) async fn get_versions(
 }
 
 pub(in crate::server) async fn get_version_diff(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let query = Query::parse(query.as_deref().unwrap_or_default())?;
@@ -69,7 +71,7 @@ pub(in crate::server) async fn get_version_diff(
 }
 
 pub(in crate::server) async fn restore_version(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     Body(body): Body<RestoreVersion>,
 ) -> Result<Response, ApiError> {
     let key = ProjectKey { user: body.user_id, project: body.project_id };
@@ -77,15 +79,15 @@ pub(in crate::server) async fn restore_version(
 }
 
 pub(in crate::server) async fn create_version_snapshot(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     Body(body): Body<CreateSnapshot>,
 ) -> Result<Response, ApiError> {
     let key = ProjectKey { user: body.user_id, project: body.project_id };
     let message = body.message.unwrap_or_default().or(SNAPSHOT_MESSAGE);
     let saved = blocking(move || {
-        app.volume().open(key)?;
+        app.volume.open(key)?;
         let changes = Changes { message, keep_unsaved: true, ..Changes::default() };
-        app.volume().publish(key, &changes)
+        app.volume.publish(key, &changes)
     });
     let saved = saved.await??;
     let answer = json!({ "success": true, "created": saved.is_new, "git_commit": saved.version });
@@ -93,7 +95,7 @@ pub(in crate::server) async fn create_version_snapshot(
 }
 
 pub(in crate::server) async fn copy_project(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     Body(body): Body<CopyProject>,
 ) -> Result<Response, ApiError> {
     let request = CopyRequest {
@@ -105,21 +107,21 @@ pub(in crate::server) async fn copy_project(
         with_history: body.history,
         message: body.message.unwrap_or_default().or(COPY_MESSAGE),
     };
-    let copied = blocking(move || app.volume().copy(&request)).await??;
+    let copied = blocking(move || app.volume.copy(&request)).await??;
     Ok(Json(json!({ "success": true, "git_commit": copied.version })).into_response())
 }
 
 /// The list of versions.
 pub(super) async fn log(
-    app: App,
+    app: Arc<App>,
     key: ProjectKey,
     skip: usize,
     limit: Option<u32>,
 ) -> Result<Response, ApiError> {
     let limit = limit.map_or(DEFAULT_LOG_LENGTH, to_usize).clamp(1, MAX_LOG_LENGTH);
     let read = blocking(move || {
-        let log = app.volume().log(key, skip, limit)?;
-        Ok::<_, crate::store::projects::ProjectError>((log, app.volume().open(key)?.unfinished()?))
+        let log = app.volume.log(key, skip, limit)?;
+        Ok::<_, crate::store::projects::ProjectError>((log, app.volume.open(key)?.unfinished()?))
     });
     let (log, unfinished) = read.await??;
     let versions = |list: Vec<Version>| list.iter().map(described).collect::<Vec<_>>();
@@ -137,11 +139,11 @@ pub(super) async fn log(
 
 /// What a version changed.
 pub(super) async fn diff(
-    app: App,
+    app: Arc<App>,
     key: ProjectKey,
     version: VersionId,
 ) -> Result<Response, ApiError> {
-    let diff = blocking(move || app.volume().open(key)?.diff(&version)).await??;
+    let diff = blocking(move || app.volume.open(key)?.diff(&version)).await??;
     let mut answer = json!({ "diff": diff.text });
     if let Some(answer) = answer.as_object_mut()
         && diff.is_cut
@@ -153,11 +155,11 @@ pub(super) async fn diff(
 
 /// Brings a version back.
 pub(super) async fn restore(
-    app: App,
+    app: Arc<App>,
     key: ProjectKey,
     version: VersionId,
 ) -> Result<Response, ApiError> {
-    let saved = blocking(move || app.volume().restore(key, &version)).await??;
+    let saved = blocking(move || app.volume.restore(key, &version)).await??;
     let (removed, restored): (Vec<_>, Vec<_>) =
         saved.files.into_iter().partition(|file| file.action == Action::Delete);
     let paths = |files: Vec<crate::store::projects::SavedFile>| {

@@ -1,0 +1,80 @@
+//! The application: what the handlers of all requests share, each part by its own name.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::models::broker::Broker;
+use crate::runs::Runs;
+use crate::runs::guard::{Allowance, Guard};
+use crate::runs::proof::{self, ProofWatch};
+use crate::runs::workspace::Scratch;
+use crate::sandbox::launch::Launcher;
+use crate::sandbox::plan::sandbox_identity;
+use crate::store::assets::Assets;
+use crate::store::projects::Volume;
+
+/// Everything that outlives a single request.
+#[derive(Debug)]
+pub struct App {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// The projects on the volume.
+    pub volume: Volume,
+    /// The uploaded files on the volume.
+    pub assets: Assets,
+    /// What is proven of the confinement, as soon as it is.
+    pub proof: ProofWatch,
+    /// The runs under way, and the way to start one.
+    pub runs: Arc<Runs>,
+}
+
+/// Why the worker cannot run at all.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The scratch folder cannot be used.
+    #[error("DREAMCORE_SCRATCH_DIR {path}: {source}")]
+    Scratch {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The thread that watches runs did not start.
+    #[error("the watch over runs: {0}")]
+    Guard(std::io::Error),
+    /// No HTTP client could be made.
+    #[error("HTTP client: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+impl App {
+    /// Prepares the scratch folder and begins to prove how runs are confined here. A machine on
+    /// which nothing can be confined is no error: files are served, and runs are refused.
+    pub async fn new(config: Config, launcher: Launcher) -> Result<Self, StartError> {
+        let owner = sandbox_identity();
+        let path = config.scratch_dir.clone();
+        let wrap = |source| StartError::Scratch { path: config.scratch_dir.clone(), source };
+        let prepared = tokio::task::spawn_blocking(move || Scratch::prepare(&path, owner));
+        let scratch = prepared.await.map_err(|e| wrap(std::io::Error::other(e)))?.map_err(wrap)?;
+        let allowance = Allowance {
+            memory_bytes: config.runs.memory_bytes,
+            processes: config.runs.max_processes,
+            disk_bytes: config.runs.disk_bytes,
+            disk_reserve_bytes: config.runs.disk_reserve_bytes,
+        };
+        let config = Arc::new(config);
+        let volume = Volume::new(&config.data_dir, config.files);
+        let proof = proof::begin(&config, &launcher, &scratch);
+        let runs = Runs::new(
+            Arc::clone(&config),
+            volume.clone(),
+            scratch,
+            Broker::new(config.anthropic.clone())?,
+            Guard::start(allowance).map_err(StartError::Guard)?,
+            launcher,
+            proof.clone(),
+        );
+        Ok(Self { volume, assets: Assets::new(&config), proof, runs: Arc::new(runs), config })
+    }
+}
