@@ -3,10 +3,11 @@
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
+use dreamcore_wire::attack::{Attack, Report};
+use dreamcore_wire::plan::{Limits, SANDBOX_IDENTITY};
 use dreamcore_worker::sandbox::explore::{Confinement, explore};
 use dreamcore_worker::sandbox::launch::Launcher;
-use dreamcore_worker::sandbox::plan::{Limits, SANDBOX_IDENTITY};
-use dreamcore_worker::sandbox::probe::{Attack, Cell, Report, attack};
+use dreamcore_worker::sandbox::probe::{Cell, attack};
 use harness::{is_root, target_dir};
 
 /// Small enough to be reached quickly, large enough for the probe itself.

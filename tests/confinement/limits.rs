@@ -1,7 +1,8 @@
 //! Limits: each can be used up to its number and not beyond.
 
-use dreamcore_worker::sandbox::plan::Mechanism;
-use dreamcore_worker::sandbox::probe::{Attack, attack};
+use dreamcore_wire::attack::Attack;
+use dreamcore_wire::plan::Mechanism;
+use dreamcore_worker::sandbox::probe::attack;
 
 use harness::{Kernel, kernel};
 

@@ -4,9 +4,9 @@ use std::net::{TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 
-use dreamcore_worker::sandbox::plan::Mechanism;
+use dreamcore_wire::attack::Attack;
+use dreamcore_wire::plan::Mechanism;
 use dreamcore_worker::sandbox::policy::INNER_API_PORT;
-use dreamcore_worker::sandbox::probe::Attack;
 
 use crate::arena::Arena;
 

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use dreamcore_worker::sandbox::probe::Attack;
+use dreamcore_wire::attack::Attack;
 use harness::{Kernel, is_root, kernel};
 
 use crate::arena::Arena;

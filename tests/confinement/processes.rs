@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use dreamcore_worker::sandbox::probe::{Attack, attack};
+use dreamcore_wire::attack::Attack;
+use dreamcore_worker::sandbox::probe::attack;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 

@@ -10,7 +10,7 @@ use crate::runs::guard::{Allowance, Guard};
 use crate::runs::proof::{self, ProofWatch};
 use crate::runs::workspace::Scratch;
 use crate::sandbox::launch::Launcher;
-use crate::sandbox::plan::sandbox_identity;
+use crate::sandbox::policy::sandbox_identity;
 use crate::store::assets::Assets;
 use crate::store::projects::Volume;
 

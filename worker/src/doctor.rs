@@ -7,7 +7,7 @@ use dreamcore_worker::config::Config;
 use dreamcore_worker::runs::proof::{self, Proof};
 use dreamcore_worker::runs::workspace::Scratch;
 use dreamcore_worker::sandbox::launch::Launcher;
-use dreamcore_worker::sandbox::plan::sandbox_identity;
+use dreamcore_worker::sandbox::policy::sandbox_identity;
 use serde_json::json;
 
 /// Runs the self-test and prints what it found. Code 0 if the policy is met.

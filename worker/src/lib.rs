@@ -20,14 +20,15 @@
 //! # Trust boundaries
 //!
 //! Where something that is not trusted passes into something that is. Each file says so in its
-//! first lines; these are the files to read first in a review.
+//! first lines; these are the files to read first in a review. Those of the launcher, a package of its
+//! own, are below `worker/`, the others below `worker/src/`.
 //!
 //! | boundary | from | to | files |
 //! | --- | --- | --- | --- |
 //! | 1 | the network | the process | `server/mod.rs` |
 //! | 2 | text | a type | `types/mod.rs` |
 //! | 3 | a type | an open file | `safe_fs/mod.rs` |
-//! | 4 | the worker's user | the sandbox's user | `bin/confine.rs`, `sandbox/steps/identity.rs` |
+//! | 4 | the worker's user | the sandbox's user | `confine/src/main.rs`, `confine/src/steps/identity.rs` |
 //! | 5 | the CLI's output | events | `runs/claude/lines.rs`, `runs/claude/parser.rs` |
 //! | 6 | the agent's files | a project | `runs/workspace.rs` |
 //! | 7 | the CLI's requests | the model API with its key | `models/broker/mod.rs` |

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Instant;
 
+use dreamcore_wire::plan::{Access, Grant, Limits};
 use dreamcore_worker::sandbox::explore::{Confinement, explore};
 use dreamcore_worker::sandbox::launch::Launcher;
-use dreamcore_worker::sandbox::plan::{Access, Grant, Limits};
 use dreamcore_worker::sandbox::policy::{INNER_API_PORT, Program};
 use tokio::process::Command;
 

@@ -23,12 +23,12 @@ use super::workspace::Workspace;
 use crate::models::broker::{Broker, Lease};
 use crate::sandbox::explore::Confinement;
 use crate::sandbox::launch::Confined;
-use crate::sandbox::plan::Mechanism;
 use crate::sandbox::policy::INNER_API_PORT;
 use crate::store::assets::AssetUrls;
 use crate::store::projects::{ProjectKey, Published};
 use crate::store::skills;
 use crate::types::{Prompt, SkillName};
+use dreamcore_wire::plan::Mechanism;
 
 /// How this generator is called in `done`.
 const GENERATOR: &str = "claude";

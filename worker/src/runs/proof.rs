@@ -10,8 +10,9 @@ use super::workspace::Scratch;
 use crate::config::{Config, ConfinementPolicy};
 use crate::sandbox::explore::{Confinement, explore};
 use crate::sandbox::launch::Launcher;
-use crate::sandbox::plan::{Limits, sandbox_identity};
+use crate::sandbox::policy::sandbox_identity;
 use crate::sandbox::probe::{Group, Scene, SelfTest, selftest};
+use dreamcore_wire::plan::Limits;
 
 /// Open files of one process of a sandbox.
 const MAX_OPEN_FILES: u64 = 4096;

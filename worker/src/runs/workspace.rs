@@ -18,10 +18,10 @@ use nix::sys::stat::FileStat;
 use super::failure::{Code, Failure};
 use crate::config::FileLimits;
 use crate::safe_fs::{Dir, FileError, Oddity, WriteOptions, empty, walk};
-use crate::sandbox::plan::Identity;
 use crate::sandbox::release_root;
 use crate::store::projects::{Base, Project, ProjectError};
 use crate::types::ProjectPath;
+use dreamcore_wire::plan::Identity;
 
 /// The folders of one run. Short names, because a socket path below `tmp` has 103 bytes at most.
 const GAME: &str = "game";

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::plan::Limits;
+use dreamcore_wire::plan::Limits;
 
 /// Groups of this worker are called this, its process id, and a number.
 const PREFIX: &str = "dreamcore-run-";

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use tokio::io::AsyncReadExt as _;
 
-use super::control::Outcome;
 use super::launch::{LaunchError, Launcher};
-use super::plan::{Limits, Mechanism};
 use super::policy::{INNER_API_PORT, Policy, Program};
+use dreamcore_wire::control::Outcome;
+use dreamcore_wire::plan::{Limits, Mechanism};
 
 /// What holds on this machine.
 #[derive(Debug, Clone)]

@@ -13,11 +13,11 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::time::timeout;
 
 use super::cgroup::{Cgroup, Groups};
-use super::control::{CONTROL_FD, MAX_LINE_BYTES, Message, Outcome};
-use super::plan::{Demand, Mechanism, Plan};
+use super::processes::descendants_of;
 use super::receive::receive;
-use super::steps::reaper::descendants_of;
 use super::usage::Members;
+use dreamcore_wire::control::{CONTROL_FD, MAX_LINE_BYTES, Message, Outcome};
+use dreamcore_wire::plan::{Demand, Mechanism, Plan};
 
 /// Longest time from spawn to exec. It takes a few milliseconds.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -190,7 +190,7 @@ impl Handle {
     /// The processes of the program, as seen from outside.
     pub fn processes(&self) -> Vec<i32> {
         let launcher = self.launcher.id().map_or(0, u32::cast_signed);
-        descendants_of(launcher).into_iter().map(nix::unistd::Pid::as_raw).collect()
+        descendants_of(launcher)
     }
 
     /// The same for whoever measures them again and again.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::plan::{Access, Demand, Grant, Identity, Limits, Mechanism, Plan, sandbox_identity};
+use dreamcore_wire::plan::{
+    Access, Demand, Grant, Identity, Limits, Mechanism, Plan, SANDBOX_IDENTITY,
+};
 
 /// The port of the broker's listener where the sandbox has a network of its own. Nothing else can
 /// be on that network, so the number is free.
@@ -35,6 +37,11 @@ const SYSTEM: [(&str, Access); 22] = [
     ("/dev/urandom", Access::Device),
     ("/dev/zero", Access::Device),
 ];
+
+/// The user that sandboxes change to, where this process may change users.
+pub fn sandbox_identity() -> Option<Identity> {
+    nix::unistd::geteuid().is_root().then_some(SANDBOX_IDENTITY)
+}
 
 /// What is the same for every program that the worker starts.
 #[derive(Debug, Clone)]

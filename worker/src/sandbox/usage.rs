@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
-use super::steps::reaper::descendants_of;
+use super::processes::descendants_of;
 
 /// Descriptors that are looked at in one measurement, so that its cost is bounded.
 const MAX_DESCRIPTORS: usize = 20_000;
@@ -48,7 +48,7 @@ impl Members {
         let listed = self.procs.as_ref().and_then(|procs| fs::read_to_string(procs).ok());
         match listed {
             Some(text) => text.lines().filter_map(|pid| pid.parse().ok()).collect(),
-            None => descendants_of(self.launcher).iter().map(|pid| pid.as_raw()).collect(),
+            None => descendants_of(self.launcher),
         }
     }
 

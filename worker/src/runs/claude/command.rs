@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::config::Secret;
 use crate::runs::workspace::Workspace;
 use crate::safe_fs::WriteOptions;
-use crate::sandbox::plan::{Access, Grant};
 use crate::sandbox::policy::Program;
 use crate::types::{Prompt, SkillName};
+use dreamcore_wire::plan::{Access, Grant};
 
 /// Tools that the assistant has. No web tools: there is no web where it runs.
 const TOOLS: &str = "Bash,Read,Edit,Write,Glob,Grep,Skill";

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::session::Cell;
 use crate::safe_fs::{Dir, empty};
-use crate::sandbox::plan::Identity;
+use dreamcore_wire::plan::Identity;
 
 /// What a process that is not confined could read.
 const SECRET: &str = "dreamcore-canary-of-another-user\n";

@@ -9,13 +9,13 @@ use tokio::process::ChildStdout;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
-use super::attack::{Attack, Report};
 use super::scene::Scene;
 use super::session::{self, ProbeError};
 use crate::sandbox::explore::Confinement;
 use crate::sandbox::launch::{Handle, Launcher};
-use crate::sandbox::plan::Mechanism;
 use crate::sandbox::policy::Policy;
+use dreamcore_wire::attack::{Attack, Report};
+use dreamcore_wire::plan::Mechanism;
 
 /// How long a signal may take to arrive that was sent.
 const SIGNAL_WITHIN: Duration = Duration::from_millis(10);

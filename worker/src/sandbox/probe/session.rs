@@ -8,11 +8,11 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::process::ChildStdout;
 use tokio::time::timeout;
 
-use super::attack::{Attack, Report};
-use crate::sandbox::control::Outcome;
 use crate::sandbox::launch::{Confined, Handle, LaunchError, Launcher};
-use crate::sandbox::plan::{Access, Grant};
 use crate::sandbox::policy::{INNER_API_PORT, Policy, Program};
+use dreamcore_wire::attack::{Attack, Report};
+use dreamcore_wire::control::Outcome;
+use dreamcore_wire::plan::{Access, Grant};
 
 /// Longest time for all attacks together.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::runs::proof::{NOT_PROVEN, Proof};
-use crate::sandbox::control::Outcome;
+use dreamcore_wire::control::Outcome;
 
 pub(in crate::server) async fn live() -> Json<Value> {
     Json(json!({ "status": "live" }))

@@ -14,14 +14,14 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::super::control::Message;
 use super::control::Control;
 use super::{StepError, StepResult};
+use dreamcore_wire::control::Message;
 
 /// Blocks SIGCHLD and opens a descriptor for it; before the fork, so that no end is missed. With a
 /// PID namespace orphans never come here, and must not: newer gVisor gives those of a namespace that
 /// ended to a subreaper outside of it, instead of killing them. Older gVisor has no subreapers.
-pub fn prepare(pid_namespace: bool) -> StepResult<SignalFd> {
+pub(crate) fn prepare(pid_namespace: bool) -> StepResult<SignalFd> {
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGCHLD);
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&mask), None).map_err(StepError::at("signalfd"))?;
@@ -34,7 +34,7 @@ pub fn prepare(pid_namespace: bool) -> StepResult<SignalFd> {
 
 /// Waits until `first` ends or the worker closes its end of the control socket, then makes sure
 /// that nothing is left, and reports the exit code.
-pub fn watch(control: &Control, signals: &SignalFd, first: Pid) -> StepResult {
+pub(crate) fn watch(control: &Control, signals: &SignalFd, first: Pid) -> StepResult {
     let mut code = None;
     while code.is_none() {
         let mut fds = [
@@ -119,8 +119,7 @@ fn end_descendants() -> StepResult {
 /// Every process whose chain of parents leads to `ancestor`. Empty where `/proc` cannot be read; the
 /// wait that follows then blocks until the children end by themselves or the worker kills this
 /// process.
-#[allow(clippy::disallowed_methods, reason = "/proc is the kernel's, not a project's")]
-pub fn descendants_of(ancestor: i32) -> Vec<Pid> {
+pub(crate) fn descendants_of(ancestor: i32) -> Vec<Pid> {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return Vec::new();
     };
@@ -143,7 +142,6 @@ pub fn descendants_of(ancestor: i32) -> Vec<Pid> {
 }
 
 /// The fourth field of `/proc/PID/stat`, counted from behind the name, which may contain anything.
-#[allow(clippy::disallowed_methods, reason = "/proc is the kernel's, not a project's")]
 fn parent_of(pid: i32) -> Option<i32> {
     let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
     let after_name = stat.iter().rposition(|b| *b == b')')? + 1;
@@ -153,7 +151,7 @@ fn parent_of(pid: i32) -> Option<i32> {
 
 /// As the first process of a PID namespace: collects orphans until `program` ends, then returns
 /// its code. When this process then ends, the kernel ends all others in the namespace.
-pub fn init(program: Pid) -> StepResult<i32> {
+pub(crate) fn init(program: Pid) -> StepResult<i32> {
     super::descriptors::release_standard().map_err(StepError::at("init"))?;
     // Nobody inside may trace or read the process that guards their end.
     nix::sys::prctl::set_dumpable(false).map_err(StepError::at("init"))?;

@@ -11,7 +11,7 @@ use super::control::Control;
 use super::{StepError, StepResult};
 
 /// Brings loopback up and opens the listener for the broker on `port`.
-pub fn open_broker_listener(control: &Control, port: u16) -> StepResult {
+pub(crate) fn open_broker_listener(control: &Control, port: u16) -> StepResult {
     bring_loopback_up()?;
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(StepError::at("broker listener"))?;

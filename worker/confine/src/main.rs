@@ -2,7 +2,7 @@
 //!
 //! TRUST BOUNDARY 4: from the worker's user to the sandbox's. Single-threaded, no async runtime,
 //! started by the worker with a control socket and nothing else. The two functions below are the
-//! checklist; each step is one file in `sandbox/steps`.
+//! checklist; each step is one file in `steps/`.
 //!
 //! ```text
 //! worker ── dreamcore-confine (waits, outside)
@@ -10,19 +10,21 @@
 //!                     └── the program
 //! ```
 
+mod steps;
+
 use std::process::ExitCode;
 
-use dreamcore_worker::sandbox::control::Message;
-use dreamcore_worker::sandbox::plan::{Demand, Identity, Mechanism, Plan};
-use dreamcore_worker::sandbox::steps::control::Control;
-use dreamcore_worker::sandbox::steps::landlock::Root;
-use dreamcore_worker::sandbox::steps::mounts::Mounts;
-use dreamcore_worker::sandbox::steps::namespaces::Entered;
-use dreamcore_worker::sandbox::steps::own_user::Entrant;
-use dreamcore_worker::sandbox::steps::{
+use crate::steps::control::Control;
+use crate::steps::landlock::Root;
+use crate::steps::mounts::Mounts;
+use crate::steps::namespaces::Entered;
+use crate::steps::own_user::Entrant;
+use crate::steps::{
     StepError, StepResult, cgroup, identity, landlock, limits, mounts, namespaces, network,
     own_user, process, reaper, seccomp,
 };
+use dreamcore_wire::control::Message;
+use dreamcore_wire::plan::{Demand, Identity, Mechanism, Plan};
 use nix::unistd::ForkResult;
 
 fn main() -> ExitCode {

@@ -3,11 +3,11 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 
-use super::super::plan::Plan;
+use dreamcore_wire::plan::Plan;
 
 /// Opens the groups; before anything is given up, because only the worker's user may write there.
 /// The kernel goes by who opened the file, so joining can come later.
-pub fn open(plan: &Plan) -> Result<Vec<File>, String> {
+pub(crate) fn open(plan: &Plan) -> Result<Vec<File>, String> {
     let folders = plan.cgroup.as_ref().map_err(Clone::clone)?;
     let open = |folder: &std::path::PathBuf| {
         // Version 1 has a second file for one thread, which this process is; moving by that one
@@ -20,7 +20,7 @@ pub fn open(plan: &Plan) -> Result<Vec<File>, String> {
 }
 
 /// Moves this process, and so all that it will start, into the groups.
-pub fn join(plan: &Plan, groups: Vec<File>) -> Result<String, String> {
+pub(crate) fn join(plan: &Plan, groups: Vec<File>) -> Result<String, String> {
     for mut group in groups {
         // 0 is whoever writes.
         group.write_all(b"0").map_err(|error| format!("joining: {error}"))?;

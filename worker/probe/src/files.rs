@@ -1,11 +1,10 @@
 //! Attacks on files.
-#![allow(clippy::disallowed_methods, reason = "an attacker opens paths by name")]
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use dreamcore_worker::sandbox::probe::Report;
+use dreamcore_wire::attack::Report;
 
 use super::report;
 

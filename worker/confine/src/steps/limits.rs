@@ -2,7 +2,7 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::super::plan::Limits;
+use dreamcore_wire::plan::Limits;
 
 /// How much the limit by user is above the one by control group.
 const SECOND: u64 = 4;
@@ -12,7 +12,7 @@ const NICENESS: libc::c_int = 10;
 /// Sets every limit of `limits`, and those that need no number. `own_user` says whether the user
 /// belongs to the sandbox alone: the process limit counts per user, so it must not be set for a
 /// developer's own account.
-pub fn apply(limits: Limits, own_user: bool) -> Result<String, String> {
+pub(crate) fn apply(limits: Limits, own_user: bool) -> Result<String, String> {
     set(Resource::RLIMIT_FSIZE, limits.file_bytes)?;
     set(Resource::RLIMIT_NOFILE, limits.open_files)?;
     // A core dump would write the sandbox's memory to disk.

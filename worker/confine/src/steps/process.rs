@@ -8,24 +8,24 @@ use nix::sys::signal::{
 };
 use nix::unistd::{ForkResult, execve, fork, setsid};
 
-use super::super::plan::Plan;
 use super::{StepError, StepResult};
+use dreamcore_wire::plan::Plan;
 
 /// Leaves the worker's session and terminal, and takes an ordinary file mode mask.
-pub fn lead_session() -> StepResult {
+pub(crate) fn lead_session() -> StepResult {
     setsid().map_err(StepError::at("setsid"))?;
     nix::sys::stat::umask(nix::sys::stat::Mode::S_IWGRP | nix::sys::stat::Mode::S_IWOTH);
     Ok(())
 }
 
 /// Ends this process when its parent ends. A change of user clears this, so it is set after one.
-pub fn die_with_parent() -> StepResult {
+pub(crate) fn die_with_parent() -> StepResult {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(StepError::at("parent death signal"))
 }
 
 /// Splits into two processes.
 #[allow(unsafe_code, reason = "fork has no safe form")]
-pub fn split() -> StepResult<ForkResult> {
+pub(crate) fn split() -> StepResult<ForkResult> {
     // SAFETY: the launcher is single-threaded and starts no thread, so the child has the whole
     // process and may allocate and lock.
     unsafe { fork() }.map_err(StepError::at("fork"))
@@ -47,7 +47,7 @@ fn reset_signals() -> StepResult {
 }
 
 /// Becomes the program. Returns only if that failed.
-pub fn become_program(plan: &Plan) -> StepError {
+pub(crate) fn become_program(plan: &Plan) -> StepError {
     match exec(plan) {
         Ok(never) => match never {},
         Err(error) => error,

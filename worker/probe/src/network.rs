@@ -7,7 +7,7 @@ use std::os::unix::net::{SocketAddr as UnixAddr, UnixStream};
 use std::path::Path;
 use std::time::Duration;
 
-use dreamcore_worker::sandbox::probe::Report;
+use dreamcore_wire::attack::Report;
 
 use super::report;
 

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io;
 
-use dreamcore_worker::sandbox::probe::Report;
+use dreamcore_wire::attack::Report;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
 use nix::unistd::{ForkResult, fork};
 
@@ -12,7 +12,6 @@ use super::report;
 
 const FILE: &str = "probe-large";
 
-#[allow(clippy::disallowed_methods, reason = "an attacker opens paths by name")]
 pub(super) fn grow_file(bytes: u64) -> Report {
     // The signal that comes with the refusal would end the probe.
     let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
@@ -47,7 +46,6 @@ pub(super) fn start_processes(count: u32) -> Report {
     report(started, |()| format!("{count} processes"))
 }
 
-#[allow(clippy::disallowed_methods, reason = "an attacker opens paths by name")]
 pub(super) fn open_files(count: u32) -> Report {
     let opened: io::Result<Vec<_>> = (0..count).map(|_| fs::File::open("/dev/null")).collect();
     report(opened, |files| format!("{} files", files.len()))

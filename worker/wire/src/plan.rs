@@ -107,11 +107,6 @@ pub struct Identity {
 /// The user of every sandbox.
 pub const SANDBOX_IDENTITY: Identity = Identity { uid: 1000, gid: 1000 };
 
-/// The user that sandboxes change to, where this process may change users.
-pub fn sandbox_identity() -> Option<Identity> {
-    nix::unistd::geteuid().is_root().then_some(SANDBOX_IDENTITY)
-}
-
 /// What may be done below a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -17,24 +17,24 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 
-use super::super::plan::Identity;
 use super::{StepError, StepResult};
+use dreamcore_wire::plan::Identity;
 
 const ENTERED: u8 = b'e';
 const MAPPED: u8 = b'm';
 
 /// The outer half. It holds the machine's `/proc`, because its own root changes with the inner
 /// half's.
-pub struct Mapper {
+pub(crate) struct Mapper {
     proc: OwnedFd,
     peer: UnixStream,
 }
 
 /// The inner half.
-pub struct Entrant(UnixStream);
+pub(crate) struct Entrant(UnixStream);
 
 /// Makes both halves; before the split.
-pub fn prepare() -> StepResult<(Mapper, Entrant)> {
+pub(crate) fn prepare() -> StepResult<(Mapper, Entrant)> {
     let (outer, inner) = UnixStream::pair().map_err(StepError::at("user namespace"))?;
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let proc = nix::fcntl::open("/proc", flags, Mode::empty());
@@ -45,7 +45,7 @@ pub fn prepare() -> StepResult<(Mapper, Entrant)> {
 impl Mapper {
     /// Waits until `inner` has entered, and maps `identity` to itself. An inner half that ends, or
     /// that does not enter, is no error here: it says so itself.
-    pub fn serve(mut self, inner: Pid, identity: Identity) {
+    pub(crate) fn serve(mut self, inner: Pid, identity: Identity) {
         let mut word = [0];
         if self.peer.read_exact(&mut word).is_err() || word != [ENTERED] {
             return;
@@ -71,7 +71,7 @@ impl Mapper {
 
 impl Entrant {
     /// Enters a user namespace and waits until the maps are written.
-    pub fn enter(mut self, identity: Identity) -> Result<String, String> {
+    pub(crate) fn enter(mut self, identity: Identity) -> Result<String, String> {
         unshare(CloneFlags::CLONE_NEWUSER).map_err(|errno| errno.to_string())?;
         let mut word = [0];
         let mapped = self.0.write_all(&[ENTERED]).and_then(|()| self.0.read_exact(&mut word));

@@ -64,7 +64,7 @@ const SOCKET_FAMILIES: [libc::c_int; 4] =
     [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
 /// Installs the filters; they hold for everything that this process starts.
-pub fn install() -> Result<String, String> {
+pub(crate) fn install() -> Result<String, String> {
     let programs = [refuse_other_abi(), fail_clone3()?, refuse_list()?];
     for program in &programs {
         apply_filter(program).map_err(|e| e.to_string())?;

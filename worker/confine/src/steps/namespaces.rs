@@ -5,9 +5,9 @@ use std::io::Write as _;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid};
 
-use super::super::plan::{Demand, Mechanism, Plan};
 use super::control::Control;
 use super::{StepResult, identity};
+use dreamcore_wire::plan::{Demand, Mechanism, Plan};
 
 const KINDS: [(Mechanism, CloneFlags); 4] = [
     (Mechanism::MountNamespace, CloneFlags::CLONE_NEWNS),
@@ -21,23 +21,23 @@ const NOT_MADE: &str = "the kernel accepted the call and did nothing";
 
 /// What was entered.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Entered {
+pub(crate) struct Entered {
     /// The user was changed on the way in, so it must not be changed again.
-    pub identity_changed: bool,
+    pub(crate) identity_changed: bool,
     /// A user namespace.
-    pub user: bool,
+    pub(crate) user: bool,
     /// A mount namespace.
-    pub mount: bool,
+    pub(crate) mount: bool,
     /// The kernel says that there is one and goes on with everybody's mounts.
-    pub mounts_shared: bool,
+    pub(crate) mounts_shared: bool,
     /// A PID namespace; it holds for children only.
-    pub pid: bool,
+    pub(crate) pid: bool,
     /// A network namespace.
-    pub network: bool,
+    pub(crate) network: bool,
 }
 
 /// Enters every namespace that the plan asks for and that can be had here.
-pub fn enter(control: &Control, plan: &Plan) -> StepResult<Entered> {
+pub(crate) fn enter(control: &Control, plan: &Plan) -> StepResult<Entered> {
     let mut entered = Entered::default();
     let root = identity::is_root();
     // Root needs no user namespace where it may unshare; a probe with the cheapest one tells.

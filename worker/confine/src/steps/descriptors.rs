@@ -8,12 +8,12 @@ use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open};
 use nix::sys::stat::Mode;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 
-use super::super::control::CONTROL_FD;
 use super::{StepError, StepResult};
+use dreamcore_wire::control::CONTROL_FD;
 
 /// Takes ownership of the control socket, marks it close-on-exec and closes everything above it.
 #[allow(unsafe_code, reason = "owning an inherited descriptor and close_range have no safe form")]
-pub fn take_control() -> StepResult<OwnedFd> {
+pub(crate) fn take_control() -> StepResult<OwnedFd> {
     let first_other = CONTROL_FD.cast_unsigned() + 1;
     // SAFETY: nothing has been opened yet, this is the first call of a single-threaded program, so
     // no value in this process owns a descriptor above CONTROL_FD.
@@ -50,7 +50,7 @@ fn close_by_list(first: u32) -> nix::Result<()> {
 
 /// Points standard input, output and error at `/dev/null`, so that a process which only waits does
 /// not keep the pipes of the confined program open.
-pub fn release_standard() -> nix::Result<()> {
+pub(crate) fn release_standard() -> nix::Result<()> {
     let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     dup2_stdin(&null)?;
     dup2_stdout(&null)?;

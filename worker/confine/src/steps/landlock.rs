@@ -10,22 +10,22 @@ use landlock::{
     RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
 };
 
-use super::super::plan::{Access, Grant, Plan};
+use dreamcore_wire::plan::{Access, Grant, Plan};
 
 /// Newest first; from V1 on a kernel has Landlock.
 const VERSIONS: [ABI; 7] = [ABI::V7, ABI::V6, ABI::V5, ABI::V4, ABI::V3, ABI::V2, ABI::V1];
 
 /// What the paths of a plan mean by the time that they are restricted.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Root {
+pub(crate) struct Root {
     /// There is a minimal root, so second places are what the plan says and not the machine's.
-    pub minimal: bool,
+    pub(crate) minimal: bool,
     /// `/proc` shows the sandbox only.
-    pub own_proc: bool,
+    pub(crate) own_proc: bool,
 }
 
 /// Restricts this process to what the plan grants.
-pub fn restrict(plan: &Plan, root: Root) -> Result<String, String> {
+pub(crate) fn restrict(plan: &Plan, root: Root) -> Result<String, String> {
     let abi = newest().ok_or("this kernel has no Landlock")?;
     let mut rules = create(abi).map_err(|e| e.to_string())?;
     for grant in &plan.grants {

@@ -16,8 +16,8 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{chdir, chroot, pivot_root};
 
-use super::super::plan::{Access, Grant, Plan};
 use super::{StepError, StepResult};
+use dreamcore_wire::plan::{Access, Grant, Plan};
 
 const NONE: Option<&str> = None;
 
@@ -28,7 +28,7 @@ const PARENT_MODE: u32 = 0o711;
 
 /// Who sees what is mounted here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mounts {
+pub(crate) enum Mounts {
     /// This process and what it starts.
     Own,
     /// Everybody.
@@ -37,7 +37,7 @@ pub enum Mounts {
 
 /// Builds the root, and enters it if the mounts are this process's own; otherwise
 /// [`enter_by_chroot`] is still to come. `pid_namespace` says whether `/proc` shows only the sandbox.
-pub fn enter_minimal_root(
+pub(crate) fn enter_minimal_root(
     plan: &Plan,
     mounts: Mounts,
     pid_namespace: bool,
@@ -68,7 +68,7 @@ pub fn enter_minimal_root(
 
 /// Takes away a root that was built among everybody's mounts, with all that is mounted in it. Where
 /// there is none, nothing happens.
-pub fn release(root: &Path) -> nix::Result<()> {
+pub(crate) fn release(root: &Path) -> nix::Result<()> {
     loop {
         match umount2(root, MntFlags::MNT_DETACH) {
             // Again, should there be one below.
@@ -130,7 +130,7 @@ fn enter_by_pivot(root: &Path) -> Result<(), String> {
 
 /// Enters a root among everybody's mounts. After this no user namespace can be made, and whoever
 /// could call `chroot` again could leave: the capability goes with the change of user.
-pub fn enter_by_chroot(root: &Path) -> StepResult {
+pub(crate) fn enter_by_chroot(root: &Path) -> StepResult {
     let entered = chdir(root).and_then(|()| chroot(".")).and_then(|()| chdir("/"));
     entered.map_err(StepError::at("chroot"))
 }

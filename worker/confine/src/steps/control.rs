@@ -5,21 +5,21 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 
 use nix::sys::socket::{ControlMessage, MsgFlags, recv, sendmsg};
 
-use super::super::control::{MAX_LINE_BYTES, Message, Outcome};
-use super::super::plan::{Demand, Mechanism, Plan};
 use super::{StepError, StepResult, descriptors};
+use dreamcore_wire::control::{MAX_LINE_BYTES, Message, Outcome};
+use dreamcore_wire::plan::{Demand, Mechanism, Plan};
 
 /// The socket to the worker. Closed on exec, so the confined program never holds it.
-pub struct Control(OwnedFd);
+pub(crate) struct Control(OwnedFd);
 
 impl Control {
     /// Takes the descriptor that the worker passed. Must be called first, once.
-    pub fn inherit() -> StepResult<Self> {
+    pub(crate) fn inherit() -> StepResult<Self> {
         descriptors::take_control().map(Self)
     }
 
     /// Reads the plan: one line, then nothing more is ever sent.
-    pub fn read_plan(&self) -> StepResult<Plan> {
+    pub(crate) fn read_plan(&self) -> StepResult<Plan> {
         let mut line = Vec::new();
         let mut chunk = [0_u8; 8192];
         while line.last() != Some(&b'\n') {
@@ -35,12 +35,12 @@ impl Control {
     }
 
     /// Sends one message. Fails when the worker is gone.
-    pub fn send(&self, message: &Message) -> io::Result<()> {
+    pub(crate) fn send(&self, message: &Message) -> io::Result<()> {
         self.send_with(message, &[])
     }
 
     /// Sends the listener that was opened inside the sandbox.
-    pub fn send_listener(&self, listener: BorrowedFd<'_>) -> io::Result<()> {
+    pub(crate) fn send_listener(&self, listener: BorrowedFd<'_>) -> io::Result<()> {
         self.send_with(&Message::Listener, &[listener.as_raw_fd()])
     }
 
@@ -61,7 +61,7 @@ impl Control {
     }
 
     /// Reports whether a mechanism holds, and fails if it does not but must.
-    pub fn outcome(
+    pub(crate) fn outcome(
         &self,
         plan: &Plan,
         mechanism: Mechanism,

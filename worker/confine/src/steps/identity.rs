@@ -2,16 +2,16 @@
 
 use nix::unistd::{Gid, Uid, getresgid, getresuid, setgroups, setresgid, setresuid};
 
-use super::super::plan::Identity;
 use super::{StepError, StepResult};
+use dreamcore_wire::plan::Identity;
 
 /// Whether this process is root and so must change its user.
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
 /// Drops the supplementary groups, then the group, then the user, and checks that all of it holds.
-pub fn change(identity: Identity) -> StepResult<String> {
+pub(crate) fn change(identity: Identity) -> StepResult<String> {
     let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
     setgroups(&[]).map_err(StepError::at("setgroups"))?;
     setresgid(gid, gid, gid).map_err(StepError::at("setresgid"))?;
@@ -36,12 +36,12 @@ pub fn change(identity: Identity) -> StepResult<String> {
 
 /// Empties the bounding set. Needs the capability that it takes away, so it comes before the
 /// change of user.
-pub fn drop_bounding_set() -> Result<(), String> {
+pub(crate) fn drop_bounding_set() -> Result<(), String> {
     caps::clear(None, caps::CapSet::Bounding).map_err(|e| e.to_string())
 }
 
 /// Empties the other sets and checks that every one is empty.
-pub fn drop_capabilities() -> Result<String, String> {
+pub(crate) fn drop_capabilities() -> Result<String, String> {
     use caps::CapSet::{Ambient, Bounding, Effective, Inheritable, Permitted};
     // gVisor has no ambient set, and then it is empty.
     let has_ambient = caps::read(None, Ambient).is_ok();
@@ -66,7 +66,7 @@ pub fn drop_capabilities() -> Result<String, String> {
 }
 
 /// No program started from here on can gain privileges.
-pub fn forbid_new_privileges() -> Result<String, String> {
+pub(crate) fn forbid_new_privileges() -> Result<String, String> {
     nix::sys::prctl::set_no_new_privs().map_err(|e| e.to_string())?;
     match nix::sys::prctl::get_no_new_privs() {
         Ok(true) => Ok("set".to_owned()),

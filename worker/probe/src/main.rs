@@ -14,7 +14,7 @@ mod processes;
 use std::io::{BufRead as _, Write as _};
 use std::process::ExitCode;
 
-use dreamcore_worker::sandbox::probe::{Attack, Report};
+use dreamcore_wire::attack::{Attack, Report};
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);

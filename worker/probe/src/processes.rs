@@ -1,12 +1,11 @@
 //! Attacks on other processes.
 #![allow(unsafe_code, reason = "attacks are system calls that no safe interface offers")]
-#![allow(clippy::disallowed_methods, reason = "an attacker opens paths by name")]
 
 use std::fs;
 use std::io;
 use std::process::ExitCode;
 
-use dreamcore_worker::sandbox::probe::Report;
+use dreamcore_wire::attack::Report;
 use nix::sys::signal::Signal;
 use nix::unistd::{ForkResult, Pid, fork, getppid, setsid};
 
