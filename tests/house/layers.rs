@@ -6,15 +6,19 @@ use crate::source::{Source, rust};
 
 /// Each module, and what it may use beside itself.
 const LAYERS: &[(&str, &[&str])] = &[
+    ("blocking", &[]),
     ("types", &[]),
     ("config", &[]),
     ("safe_fs", &["types"]),
     ("sandbox", &["safe_fs", "types"]),
-    ("models", &["config", "types"]),
+    ("models", &["blocking", "config", "types"]),
     ("store", &["config", "safe_fs", "types"]),
-    ("runs", &["config", "models", "safe_fs", "sandbox", "store", "types"]),
-    ("app", &["config", "models", "runs", "sandbox", "store"]),
-    ("server", &["app", "config", "models", "runs", "safe_fs", "sandbox", "store", "types"]),
+    ("runs", &["blocking", "config", "models", "safe_fs", "sandbox", "store", "types"]),
+    ("app", &["blocking", "config", "models", "runs", "sandbox", "store"]),
+    (
+        "server",
+        &["app", "blocking", "config", "models", "runs", "safe_fs", "sandbox", "store", "types"],
+    ),
 ];
 
 /// What lies beside the modules: the program, and the library's own file.
@@ -91,6 +95,11 @@ fn http_ends_at_the_server() {
     only_in(&["axum::"], &["server/"]);
     // The broker is a local HTTP server, and speaks to the CLI only.
     only_in(&["hyper::", "hyper_util", "StatusCode"], &["server/", "models/broker/"]);
+}
+
+#[test]
+fn blocking_work_carries_the_span_of_its_request() {
+    only_in(&["spawn_blocking"], &["blocking.rs"]);
 }
 
 #[test]

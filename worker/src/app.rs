@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::blocking;
 use crate::config::Config;
 use crate::models::broker::Broker;
 use crate::runs::Runs;
@@ -55,7 +56,7 @@ impl App {
         let owner = sandbox_identity();
         let path = config.scratch_dir.clone();
         let wrap = |source| StartError::Scratch { path: config.scratch_dir.clone(), source };
-        let prepared = tokio::task::spawn_blocking(move || Scratch::prepare(&path, owner));
+        let prepared = blocking::run(move || Scratch::prepare(&path, owner));
         let scratch = prepared.await.map_err(|e| wrap(std::io::Error::other(e)))?.map_err(wrap)?;
         let allowance = Allowance {
             memory_bytes: config.runs.memory_bytes,

@@ -7,6 +7,7 @@
 //!
 //! | module | what it is for | may use |
 //! | --- | --- | --- |
+//! | [`blocking`] | work that may wait, on threads that may | nothing |
 //! | [`types`] | what clients send, each checked once | nothing |
 //! | [`config`] | every setting, read once from the environment | nothing |
 //! | [`safe_fs`] | files by handle, never through a link | types |
@@ -36,6 +37,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests look at the disk by name"))]
 
 pub mod app;
+pub mod blocking;
 pub mod config;
 pub mod models;
 pub mod runs;

@@ -7,8 +7,9 @@ use tokio::time::Instant;
 
 use super::events::{Debug, Event, EventSink};
 use super::failure::Failure;
-use super::generate::{SAVING, blocking};
+use super::generate::SAVING;
 use super::{Runs, merge_warning};
+use crate::blocking;
 use crate::store::projects::{Changes, Content, ProjectKey, Published, StateChange};
 use crate::types::ProjectPath;
 
@@ -62,7 +63,7 @@ impl Runs {
             tracing::debug!("nobody reads; it is saved all the same");
         }
         let volume = self.volume.clone();
-        blocking(move || {
+        blocking::run(move || {
             let write = application.write.into_iter();
             let changes = Changes {
                 write: write.map(|(path, bytes)| (path, Content::Bytes(bytes))).collect(),

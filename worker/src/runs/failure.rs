@@ -2,6 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
+use crate::blocking::BrokeOff;
 use crate::models::broker::ApiFailure;
 use crate::store::projects::ProjectError;
 
@@ -258,6 +259,12 @@ impl Failure {
     /// The run was stopped from outside.
     pub fn stopped() -> Self {
         Self::new(Code::CliTerminated, "the run was stopped")
+    }
+}
+
+impl From<BrokeOff> for Failure {
+    fn from(_: BrokeOff) -> Self {
+        Self::new(Code::UnknownError, "the worker made a mistake")
     }
 }
 

@@ -20,6 +20,7 @@ use super::registry::{Busy, Place};
 use super::save::merge_warning;
 use super::verdict::not_started;
 use super::workspace::Workspace;
+use crate::blocking;
 use crate::models::broker::{Broker, Lease};
 use crate::sandbox::explore::Confinement;
 use crate::sandbox::launch::Confined;
@@ -135,7 +136,7 @@ impl Runs {
             .await;
         // After the last process, whatever the result; before the last event, so that whoever
         // sees it finds nothing left.
-        let removed = tokio::task::spawn_blocking(move || workspace.remove()).await;
+        let removed = blocking::run(move || workspace.remove()).await;
         if let Ok(Err(error)) = removed {
             tracing::warn!(%error, "a private copy could not be removed");
         }
@@ -179,7 +180,7 @@ impl Runs {
 
     async fn make_workspace(&self, slot: usize) -> Result<Arc<Workspace>, Failure> {
         let scratch = self.scratch.clone();
-        let workspace = blocking(move || {
+        let workspace = blocking::run(move || {
             let workspace = scratch.workspace(slot)?;
             claude::prepare_home(&workspace)?;
             std::io::Result::Ok(workspace)
@@ -263,7 +264,7 @@ impl Runs {
             return Ok(Vec::new());
         }
         let (global, wanted) = (self.config.global_dir.clone(), request.skills.clone());
-        let (known, unknown) = blocking(move || skills::sort(&global, &wanted)).await?;
+        let (known, unknown) = blocking::run(move || skills::sort(&global, &wanted)).await?;
         if !unknown.is_empty() {
             let names: Vec<_> = unknown.iter().map(SkillName::as_str).collect();
             let message = format!("unknown skills are left out: {}", names.join(", "));
@@ -278,7 +279,8 @@ impl Runs {
         confinement: &Confinement,
     ) -> Result<Started, Failure> {
         let (bin, global) = (self.config.claude_bin.clone(), self.config.global_dir.clone());
-        let plugin = blocking(move || check_program(&bin).map(|()| skills::plugin_folder(&global)));
+        let plugin =
+            blocking::run(move || check_program(&bin).map(|()| skills::plugin_folder(&global)));
         let plugin = plugin.await?.map_err(|reason| Failure::new(Code::CliSpawnError, reason))?;
 
         // Where the sandbox shares the worker's network, the worker opens the listener.
@@ -308,16 +310,6 @@ impl Runs {
 
 async fn say(sink: &EventSink, message: &str) -> Result<(), Failure> {
     sink.status(message).await.map_err(|_| Failure::stopped())
-}
-
-/// Runs blocking work where it may block.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Failure> {
-    let span = tracing::Span::current();
-    tokio::task::spawn_blocking(move || span.in_scope(work))
-        .await
-        .map_err(|_| Failure::new(Code::UnknownError, "the worker made a mistake"))
 }
 
 /// Says early and clearly what the launcher would say later and less so.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::workspace::Scratch;
+use crate::blocking;
 use crate::config::{Config, ConfinementPolicy};
 use crate::sandbox::explore::{Confinement, explore};
 use crate::sandbox::launch::Launcher;
@@ -84,11 +85,11 @@ async fn prove_by(
 ) -> Result<Proof, String> {
     let trial = {
         let scratch = scratch.clone();
-        blocking(move || scratch.make_trial_folder()).await?
+        prepare(move || scratch.make_trial_folder()).await?
     };
     let proof = prove_in(config, launcher, trial).await;
     let scratch = scratch.clone();
-    blocking(move || scratch.remove_trial_folder()).await?;
+    prepare(move || scratch.remove_trial_folder()).await?;
     proof
 }
 
@@ -100,11 +101,11 @@ async fn prove_in(config: &Config, launcher: &Launcher, trial: PathBuf) -> Resul
     if !probe.is_file() {
         return Err(format!("the probe is missing beside the launcher: {}", probe.display()));
     }
-    let scene = blocking(move || Scene::set(&trial, &data, &probe, owner)).await?;
+    let scene = prepare(move || Scene::set(&trial, &data, &probe, owner)).await?;
     let neighbours = config.runs.max_runs > 1;
     let data = config.data_dir.clone();
     let tested = selftest(launcher, &confinement, &scene, data, neighbours).await;
-    blocking(move || scene.remove()).await?;
+    prepare(move || scene.remove()).await?;
     let selftest = tested.map_err(|error| error.to_string())?;
     let violations = selftest
         .not_denied()
@@ -138,13 +139,11 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+async fn prepare<T: Send + 'static>(
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> Result<T, String> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result.map_err(|error| format!("preparing the self-test: {error}")),
-        Err(_) => Err("preparing the self-test: the worker made a mistake".to_owned()),
-    }
+    let done = blocking::run(work).await.map_err(std::io::Error::other).flatten();
+    done.map_err(|error| format!("preparing the self-test: {error}"))
 }
 
 fn log(proven: &Proven) {

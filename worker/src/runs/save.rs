@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::Runs;
 use super::events::Event;
 use super::failure::Failure;
-use super::generate::{Request, blocking};
+use super::generate::Request;
 use super::workspace::{Copied, Harvest, Workspace};
+use crate::blocking;
 use crate::store::assets::AssetUrls;
 use crate::store::assets::replace::{is_code, replace_in_file};
 use crate::store::projects::{Changes, Content, Merged, ProjectError, Published};
@@ -26,7 +27,7 @@ impl Runs {
         workspace: &Arc<Workspace>,
     ) -> Result<Copied, Failure> {
         let (volume, workspace, key) = (self.volume.clone(), Arc::clone(workspace), request.key);
-        let copied = blocking(move || match volume.open(key) {
+        let copied = blocking::run(move || match volume.open(key) {
             Ok(project) => workspace.copy_in(&project),
             // The first generation makes the project, when it is saved.
             Err(ProjectError::NotFound) => Ok(Copied::default()),
@@ -46,7 +47,7 @@ impl Runs {
         let (key, limits, copied) = (request.key, self.config.files, Arc::clone(copied));
         let message = version_message(&request.prompt);
         let urls = request.asset_urls.clone();
-        blocking(move || {
+        blocking::run(move || {
             let harvest = workspace.harvest(&copied, limits)?;
             let mut changes = changes(&workspace, harvest, &copied, message);
             if let Some(urls) = urls {
@@ -68,14 +69,14 @@ impl Runs {
         let (volume, workspace) = (self.volume.clone(), Arc::clone(workspace));
         let (key, limits, copied) = (request.key, self.config.files, Arc::clone(copied));
         let message = version_message(&request.prompt);
-        let kept = blocking(move || {
+        let kept = blocking::run(move || {
             let harvest = workspace.harvest_valid(&copied, limits)?;
             let changes = changes(&workspace, harvest, &copied, message);
             volume.keep_partial(key, &changes).map_err(Failure::from)
         });
-        match kept.await {
-            Ok(Ok(partial)) => failure.partial_version = partial.map(|partial| partial.version),
-            Ok(Err(error)) | Err(error) => {
+        match kept.await.map_err(Failure::from).flatten() {
+            Ok(partial) => failure.partial_version = partial.map(|partial| partial.version),
+            Err(error) => {
                 tracing::warn!(error = error.message, "unfinished work could not be kept");
             }
         }

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::blocking::BrokeOff;
 use crate::store::assets::AssetError;
 use crate::store::projects::ProjectError;
 
@@ -67,6 +68,12 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = json!({ "error": self.message, "code": self.code });
         (self.status, Json(body)).into_response()
+    }
+}
+
+impl From<BrokeOff> for ApiError {
+    fn from(_: BrokeOff) -> Self {
+        Self::internal()
     }
 }
 

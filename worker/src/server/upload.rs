@@ -12,6 +12,7 @@ use multer::{Constraints, Multipart, SizeLimit};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::ApiError;
+use crate::blocking;
 use crate::store::assets::{Asset, AssetError, Upload};
 use crate::types::FileName;
 
@@ -175,12 +176,12 @@ impl Pending {
     async fn write(&mut self) -> Result<(), ApiError> {
         let piece = std::mem::take(&mut self.piece);
         let mut upload = self.upload.take().ok_or_else(ApiError::internal)?;
-        let written = tokio::task::spawn_blocking(move || {
+        let written = blocking::run(move || {
             // Dropped here if it fails, and not where nobody may wait.
             upload.write(&piece)?;
             Ok::<_, AssetError>((upload, piece))
         });
-        let (upload, mut piece) = written.await.map_err(|_| ApiError::internal())??;
+        let (upload, mut piece) = written.await??;
         piece.clear();
         (self.upload, self.piece) = (Some(upload), piece);
         Ok(())
@@ -189,15 +190,14 @@ impl Pending {
     async fn finish(mut self, name: FileName) -> Result<Asset, ApiError> {
         self.write().await?;
         let upload = self.upload.take().ok_or_else(ApiError::internal)?;
-        let finished = tokio::task::spawn_blocking(move || upload.finish(name));
-        Ok(finished.await.map_err(|_| ApiError::internal())??)
+        Ok(blocking::run(move || upload.finish(name)).await??)
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
         if let Some(upload) = self.upload.take() {
-            drop(tokio::task::spawn_blocking(move || drop(upload)));
+            blocking::detach(move || drop(upload));
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use futures_util::stream::try_unfold;
 
+use crate::blocking;
 use crate::safe_fs::read_cached;
 
 /// Parts up to this size are read before the answer begins, and sent with its head.
@@ -49,7 +50,7 @@ impl Rest {
         let mut piece = vec![0; usize::try_from(size).map_err(io::Error::other)?];
         if !read_cached(&file, &mut piece, at) {
             let file = Arc::clone(&file);
-            let read = tokio::task::spawn_blocking(move || {
+            let read = blocking::run(move || {
                 file.read_exact_at(&mut piece, at)?;
                 Ok::<_, io::Error>(piece)
             });

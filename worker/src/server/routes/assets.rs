@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::blocking;
 use crate::server::error::ApiError;
 use crate::server::extract::Body;
 use crate::server::file_answer::{Described, FileAnswer, Version};
@@ -64,12 +65,12 @@ pub(in crate::server) async fn get_asset(
     let query = Query::parse(query.as_deref().unwrap_or_default())?;
     let (user, id) = (query.required("user_id")?, query.required("asset_id")?);
     let assets = app.assets.clone();
-    let (found, version) = blocking(move || {
+    let (found, version) = blocking::run(move || {
         let found = assets.open(user, id)?;
         let version = Version::of(&found.file)?;
-        Ok((found, version))
+        Ok::<_, AssetError>((found, version))
     })
-    .await?;
+    .await??;
     let asset = found.asset;
     let described = Described {
         version: version.with_tag(asset.sha256.as_str().to_owned()),
@@ -87,7 +88,7 @@ pub(in crate::server) async fn list_assets(
     let query = Query::parse(query.as_deref().unwrap_or_default())?;
     let user = query.required("user_id")?;
     let assets = app.assets.clone();
-    let listed = blocking(move || assets.list(user)).await?;
+    let listed = blocking::run(move || assets.list(user)).await??;
     let listed: Vec<_> = listed.iter().map(|asset| described(&app, user, asset)).collect();
     Ok(Json(json!({ "assets": listed })))
 }
@@ -97,7 +98,7 @@ pub(in crate::server) async fn delete_asset(
     Body(OneAsset { user_id, asset_id }): Body<OneAsset>,
 ) -> Result<Json<Value>, ApiError> {
     let assets = app.assets.clone();
-    blocking(move || assets.delete(user_id, asset_id)).await?;
+    blocking::run(move || assets.delete(user_id, asset_id)).await??;
     Ok(Json(json!({ "success": true })))
 }
 
@@ -106,7 +107,7 @@ pub(in crate::server) async fn restore_asset(
     Body(OneAsset { user_id, asset_id }): Body<OneAsset>,
 ) -> Result<Json<Value>, ApiError> {
     let assets = app.assets.clone();
-    let asset = blocking(move || assets.restore(user_id, asset_id)).await?;
+    let asset = blocking::run(move || assets.restore(user_id, asset_id)).await??;
     Ok(Json(json!({ "success": true, "asset": described(&app, user_id, &asset) })))
 }
 
@@ -135,11 +136,4 @@ fn disposition(asset: &Asset) -> HeaderValue {
     let encoded = utf8_percent_encode(&name, PLAIN);
     let value = format!("inline; filename=\"{ascii}\"; filename*=UTF-8''{encoded}");
     HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("inline"))
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, AssetError> + Send + 'static,
-) -> Result<T, ApiError> {
-    let result = tokio::task::spawn_blocking(work).await.map_err(|_| ApiError::internal())?;
-    Ok(result?)
 }

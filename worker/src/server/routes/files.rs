@@ -10,6 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
 use crate::app::App;
+use crate::blocking;
 use crate::server::error::ApiError;
 use crate::server::file_answer::{Described, FileAnswer, Version};
 use crate::server::media::Media;
@@ -37,7 +38,7 @@ pub(in crate::server) async fn get_file(
             // By the name of what was found, which is another where the default page is missing.
             Ok::<_, ProjectError>((file.file, version, Media::of(&file.path)))
         };
-        match blocking(open).await? {
+        match blocking::run(open).await? {
             Err(ProjectError::NotFound) => return Err(ApiError::not_found("File not found")),
             result => result?,
         }
@@ -63,7 +64,7 @@ pub(in crate::server) async fn list_files(
         Some("1") => true,
         Some(_) => return Err(ApiError::bad_request("details: must be 0 or 1")),
     };
-    let listed = blocking(move || {
+    let listed = blocking::run(move || {
         let project = app.volume.open(key)?;
         if with_details {
             return Ok(described(&project.details()?));
@@ -95,10 +96,4 @@ fn described(details: &[Detail]) -> serde_json::Value {
         })
         .collect();
     json!({ "files": paths, "details": details })
-}
-
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, ApiError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| ApiError::internal())
 }

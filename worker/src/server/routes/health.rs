@@ -10,6 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::blocking;
 use crate::runs::proof::{NOT_PROVEN, Proof};
 use dreamcore_wire::control::Outcome;
 
@@ -22,7 +23,7 @@ pub(in crate::server) async fn live() -> Json<Value> {
 pub(in crate::server) async fn ready(State(app): State<Arc<App>>) -> Response {
     let volume = app.volume.clone();
     let claude = app.config.claude_bin.clone();
-    let checks = tokio::task::spawn_blocking(move || {
+    let checks = blocking::run(move || {
         let data = volume.check().err().map(|error| error.kind().to_string());
         let cli = match std::fs::metadata(claude) {
             Ok(meta) if meta.is_file() && meta.permissions().mode() & 0o111 != 0 => None,

@@ -10,8 +10,8 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::files::blocking;
 use crate::app::App;
+use crate::blocking;
 use crate::server::error::ApiError;
 use crate::server::extract::Body;
 use crate::server::query::{Query, parse_value};
@@ -84,7 +84,7 @@ pub(in crate::server) async fn create_version_snapshot(
 ) -> Result<Response, ApiError> {
     let key = ProjectKey { user: body.user_id, project: body.project_id };
     let message = body.message.unwrap_or_default().or(SNAPSHOT_MESSAGE);
-    let saved = blocking(move || {
+    let saved = blocking::run(move || {
         app.volume.open(key)?;
         let changes = Changes { message, keep_unsaved: true, ..Changes::default() };
         app.volume.publish(key, &changes)
@@ -107,7 +107,7 @@ pub(in crate::server) async fn copy_project(
         with_history: body.history,
         message: body.message.unwrap_or_default().or(COPY_MESSAGE),
     };
-    let copied = blocking(move || app.volume.copy(&request)).await??;
+    let copied = blocking::run(move || app.volume.copy(&request)).await??;
     Ok(Json(json!({ "success": true, "git_commit": copied.version })).into_response())
 }
 
@@ -119,7 +119,7 @@ pub(super) async fn log(
     limit: Option<u32>,
 ) -> Result<Response, ApiError> {
     let limit = limit.map_or(DEFAULT_LOG_LENGTH, to_usize).clamp(1, MAX_LOG_LENGTH);
-    let read = blocking(move || {
+    let read = blocking::run(move || {
         let log = app.volume.log(key, skip, limit)?;
         Ok::<_, crate::store::projects::ProjectError>((log, app.volume.open(key)?.unfinished()?))
     });
@@ -143,7 +143,7 @@ pub(super) async fn diff(
     key: ProjectKey,
     version: VersionId,
 ) -> Result<Response, ApiError> {
-    let diff = blocking(move || app.volume.open(key)?.diff(&version)).await??;
+    let diff = blocking::run(move || app.volume.open(key)?.diff(&version)).await??;
     let mut answer = json!({ "diff": diff.text });
     if let Some(answer) = answer.as_object_mut()
         && diff.is_cut
@@ -159,7 +159,7 @@ pub(super) async fn restore(
     key: ProjectKey,
     version: VersionId,
 ) -> Result<Response, ApiError> {
-    let saved = blocking(move || app.volume.restore(key, &version)).await??;
+    let saved = blocking::run(move || app.volume.restore(key, &version)).await??;
     let (removed, restored): (Vec<_>, Vec<_>) =
         saved.files.into_iter().partition(|file| file.action == Action::Delete);
     let paths = |files: Vec<crate::store::projects::SavedFile>| {

@@ -1,0 +1,71 @@
+//! Work that waits for a disk or takes the processor for long, on threads that may do so.
+//!
+//! A runtime thread that waits keeps every request waiting that shares it. This module is the only
+//! caller of `spawn_blocking`, because that forgets the request: here the request's span goes
+//! along, so a line that the work logs has the request's id.
+
+use tracing::Span;
+
+/// The work panicked, or the runtime ended before it began. The panic's own message is in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("work on another thread broke off")]
+pub struct BrokeOff;
+
+/// Runs work on a thread that may block, and waits for what it returns. Work that has begun goes on
+/// to its end, also when nobody waits for it any more.
+pub async fn run<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, BrokeOff> {
+    spawn(work).await.map_err(|_| BrokeOff)
+}
+
+/// Runs work on a thread that may block, without waiting: for destructors, which cannot wait.
+pub fn detach(work: impl FnOnce() + Send + 'static) {
+    drop(spawn(work));
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place that carries the span along")]
+fn spawn<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> tokio::task::JoinHandle<T> {
+    let span = Span::current();
+    tokio::task::spawn_blocking(move || span.in_scope(work))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::thread::{self, ThreadId};
+
+    use tracing::span::Id;
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+
+    use super::*;
+
+    /// On which threads a span was entered.
+    #[derive(Clone, Default)]
+    struct Entered(Arc<Mutex<Vec<ThreadId>>>);
+
+    impl<S: tracing::Subscriber> Layer<S> for Entered {
+        fn on_enter(&self, _: &Id, _: Context<'_, S>) {
+            self.0.lock().unwrap().push(thread::current().id());
+        }
+    }
+
+    #[tokio::test]
+    async fn the_callers_span_goes_along() {
+        let entered = Entered::default();
+        let subscriber = tracing_subscriber::registry().with(entered.clone());
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let span = tracing::info_span!("request");
+        let work = run(|| thread::current().id());
+        let worked_on = tracing::Instrument::instrument(work, span).await.unwrap();
+        assert_ne!(worked_on, thread::current().id());
+        assert!(entered.0.lock().unwrap().contains(&worked_on));
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error() {
+        assert_eq!(run(|| panic!("the text of a panic")).await, Err::<(), _>(BrokeOff));
+    }
+}
