@@ -16,9 +16,9 @@ use super::claude::{self, Driver, Ended, Watch};
 use super::events::{Debug, Event, EventSink};
 use super::failure::{Code, Failure};
 use super::proof::{NOT_PROVEN, Proof};
-use super::registry::{Busy, Place};
 use super::save::merge_warning;
 use super::verdict::not_started;
+use super::wait::wait;
 use super::workspace::Workspace;
 use crate::blocking;
 use crate::models::broker::{Broker, Lease};
@@ -128,9 +128,10 @@ impl Runs {
             return Err(Failure::new(Code::AuthError, "the worker has no ANTHROPIC_API_KEY"));
         }
         let proof = self.proven().await?;
-        let place = self.take_place(request.key, sink, cancel).await?;
+        let patience = self.config.runs.queue_timeout;
+        let permits = wait(request.key, &self.turns, &self.slots, patience, sink, cancel).await?;
         say(sink, "AIを準備しています…").await?;
-        let workspace = self.make_workspace(place.slot()).await?;
+        let workspace = self.make_workspace(permits.slot.number()).await?;
         let result = self
             .run_in_workspace(request, &workspace, &proof.confinement, sink, cancel, debug, began)
             .await;
@@ -140,7 +141,7 @@ impl Runs {
         if let Ok(Err(error)) = removed {
             tracing::warn!(%error, "a private copy could not be removed");
         }
-        drop(place);
+        drop(permits);
         result
     }
 
@@ -153,29 +154,6 @@ impl Runs {
         }
         let violations = proof.violations.join(", ");
         Err(refuse(format!("the confinement policy is not met; not denied: {violations}")))
-    }
-
-    async fn take_place(
-        &self,
-        key: ProjectKey,
-        sink: &EventSink,
-        cancel: &CancellationToken,
-    ) -> Result<Place, Failure> {
-        if let Ok(place) = self.registry.try_enter(key) {
-            return Ok(place);
-        }
-        say(sink, "順番を待っています…").await?;
-        tokio::select! {
-            place = self.registry.enter(key, self.config.runs.queue_timeout) => {
-                place.map_err(|busy| match busy {
-                    Busy::Project => {
-                        Failure::new(Code::ProjectBusy, "another run works on this project")
-                    }
-                    Busy::Worker => Failure::new(Code::WorkerBusy, "all places are taken"),
-                })
-            }
-            () = cancel.cancelled() => Err(Failure::stopped()),
-        }
     }
 
     async fn make_workspace(&self, slot: usize) -> Result<Arc<Workspace>, Failure> {

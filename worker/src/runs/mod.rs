@@ -6,10 +6,11 @@ pub mod events;
 pub mod failure;
 mod generate;
 pub mod guard;
+pub mod permits;
 pub mod proof;
-pub mod registry;
 mod save;
 mod verdict;
+mod wait;
 pub mod workspace;
 
 use std::sync::Arc;
@@ -26,8 +27,8 @@ use crate::models::broker::Broker;
 use crate::sandbox::launch::Launcher;
 use crate::store::projects::Volume;
 use guard::Guard;
+use permits::{Line, Turns};
 use proof::ProofWatch;
-use registry::Registry;
 use workspace::Scratch;
 
 /// The runs under way, and everything that a run needs.
@@ -36,7 +37,8 @@ pub struct Runs {
     config: Arc<Config>,
     volume: Volume,
     scratch: Scratch,
-    registry: Arc<Registry>,
+    slots: Line,
+    turns: Turns,
     broker: Broker,
     guard: Guard,
     launcher: Launcher,
@@ -59,7 +61,8 @@ impl Runs {
         proof: ProofWatch,
     ) -> Self {
         Self {
-            registry: Registry::new(config.runs.max_runs),
+            slots: Line::new(config.runs.max_runs),
+            turns: Turns::default(),
             config,
             volume,
             scratch,
@@ -72,9 +75,9 @@ impl Runs {
         }
     }
 
-    /// Runs under way.
+    /// Runs that have a slot.
     pub fn running(&self) -> usize {
-        self.registry.running()
+        self.slots.taken()
     }
 
     /// Whether no new run is taken.
