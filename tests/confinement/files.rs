@@ -1,7 +1,6 @@
 //! Files: what is granted can be used, and nothing else exists.
 
 use dreamcore_wire::attack::Attack;
-
 use harness::{Kernel, kernel};
 
 use crate::arena::Arena;

@@ -4,6 +4,7 @@
 
 mod arena;
 mod files;
+mod launcher;
 mod limits;
 mod network;
 mod privileges;

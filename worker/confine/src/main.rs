@@ -20,42 +20,38 @@ use crate::steps::mounts::Mounts;
 use crate::steps::namespaces::Entered;
 use crate::steps::own_user::Entrant;
 use crate::steps::{
-    StepError, StepResult, cgroup, identity, landlock, limits, mounts, namespaces, network,
-    own_user, process, reaper, seccomp,
+    StepResult, cgroup, identity, landlock, limits, mounts, namespaces, network, own_user, process,
+    reaper, seccomp,
 };
-use dreamcore_wire::control::Message;
+use dreamcore_wire::control::{Failure, Message, Step};
 use dreamcore_wire::plan::{Demand, Identity, Mechanism, Plan};
 use nix::unistd::ForkResult;
 
 fn main() -> ExitCode {
     let control = match Control::inherit() {
         Ok(control) => control,
-        Err(error) => return complain(&error),
+        Err(failure) => return complain(&failure),
     };
     match control.read_plan().and_then(|plan| supervise(&control, &plan)) {
         Ok(code) => code,
-        Err(error) => {
-            let message =
-                Message::Failed { step: error.step.to_owned(), reason: error.reason.clone() };
-            match control.send(&message) {
-                Ok(()) => ExitCode::FAILURE,
-                Err(_) => complain(&error),
-            }
+        Err(failure) => {
+            let told = control.send(&Message::Failed(failure.clone()));
+            told.map_or_else(|_| complain(&failure), |()| ExitCode::FAILURE)
         }
     }
 }
 
 #[allow(clippy::print_stderr, reason = "there is nobody else to tell")]
-fn complain(error: &StepError) -> ExitCode {
-    eprintln!("dreamcore-confine: {error}");
+fn complain(failure: &Failure) -> ExitCode {
+    eprintln!("dreamcore-confine: {failure}");
     ExitCode::FAILURE
 }
 
 /// Outside: enters the namespaces, splits, and waits for the end of the other half.
 fn supervise(control: &Control, plan: &Plan) -> StepResult<ExitCode> {
     if identity::is_root() && plan.identity.is_none() {
-        let reason = "refusing to run a sandboxed program as root".to_owned();
-        return Err(StepError { step: "identity", reason });
+        let refused = "refusing to run a sandboxed program as root";
+        return Err(Failure::at(Step::Mechanism(Mechanism::Identity))(refused));
     }
     process::lead_session()?;
     let groups = cgroup::open(plan);
@@ -76,7 +72,7 @@ fn supervise(control: &Control, plan: &Plan) -> StepResult<ExitCode> {
             }
             let watched = reaper::watch(control, &signals, child);
             if entered.mounts_shared {
-                mounts::release(&plan.root_dir).map_err(StepError::at("release the root"))?;
+                mounts::release(&plan.root_dir).map_err(Failure::at(Step::Release))?;
             }
             watched.map(|()| ExitCode::SUCCESS)
         }
@@ -135,11 +131,10 @@ fn confine(
 
     if is_root || entered.user {
         identity::drop_bounding_set()
-            .map_err(|reason| StepError { step: "capabilities", reason })?;
+            .map_err(Failure::at(Step::Mechanism(Mechanism::Capabilities)))?;
     }
     if is_root && let Some(wanted) = plan.identity {
-        let detail = identity::change(wanted)?;
-        control.outcome(plan, Mechanism::Identity, Ok(detail))?;
+        identity::change(control, plan, wanted)?;
         // The change of user cleared it.
         process::die_with_parent()?;
     } else if !entered.identity_changed && wanted(Mechanism::Identity) {
@@ -154,7 +149,7 @@ fn confine(
     if wanted(Mechanism::Seccomp) {
         control.outcome(plan, Mechanism::Seccomp, seccomp::install())?;
     }
-    control.send(&Message::Ready).map_err(StepError::at("report"))?;
+    control.send(&Message::Ready).map_err(Failure::at(Step::Report))?;
 
     if !entered.pid {
         return Err(process::become_program(plan));

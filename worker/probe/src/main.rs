@@ -11,37 +11,42 @@ mod network;
 mod privileges;
 mod processes;
 
-use std::io::{BufRead as _, Write as _};
+use std::io::{self, BufRead as _, Write as _};
 use std::process::ExitCode;
 
-use dreamcore_wire::attack::{Attack, Report};
+use dreamcore_wire::attack::{Attack, Part, Report, RunsAs};
+use dreamcore_wire::line;
+use serde::Serialize;
 
 fn main() -> ExitCode {
-    let mut args = std::env::args().skip(1);
-    match args.next().as_deref() {
-        // What the copy with the setuid bit is asked.
-        Some("whoami") => return answer(&nix::unistd::geteuid().to_string()),
-        // What another sandbox runs, to see whether a signal reaches it.
-        Some("wait") => return processes::wait_for_signal(),
-        _ => {}
-    }
-    for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-        let Ok(attack) = serde_json::from_str::<Attack>(&line) else { return ExitCode::FAILURE };
-        let report = attempt(&attack);
-        let Ok(json) = serde_json::to_string(&report) else { return ExitCode::FAILURE };
-        if answer(&json) != ExitCode::SUCCESS {
-            return ExitCode::FAILURE;
-        }
-    }
-    ExitCode::SUCCESS
+    let arg = std::env::args().nth(1).unwrap_or_default();
+    let done = match Part::from_arg(&arg) {
+        Some(Part::Attacker) => attack_all(),
+        Some(Part::Victim) => processes::wait_for_signal(),
+        Some(Part::WhoAmI) => answer(&RunsAs(nix::unistd::geteuid().as_raw())),
+        None => Err(io::ErrorKind::InvalidInput.into()),
+    };
+    done.map_or_else(|error| complain(&error), |()| ExitCode::SUCCESS)
 }
 
-fn answer(text: &str) -> ExitCode {
-    let mut out = std::io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+#[allow(clippy::print_stderr, reason = "the worker reads it and says why there is no proof")]
+fn complain(error: &io::Error) -> ExitCode {
+    eprintln!("dreamcore-probe: {error}");
+    ExitCode::FAILURE
+}
+
+fn attack_all() -> io::Result<()> {
+    for attack in io::stdin().lock().lines() {
+        let attack: Attack = line::decode(attack?.as_bytes())?;
+        answer(&attempt(&attack))?;
     }
+    Ok(())
+}
+
+fn answer(value: &impl Serialize) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(&line::encode(value)?)?;
+    out.flush()
 }
 
 fn attempt(attack: &Attack) -> Report {
@@ -77,7 +82,7 @@ fn attempt(attack: &Attack) -> Report {
 }
 
 /// The report for a result.
-fn report<T>(result: std::io::Result<T>, detail: impl FnOnce(T) -> String) -> Report {
+fn report<T>(result: io::Result<T>, detail: impl FnOnce(T) -> String) -> Report {
     match result {
         Ok(value) => Report::succeeded(detail(value)),
         Err(error) => Report::refused(&error),

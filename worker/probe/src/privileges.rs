@@ -5,7 +5,8 @@ use std::io;
 use std::path::Path;
 use std::process::Command;
 
-use dreamcore_wire::attack::Report;
+use dreamcore_wire::attack::{Part, Report, RunsAs};
+use dreamcore_wire::line;
 use nix::mount::{MntFlags, MsFlags};
 use nix::sched::CloneFlags;
 use nix::unistd::{ForkResult, Uid, fork};
@@ -20,10 +21,13 @@ pub(super) fn become_root() -> Report {
 }
 
 pub(super) fn run_setuid(path: &Path) -> Report {
-    match Command::new(path).arg("whoami").output() {
-        Ok(output) if output.stdout.trim_ascii() == b"0" => Report::succeeded("it ran as root"),
-        Ok(_) => Report::nothing("it ran, but not as root"),
-        Err(error) => Report::refused(&error),
+    let output = match Command::new(path).arg(Part::WhoAmI.arg()).output() {
+        Ok(output) => output,
+        Err(error) => return Report::refused(&error),
+    };
+    match line::decode(&output.stdout) {
+        Ok(RunsAs(0)) => Report::succeeded("it ran as root"),
+        _ => Report::nothing("it ran, but not as root"),
     }
 }
 

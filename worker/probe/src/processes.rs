@@ -3,9 +3,8 @@
 
 use std::fs;
 use std::io;
-use std::process::ExitCode;
 
-use dreamcore_wire::attack::Report;
+use dreamcore_wire::attack::{Report, VictimSays};
 use nix::sys::signal::Signal;
 use nix::unistd::{ForkResult, Pid, fork, getppid, setsid};
 
@@ -74,22 +73,16 @@ pub(super) fn signal(pid: i32) -> Report {
 }
 
 /// Waits for SIGWINCH for as long as standard input is open, and says so when it comes.
-pub(super) fn wait_for_signal() -> ExitCode {
+pub(super) fn wait_for_signal() -> io::Result<()> {
     use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
     use nix::sys::signalfd::SignalFd;
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGWINCH);
-    let ready = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&mask), None)
-        .and_then(|()| SignalFd::new(&mask))
-        .map_err(io::Error::from);
-    let Ok(signals) = ready else { return ExitCode::FAILURE };
-    if answer("waiting") != ExitCode::SUCCESS {
-        return ExitCode::FAILURE;
-    }
-    match signals.read_signal() {
-        Ok(Some(_)) => answer("signalled"),
-        _ => ExitCode::FAILURE,
-    }
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&mask), None)?;
+    let signals = SignalFd::new(&mask)?;
+    answer(&VictimSays::Waiting)?;
+    signals.read_signal()?;
+    answer(&VictimSays::Signalled)
 }
 
 /// Forks twice, leaves session and parent, and sleeps with standard output open.

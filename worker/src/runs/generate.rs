@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dreamcore_wire::plan::Mechanism;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -29,7 +30,6 @@ use crate::store::assets::AssetUrls;
 use crate::store::projects::{ProjectKey, Published};
 use crate::store::skills;
 use crate::types::{Prompt, SkillName};
-use dreamcore_wire::plan::Mechanism;
 
 /// How this generator is called in `done`.
 const GENERATOR: &str = "claude";

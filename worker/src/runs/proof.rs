@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use dreamcore_wire::plan::Limits;
 use tokio::sync::watch;
 
 use super::workspace::Scratch;
@@ -13,7 +14,6 @@ use crate::sandbox::explore::{Confinement, explore};
 use crate::sandbox::launch::Launcher;
 use crate::sandbox::policy::sandbox_identity;
 use crate::sandbox::probe::{Group, Scene, SelfTest, selftest};
-use dreamcore_wire::plan::Limits;
 
 /// Open files of one process of a sandbox.
 const MAX_OPEN_FILES: u64 = 4096;

@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use dreamcore_wire::plan::Identity;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::stat::FileStat;
@@ -21,7 +22,6 @@ use crate::safe_fs::{Dir, FileError, Oddity, WriteOptions, empty, walk};
 use crate::sandbox::release_root;
 use crate::store::projects::{Base, Project, ProjectError};
 use crate::types::ProjectPath;
-use dreamcore_wire::plan::Identity;
 
 /// The folders of one run. Short names, because a socket path below `tmp` has 103 bytes at most.
 const GAME: &str = "game";

@@ -13,9 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use nix::errno::Errno;
-
 use dreamcore_wire::plan::Limits;
+use nix::errno::Errno;
 
 /// Groups of this worker are called this, its process id, and a number.
 const PREFIX: &str = "dreamcore-run-";

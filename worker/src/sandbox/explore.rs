@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use dreamcore_wire::control::Outcome;
+use dreamcore_wire::plan::{Limits, Mechanism};
 use tokio::io::AsyncReadExt as _;
 
 use super::launch::{LaunchError, Launcher};
 use super::policy::{INNER_API_PORT, Policy, Program};
-use dreamcore_wire::control::Outcome;
-use dreamcore_wire::plan::{Limits, Mechanism};
 
 /// What holds on this machine.
 #[derive(Debug, Clone)]

@@ -7,6 +7,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use command_fds::{CommandFdExt as _, FdMapping};
+use dreamcore_wire::control::{CONTROL_FD, Failure, Message, Outcome, Step};
+use dreamcore_wire::line;
+use dreamcore_wire::plan::{Demand, Mechanism, Plan};
 use tokio::io::{AsyncWriteExt as _, Interest};
 use tokio::net::{TcpListener, UnixStream};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
@@ -16,8 +19,6 @@ use super::cgroup::{Cgroup, Groups};
 use super::processes::descendants_of;
 use super::receive::receive;
 use super::usage::Members;
-use dreamcore_wire::control::{CONTROL_FD, MAX_LINE_BYTES, Message, Outcome};
-use dreamcore_wire::plan::{Demand, Mechanism, Plan};
 
 /// Longest time from spawn to exec. It takes a few milliseconds.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,13 +37,8 @@ pub enum LaunchError {
         source: std::io::Error,
     },
     /// A step of the confinement failed, or the program could not be executed.
-    #[error("{step}: {reason}")]
-    Step {
-        /// Which step.
-        step: String,
-        /// Why.
-        reason: String,
-    },
+    #[error("{0}")]
+    Failed(Failure),
     /// The launcher broke off or said something else than expected.
     #[error("the launcher broke off: {0}")]
     Protocol(String),
@@ -55,17 +51,17 @@ impl LaunchError {
             Self::Spawn { source, .. } => {
                 format!("the launcher cannot be started: {}", source.kind())
             }
-            Self::Step { step, .. } if self.is_program() => {
+            Self::Failed(Failure { step: step @ Step::Exec, .. }) => {
                 format!("the program cannot be started ({step})")
             }
-            Self::Step { step, .. } => format!("the confinement failed at {step}"),
+            Self::Failed(Failure { step, .. }) => format!("the confinement failed at {step}"),
             Self::Protocol(_) => "the launcher broke off".to_owned(),
         }
     }
 
     /// Whether the program, and not its confinement, is what failed.
     pub fn is_program(&self) -> bool {
-        matches!(self, Self::Step { step, .. } if step == "exec")
+        matches!(self, Self::Failed(Failure { step: Step::Exec, .. }))
     }
 }
 
@@ -156,9 +152,7 @@ impl Launcher {
                 Some(Message::Outcome(outcome)) => outcomes.push(outcome),
                 Some(Message::Listener) => listener = Some(control.take_listener()?),
                 Some(Message::Ready) => break,
-                Some(Message::Failed { step, reason }) => {
-                    return Err(LaunchError::Step { step, reason });
-                }
+                Some(Message::Failed(failure)) => return Err(LaunchError::Failed(failure)),
                 Some(Message::Exited { .. }) | None => {
                     return Err(LaunchError::Protocol("it ended without a word".to_owned()));
                 }
@@ -216,9 +210,7 @@ impl Handle {
         while self.exit_code.is_none() {
             match self.control.next().await? {
                 Some(Message::Exited { code }) => self.exit_code = Some(code),
-                Some(Message::Failed { step, reason }) => {
-                    return Err(LaunchError::Step { step, reason });
-                }
+                Some(Message::Failed(failure)) => return Err(LaunchError::Failed(failure)),
                 Some(_) => {}
                 None => return Err(LaunchError::Protocol("it ended without a code".to_owned())),
             }
@@ -257,8 +249,7 @@ impl Control {
 
     async fn send_plan(&mut self, plan: &Plan) -> Result<(), LaunchError> {
         let broken = |e: &dyn std::fmt::Display| LaunchError::Protocol(e.to_string());
-        let mut line = serde_json::to_vec(plan).map_err(|e| broken(&e))?;
-        line.push(b'\n');
+        let line = line::encode(plan).map_err(|e| broken(&e))?;
         self.stream.write_all(&line).await.map_err(|e| broken(&e))
     }
 
@@ -267,10 +258,10 @@ impl Control {
         loop {
             if let Some(end) = memchr::memchr(b'\n', &self.buffer) {
                 let line: Vec<u8> = self.buffer.drain(..=end).collect();
-                let message = serde_json::from_slice(&line);
+                let message = line::decode(&line);
                 return message.map(Some).map_err(|e| LaunchError::Protocol(e.to_string()));
             }
-            if self.buffer.len() > MAX_LINE_BYTES {
+            if self.buffer.len() > line::MAX_BYTES {
                 return Err(LaunchError::Protocol("a line is too long".to_owned()));
             }
             let mut chunk = [0_u8; 4096];

@@ -8,6 +8,49 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+/// What the program is started as; its one argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Makes every [`Attack`] that comes as a line, and answers each with a [`Report`].
+    Attacker,
+    /// Waits for a signal from another sandbox, and says so ([`VictimSays`]).
+    Victim,
+    /// Says as which user it runs: what the copy with the setuid bit is asked.
+    WhoAmI,
+}
+
+impl Part {
+    const ALL: [Self; 3] = [Self::Attacker, Self::Victim, Self::WhoAmI];
+
+    /// The argument that asks for this part.
+    pub fn arg(self) -> &'static str {
+        match self {
+            Self::Attacker => "attack",
+            Self::Victim => "wait",
+            Self::WhoAmI => "whoami",
+        }
+    }
+
+    /// The part that an argument asks for.
+    pub fn from_arg(arg: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|part| part.arg() == arg)
+    }
+}
+
+/// A line from the [`Part::Victim`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VictimSays {
+    /// It is up, and a signal would be noticed from now on.
+    Waiting,
+    /// A signal arrived.
+    Signalled,
+}
+
+/// The effective user id, a line from [`Part::WhoAmI`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunsAs(pub u32);
+
 /// One attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "attack", rename_all = "snake_case")]

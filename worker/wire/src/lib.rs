@@ -6,4 +6,5 @@
 
 pub mod attack;
 pub mod control;
+pub mod line;
 pub mod plan;

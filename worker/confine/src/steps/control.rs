@@ -3,11 +3,12 @@
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 
+use dreamcore_wire::control::{Failure, Message, Outcome, Step};
+use dreamcore_wire::line;
+use dreamcore_wire::plan::{Demand, Mechanism, Plan};
 use nix::sys::socket::{ControlMessage, MsgFlags, recv, sendmsg};
 
-use super::{StepError, StepResult, descriptors};
-use dreamcore_wire::control::{MAX_LINE_BYTES, Message, Outcome};
-use dreamcore_wire::plan::{Demand, Mechanism, Plan};
+use super::{StepResult, descriptors};
 
 /// The socket to the worker. Closed on exec, so the confined program never holds it.
 pub(crate) struct Control(OwnedFd);
@@ -24,14 +25,13 @@ impl Control {
         let mut chunk = [0_u8; 8192];
         while line.last() != Some(&b'\n') {
             let n = recv(self.0.as_raw_fd(), &mut chunk, MsgFlags::empty())
-                .map_err(StepError::at("read plan"))?;
-            if n == 0 || line.len() + n > MAX_LINE_BYTES {
-                let reason = "the plan ended early or is too long".to_owned();
-                return Err(StepError { step: "read plan", reason });
+                .map_err(Failure::at(Step::Plan))?;
+            if n == 0 || line.len() + n > line::MAX_BYTES {
+                return Err(Failure::at(Step::Plan)("it ended early or is too long"));
             }
             line.extend(chunk.iter().take(n));
         }
-        serde_json::from_slice(&line).map_err(StepError::at("read plan"))
+        line::decode(&line).map_err(Failure::at(Step::Plan))
     }
 
     /// Sends one message. Fails when the worker is gone.
@@ -45,8 +45,7 @@ impl Control {
     }
 
     fn send_with(&self, message: &Message, fds: &[RawFd]) -> io::Result<()> {
-        let mut line = serde_json::to_vec(message)?;
-        line.push(b'\n');
+        let line = line::encode(message)?;
         let rights = [ControlMessage::ScmRights(fds)];
         let attached = if fds.is_empty() { &[][..] } else { &rights[..] };
         // MSG_NOSIGNAL: a worker that is gone is an error here, not the end of the launcher.
@@ -70,12 +69,12 @@ impl Control {
         let (applied, detail) = match result {
             Ok(detail) => (true, detail),
             Err(reason) if plan.demand(mechanism) == Demand::Required => {
-                return Err(StepError { step: mechanism.name(), reason });
+                return Err(Failure { step: Step::Mechanism(mechanism), reason });
             }
             Err(reason) => (false, reason),
         };
         let outcome = Outcome { mechanism, applied, detail };
-        self.send(&Message::Outcome(outcome)).map_err(StepError::at("report"))
+        self.send(&Message::Outcome(outcome)).map_err(Failure::at(Step::Report))
     }
 }
 

@@ -3,13 +3,13 @@
 
 use std::os::fd::{BorrowedFd, FromRawFd as _, OwnedFd};
 
+use dreamcore_wire::control::{CONTROL_FD, Failure, Step};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open};
 use nix::sys::stat::Mode;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 
-use super::{StepError, StepResult};
-use dreamcore_wire::control::CONTROL_FD;
+use super::StepResult;
 
 /// Takes ownership of the control socket, marks it close-on-exec and closes everything above it.
 #[allow(unsafe_code, reason = "owning an inherited descriptor and close_range have no safe form")]
@@ -19,15 +19,14 @@ pub(crate) fn take_control() -> StepResult<OwnedFd> {
     // no value in this process owns a descriptor above CONTROL_FD.
     let closed = unsafe { libc::close_range(first_other, libc::c_uint::MAX, 0) };
     if closed == -1 {
-        close_by_list(first_other).map_err(StepError::at("close descriptors"))?;
+        close_by_list(first_other).map_err(Failure::at(Step::Descriptors))?;
     }
     // SAFETY: the descriptor is only borrowed for this call, which fails if it is not open.
     let control = unsafe { BorrowedFd::borrow_raw(CONTROL_FD) };
-    fcntl(control, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(|_| StepError {
-        step: "control socket",
-        reason: "descriptor 3 is not open: dreamcore-confine is started by dreamcore-worker, \
-                 not by hand"
-            .to_owned(),
+    fcntl(control, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(|_| {
+        Failure::at(Step::Descriptors)(
+            "descriptor 3 is not open: dreamcore-confine is started by dreamcore-worker, not by hand",
+        )
     })?;
     // SAFETY: it is open (the call above succeeded) and nothing else in this process owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(CONTROL_FD) })

@@ -1,24 +1,36 @@
 //! TRUST BOUNDARY 4, the change of user: from root to the sandbox's user, for good.
 
+use dreamcore_wire::control::{Failure, Step};
+use dreamcore_wire::plan::{Identity, Mechanism, Plan};
+use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, getresgid, getresuid, setgroups, setresgid, setresuid};
 
-use super::{StepError, StepResult};
-use dreamcore_wire::plan::Identity;
+use super::StepResult;
+use super::control::Control;
 
 /// Whether this process is root and so must change its user.
 pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// Drops the supplementary groups, then the group, then the user, and checks that all of it holds.
-pub(crate) fn change(identity: Identity) -> StepResult<String> {
-    let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
-    setgroups(&[]).map_err(StepError::at("setgroups"))?;
-    setresgid(gid, gid, gid).map_err(StepError::at("setresgid"))?;
-    setresuid(uid, uid, uid).map_err(StepError::at("setresuid"))?;
+/// Becomes the sandbox's user, and reports it. A process that could not is still root, or half of it,
+/// so this must not fail whatever the plan demands.
+pub(crate) fn change(control: &Control, plan: &Plan, identity: Identity) -> StepResult {
+    let changed = change_for_good(identity);
+    let detail = changed.map_err(Failure::at(Step::Mechanism(Mechanism::Identity)))?;
+    control.outcome(plan, Mechanism::Identity, Ok(detail))
+}
 
-    let users = getresuid().map_err(StepError::at("getresuid"))?;
-    let groups = getresgid().map_err(StepError::at("getresgid"))?;
+/// Drops the supplementary groups, then the group, then the user, and checks that all of it holds.
+fn change_for_good(identity: Identity) -> Result<String, String> {
+    let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
+    let failed = |call: &'static str| move |errno: Errno| format!("{call}: {errno}");
+    setgroups(&[]).map_err(failed("setgroups"))?;
+    setresgid(gid, gid, gid).map_err(failed("setresgid"))?;
+    setresuid(uid, uid, uid).map_err(failed("setresuid"))?;
+
+    let users = getresuid().map_err(failed("getresuid"))?;
+    let groups = getresgid().map_err(failed("getresgid"))?;
     let holds = users.real == uid
         && users.effective == uid
         && users.saved == uid
@@ -30,7 +42,7 @@ pub(crate) fn change(identity: Identity) -> StepResult<String> {
     if holds {
         Ok(format!("uid {uid}, gid {gid}"))
     } else {
-        Err(StepError { step: "identity", reason: "the user did not change for good".to_owned() })
+        Err("the user did not change for good".to_owned())
     }
 }
 

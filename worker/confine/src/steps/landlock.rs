@@ -4,13 +4,12 @@
 //! The crate's default is best effort, which would hide a kernel that enforces half of it. Here the
 //! newest version that the kernel knows is found first and then demanded as a whole.
 
+use dreamcore_wire::plan::{Access, Grant, Plan};
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, NetPort,
     PathBeneath, PathFd, PathFdError, Ruleset, RulesetAttr as _, RulesetCreated,
     RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
 };
-
-use dreamcore_wire::plan::{Access, Grant, Plan};
 
 /// Newest first; from V1 on a kernel has Landlock.
 const VERSIONS: [ABI; 7] = [ABI::V7, ABI::V6, ABI::V5, ABI::V4, ABI::V3, ABI::V2, ABI::V1];

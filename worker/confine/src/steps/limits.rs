@@ -1,8 +1,7 @@
 //! Resource limits of the kernel's own kind. Each is a hard limit: the sandbox cannot raise it.
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-
 use dreamcore_wire::plan::Limits;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// How much the limit by user is above the one by control group.
 const SECOND: u64 = 4;

@@ -15,24 +15,7 @@ pub(crate) mod process;
 pub(crate) mod reaper;
 pub(crate) mod seccomp;
 
-use std::fmt::Display;
+use dreamcore_wire::control::Failure;
 
-/// A step that failed: what was being done, and why it did not work.
-#[derive(Debug, thiserror::Error)]
-#[error("{step}: {reason}")]
-pub(crate) struct StepError {
-    /// What was being done.
-    pub(crate) step: &'static str,
-    /// What went wrong.
-    pub(crate) reason: String,
-}
-
-impl StepError {
-    /// For `map_err`: names the step that an error belongs to.
-    pub(crate) fn at<E: Display>(step: &'static str) -> impl FnOnce(E) -> Self {
-        move |error| Self { step, reason: error.to_string() }
-    }
-}
-
-/// Result of a step.
-pub(crate) type StepResult<T = ()> = Result<T, StepError>;
+/// Result of a step; its failure is what the worker is told.
+pub(crate) type StepResult<T = ()> = Result<T, Failure>;

@@ -11,13 +11,14 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use dreamcore_wire::control::{Failure, Step};
+use dreamcore_wire::plan::{Access, Grant, Mechanism, Plan};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{chdir, chroot, pivot_root};
 
-use super::{StepError, StepResult};
-use dreamcore_wire::plan::{Access, Grant, Plan};
+use super::StepResult;
 
 const NONE: Option<&str> = None;
 
@@ -132,7 +133,7 @@ fn enter_by_pivot(root: &Path) -> Result<(), String> {
 /// could call `chroot` again could leave: the capability goes with the change of user.
 pub(crate) fn enter_by_chroot(root: &Path) -> StepResult {
     let entered = chdir(root).and_then(|()| chroot(".")).and_then(|()| chdir("/"));
-    entered.map_err(StepError::at("chroot"))
+    entered.map_err(Failure::at(Step::Mechanism(Mechanism::MinimalRoot)))
 }
 
 /// Makes one granted path appear below the new root.

@@ -1,13 +1,15 @@
 //! Namespaces: as root directly, otherwise (and where root may not) by a user namespace.
 
+use std::fmt;
 use std::io::Write as _;
 
+use dreamcore_wire::plan::{Demand, Mechanism, Plan};
+use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid};
 
 use super::control::Control;
 use super::{StepResult, identity};
-use dreamcore_wire::plan::{Demand, Mechanism, Plan};
 
 const KINDS: [(Mechanism, CloneFlags); 4] = [
     (Mechanism::MountNamespace, CloneFlags::CLONE_NEWNS),
@@ -16,8 +18,23 @@ const KINDS: [(Mechanism, CloneFlags); 4] = [
     (Mechanism::IpcNamespace, CloneFlags::CLONE_NEWIPC),
 ];
 
-/// Why there is no mount namespace where the call succeeded.
-const NOT_MADE: &str = "the kernel accepted the call and did nothing";
+/// Why a namespace was not entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NotEntered {
+    /// The kernel refused.
+    Refused(Errno),
+    /// The kernel said yes, and the mounts are everybody's still.
+    StillShared,
+}
+
+impl fmt::Display for NotEntered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(errno) => errno.fmt(f),
+            Self::StillShared => f.write_str("the kernel accepted the call and did nothing"),
+        }
+    }
+}
 
 /// What was entered.
 #[derive(Debug, Clone, Copy, Default)]
@@ -44,8 +61,7 @@ pub(crate) fn enter(control: &Control, plan: &Plan) -> StepResult<Entered> {
     let root_may = root && unshare(CloneFlags::CLONE_NEWIPC).is_ok();
     if !root_may && plan.demand(Mechanism::UserNamespace) != Demand::Off {
         if root && let Some(wanted) = plan.identity {
-            let detail = identity::change(wanted)?;
-            control.outcome(plan, Mechanism::Identity, Ok(detail))?;
+            identity::change(control, plan, wanted)?;
             entered.identity_changed = true;
             // Changing the user made this process undumpable, and so its /proc files root's.
             if let Err(error) = nix::sys::prctl::set_dumpable(true) {
@@ -60,7 +76,7 @@ pub(crate) fn enter(control: &Control, plan: &Plan) -> StepResult<Entered> {
         if plan.demand(mechanism) == Demand::Off {
             // Found missing at start; why decides how a root can be had.
             if mechanism == Mechanism::MountNamespace {
-                entered.mounts_shared = enter_one(mechanism, flag) == Err(NOT_MADE.to_owned());
+                entered.mounts_shared = enter_one(mechanism, flag) == Err(NotEntered::StillShared);
             }
             continue;
         }
@@ -69,26 +85,26 @@ pub(crate) fn enter(control: &Control, plan: &Plan) -> StepResult<Entered> {
         match mechanism {
             Mechanism::MountNamespace => {
                 entered.mount = applied;
-                entered.mounts_shared = result.as_ref().is_err_and(|reason| reason == NOT_MADE);
+                entered.mounts_shared = result == Err(NotEntered::StillShared);
             }
             Mechanism::PidNamespace => entered.pid = applied,
             Mechanism::NetworkNamespace => entered.network = applied,
             _ => {}
         }
         let by = if entered.user { "in a user namespace" } else { "as root" };
-        let result = result.map(|()| by.to_owned());
+        let result = result.map(|()| by.to_owned()).map_err(|reason| reason.to_string());
         control.outcome(plan, mechanism, result)?;
     }
     Ok(entered)
 }
 
-fn enter_one(mechanism: Mechanism, flag: CloneFlags) -> Result<(), String> {
+fn enter_one(mechanism: Mechanism, flag: CloneFlags) -> Result<(), NotEntered> {
     let before = mount_namespace();
-    unshare(flag).map_err(|e| e.to_string())?;
+    unshare(flag).map_err(NotEntered::Refused)?;
     // Older gVisor accepts the call for mounts and goes on with the same ones: what is mounted or
     // covered afterwards would be so for the worker too.
     if mechanism == Mechanism::MountNamespace && (before.is_none() || mount_namespace() == before) {
-        return Err(NOT_MADE.to_owned());
+        return Err(NotEntered::StillShared);
     }
     Ok(())
 }

@@ -12,13 +12,14 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
+use dreamcore_wire::control::{Failure, Step};
+use dreamcore_wire::plan::{Identity, Mechanism};
 use nix::fcntl::{OFlag, openat};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 
-use super::{StepError, StepResult};
-use dreamcore_wire::plan::Identity;
+use super::StepResult;
 
 const ENTERED: u8 = b'e';
 const MAPPED: u8 = b'm';
@@ -35,10 +36,11 @@ pub(crate) struct Entrant(UnixStream);
 
 /// Makes both halves; before the split.
 pub(crate) fn prepare() -> StepResult<(Mapper, Entrant)> {
-    let (outer, inner) = UnixStream::pair().map_err(StepError::at("user namespace"))?;
+    let (outer, inner) =
+        UnixStream::pair().map_err(Failure::at(Step::Mechanism(Mechanism::UserNamespace)))?;
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let proc = nix::fcntl::open("/proc", flags, Mode::empty());
-    let proc = proc.map_err(StepError::at("user namespace"))?;
+    let proc = proc.map_err(Failure::at(Step::Mechanism(Mechanism::UserNamespace)))?;
     Ok((Mapper { proc, peer: outer }, Entrant(inner)))
 }
 

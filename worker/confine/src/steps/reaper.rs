@@ -7,6 +7,7 @@
 
 use std::os::fd::AsFd as _;
 
+use dreamcore_wire::control::{Failure, Message, Step};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
@@ -14,9 +15,8 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::StepResult;
 use super::control::Control;
-use super::{StepError, StepResult};
-use dreamcore_wire::control::Message;
 
 /// Blocks SIGCHLD and opens a descriptor for it; before the fork, so that no end is missed. With a
 /// PID namespace orphans never come here, and must not: newer gVisor gives those of a namespace that
@@ -24,12 +24,12 @@ use dreamcore_wire::control::Message;
 pub(crate) fn prepare(pid_namespace: bool) -> StepResult<SignalFd> {
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGCHLD);
-    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&mask), None).map_err(StepError::at("signalfd"))?;
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&mask), None).map_err(Failure::at(Step::Signals))?;
     if !pid_namespace {
-        nix::sys::prctl::set_child_subreaper(true).map_err(StepError::at("subreaper"))?;
+        nix::sys::prctl::set_child_subreaper(true).map_err(Failure::at(Step::Signals))?;
     }
     SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
-        .map_err(StepError::at("signalfd"))
+        .map_err(Failure::at(Step::Signals))
 }
 
 /// Waits until `first` ends or the worker closes its end of the control socket, then makes sure
@@ -43,13 +43,13 @@ pub(crate) fn watch(control: &Control, signals: &SignalFd, first: Pid) -> StepRe
         ];
         match poll(&mut fds, PollTimeout::NONE) {
             Ok(_) | Err(Errno::EINTR) => {}
-            Err(error) => return Err(StepError::at("poll")(error)),
+            Err(error) => return Err(Failure::at(Step::Watch)(error)),
         }
         let worker_gone = fds.first().and_then(PollFd::any).unwrap_or(false);
-        while signals.read_signal().map_err(StepError::at("signalfd"))?.is_some() {}
+        while signals.read_signal().map_err(Failure::at(Step::Watch))?.is_some() {}
         code = reap_until(first)?;
         if worker_gone && code.is_none() {
-            kill(first, Signal::SIGKILL).map_err(StepError::at("kill"))?;
+            kill(first, Signal::SIGKILL).map_err(Failure::at(Step::Watch))?;
             code = wait_for(first)?;
         }
     }
@@ -59,7 +59,7 @@ pub(crate) fn watch(control: &Control, signals: &SignalFd, first: Pid) -> StepRe
     match control.send(&Message::Exited { code }) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(StepError::at("report")(error)),
+        Err(error) => Err(Failure::at(Step::Report)(error)),
     }
 }
 
@@ -71,7 +71,7 @@ fn reap_until(first: Pid) -> StepResult<Option<i32>> {
             Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(code),
             Ok(status) => code = code.or(exit_code_of(first, status)),
             Err(Errno::EINTR) => {}
-            Err(error) => return Err(StepError::at("wait")(error)),
+            Err(error) => return Err(Failure::at(Step::Watch)(error)),
         }
     }
 }
@@ -85,7 +85,7 @@ fn wait_for(first: Pid) -> StepResult<Option<i32>> {
                 }
             }
             Err(Errno::EINTR) => {}
-            Err(error) => return Err(StepError::at("wait")(error)),
+            Err(error) => return Err(Failure::at(Step::Watch)(error)),
         }
     }
 }
@@ -105,13 +105,13 @@ fn end_descendants() -> StepResult {
         for pid in descendants_of(std::process::id().cast_signed()) {
             match kill(pid, Signal::SIGKILL) {
                 Ok(()) | Err(Errno::ESRCH) => {}
-                Err(error) => return Err(StepError::at("kill")(error)),
+                Err(error) => return Err(Failure::at(Step::Watch)(error)),
             }
         }
         match waitpid(None, Some(WaitPidFlag::__WALL)) {
             Err(Errno::ECHILD) => return Ok(()),
             Ok(_) | Err(Errno::EINTR) => {}
-            Err(error) => return Err(StepError::at("wait")(error)),
+            Err(error) => return Err(Failure::at(Step::Watch)(error)),
         }
     }
 }
@@ -152,9 +152,9 @@ fn parent_of(pid: i32) -> Option<i32> {
 /// As the first process of a PID namespace: collects orphans until `program` ends, then returns
 /// its code. When this process then ends, the kernel ends all others in the namespace.
 pub(crate) fn init(program: Pid) -> StepResult<i32> {
-    super::descriptors::release_standard().map_err(StepError::at("init"))?;
+    super::descriptors::release_standard().map_err(Failure::at(Step::Init))?;
     // Nobody inside may trace or read the process that guards their end.
-    nix::sys::prctl::set_dumpable(false).map_err(StepError::at("init"))?;
+    nix::sys::prctl::set_dumpable(false).map_err(Failure::at(Step::Init))?;
     loop {
         match waitpid(None, Some(WaitPidFlag::__WALL)) {
             Ok(status) => {
@@ -163,7 +163,7 @@ pub(crate) fn init(program: Pid) -> StepResult<i32> {
                 }
             }
             Err(Errno::EINTR) => {}
-            Err(error) => return Err(StepError::at("wait")(error)),
+            Err(error) => return Err(Failure::at(Step::Watch)(error)),
         }
     }
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use dreamcore_wire::plan::{Access, Grant};
+
 use crate::config::Secret;
 use crate::runs::workspace::Workspace;
 use crate::safe_fs::WriteOptions;
 use crate::sandbox::policy::Program;
 use crate::types::{Prompt, SkillName};
-use dreamcore_wire::plan::{Access, Grant};
 
 /// Tools that the assistant has. No web tools: there is no web where it runs.
 const TOOLS: &str = "Bash,Read,Edit,Write,Glob,Grep,Skill";

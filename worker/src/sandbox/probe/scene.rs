@@ -7,9 +7,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener};
 use std::path::{Path, PathBuf};
 
+use dreamcore_wire::plan::Identity;
+
 use super::session::Cell;
 use crate::safe_fs::{Dir, empty};
-use dreamcore_wire::plan::Identity;
 
 /// What a process that is not confined could read.
 const SECRET: &str = "dreamcore-canary-of-another-user\n";

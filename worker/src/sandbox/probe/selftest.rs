@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dreamcore_wire::attack::{Attack, Report, VictimSays};
+use dreamcore_wire::line;
+use dreamcore_wire::plan::Mechanism;
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::ChildStdout;
@@ -14,8 +17,6 @@ use super::session::{self, ProbeError};
 use crate::sandbox::explore::Confinement;
 use crate::sandbox::launch::{Handle, Launcher};
 use crate::sandbox::policy::Policy;
-use dreamcore_wire::attack::{Attack, Report};
-use dreamcore_wire::plan::Mechanism;
 
 /// How long a signal may take to arrive that was sent.
 const SIGNAL_WITHIN: Duration = Duration::from_millis(10);
@@ -210,7 +211,7 @@ impl Victim {
         let (confined, stdout) = scene.cell.start_victim(launcher, policy).await?;
         let mut lines = BufReader::new(stdout).lines();
         let ready = timeout(VICTIM_WITHIN, lines.next_line()).await;
-        if !matches!(&ready, Ok(Ok(Some(line))) if line == "waiting") {
+        if !matches!(ready, Ok(Ok(Some(line))) if says(&line, VictimSays::Waiting)) {
             return Err(ProbeError::Broken("the second sandbox did not come up".to_owned()));
         }
         let checks = confined.processes().into_iter().map(|pid| Check {
@@ -225,8 +226,12 @@ impl Victim {
     async fn was_signalled(mut self) -> bool {
         let line = timeout(SIGNAL_WITHIN, self.lines.next_line()).await;
         self.confined.kill().await;
-        matches!(line, Ok(Ok(Some(_))))
+        matches!(line, Ok(Ok(Some(line))) if says(&line, VictimSays::Signalled))
     }
+}
+
+fn says(line: &str, expected: VictimSays) -> bool {
+    line::decode::<VictimSays>(line.as_bytes()).is_ok_and(|said| said == expected)
 }
 
 /// Starts the probe on `scene` and lets it try everything. `neighbours` says whether there are

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dreamcore_wire::attack::{Attack, Part, Report};
+use dreamcore_wire::control::Outcome;
+use dreamcore_wire::line;
+use dreamcore_wire::plan::{Access, Grant};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::ChildStdout;
 use tokio::time::timeout;
 
 use crate::sandbox::launch::{Confined, Handle, LaunchError, Launcher};
 use crate::sandbox::policy::{INNER_API_PORT, Policy, Program};
-use dreamcore_wire::attack::{Attack, Report};
-use dreamcore_wire::control::Outcome;
-use dreamcore_wire::plan::{Access, Grant};
 
 /// Longest time for all attacks together.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -64,7 +65,7 @@ pub struct Session {
 
 impl Cell {
     /// The probe as a program to be confined.
-    fn program(&self, args: &[&str]) -> Program {
+    fn program(&self, part: Part) -> Program {
         let mut grants = vec![
             Grant::new(&self.cwd, Access::Write),
             Grant::new(&self.tmp, Access::Write).also_at("/tmp"),
@@ -72,7 +73,7 @@ impl Cell {
         grants.extend(self.setuid.iter().map(|path| Grant::new(path, Access::ReadExecute)));
         Program {
             path: self.program.clone(),
-            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            args: vec![part.arg().to_owned()],
             env: BTreeMap::new(),
             cwd: self.cwd.clone(),
             grants,
@@ -87,7 +88,7 @@ impl Cell {
         launcher: &Launcher,
         policy: &Policy,
     ) -> Result<(Handle, ChildStdout), ProbeError> {
-        let confined = launcher.start(&policy.plan(self.program(&["wait"]))).await?;
+        let confined = launcher.start(&policy.plan(self.program(Part::Victim))).await?;
         Ok((confined.handle, confined.stdout))
     }
 }
@@ -99,7 +100,7 @@ pub async fn attack(
     cell: &Cell,
     attacks: &[Attack],
 ) -> Result<Session, ProbeError> {
-    let mut confined = launcher.start(&policy.plan(cell.program(&[]))).await?;
+    let mut confined = launcher.start(&policy.plan(cell.program(Part::Attacker))).await?;
     let result = timeout(PATIENCE, converse(&mut confined, attacks)).await;
     let reports = match result {
         Ok(Ok(reports)) => reports,
@@ -135,11 +136,9 @@ async fn converse(confined: &mut Confined, attacks: &[Attack]) -> std::io::Resul
     let mut lines = BufReader::new(&mut confined.stdout).lines();
     let mut reports = Vec::new();
     for attack in attacks {
-        let mut line = serde_json::to_vec(attack)?;
-        line.push(b'\n');
-        confined.stdin.write_all(&line).await?;
+        confined.stdin.write_all(&line::encode(attack)?).await?;
         let answer = lines.next_line().await?.ok_or(std::io::ErrorKind::UnexpectedEof)?;
-        reports.push(serde_json::from_str(&answer)?);
+        reports.push(line::decode(answer.as_bytes())?);
     }
     Ok(reports)
 }

@@ -7,12 +7,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
+use dreamcore_wire::control::Outcome;
 use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::blocking;
 use crate::runs::proof::{NOT_PROVEN, Proof};
-use dreamcore_wire::control::Outcome;
 
 pub(in crate::server) async fn live() -> Json<Value> {
     Json(json!({ "status": "live" }))
