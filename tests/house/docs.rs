@@ -1,50 +1,13 @@
 //! Documents that are printed from the code. `UPDATE_DOCS=1` writes them; otherwise they are
 //! compared, so that none of them can tell what is no longer so.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use dreamcore_worker::api::ErrorCode;
 use dreamcore_worker::config::SETTINGS;
-use dreamcore_worker::runs::failure::{Code, Failure};
 use harness::repository_root;
 
 use crate::source::rust;
-
-/// The codes of answers outside a stream: status, code, meaning.
-const ANSWERS: &[(&str, &str, &str)] = &[
-    ("400", "INVALID_REQUEST", "The request is wrong; `error` says what about it."),
-    ("401", "UNAUTHORIZED", "The secret is missing or wrong."),
-    ("404", "NOT_FOUND", "There is no such endpoint, project or file."),
-    ("405", "METHOD_NOT_ALLOWED", "The endpoint takes another method."),
-    ("408", "BODY_TIMEOUT", "The body did not arrive in time."),
-    ("409", "PROJECT_EXISTS", "There is a project already where the copy was to go."),
-    (
-        "412",
-        "PRECONDITION_FAILED",
-        "The file is another version than `If-Match` or `If-Unmodified-Since` says.",
-    ),
-    ("413", "BODY_TOO_LARGE", "The body is larger than is read."),
-    (
-        "413",
-        "QUOTA_EXCEEDED",
-        "A file or the project would become larger than is allowed, or the user's assets more or larger.",
-    ),
-    (
-        "415",
-        "UNSUPPORTED_MEDIA_TYPE",
-        "The body is not said to be JSON, or the asset is of no kind that is accepted.",
-    ),
-    ("416", "RANGE_NOT_SATISFIABLE", "The range has nothing of the file in it."),
-    ("500", "INTERNAL_ERROR", "A defect of the worker; the log has more."),
-    ("503", "SHUTTING_DOWN", "The worker takes no new work. Try again: another one is coming up."),
-    ("503", "PROJECT_BUSY", "Another save of the same project takes too long."),
-    ("503", "STORAGE_ERROR", "The volume cannot be read or written at the moment."),
-    ("503", "WORKER_BUSY", "Too many large requests at the same time."),
-    ("507", "STORAGE_FULL", "The volume is full."),
-];
-
-/// Texts of the server that only look like codes.
-const OTHER_LITERALS: &[&str] = &["CARGO_PKG_VERSION", "TCP_NODELAY"];
 
 fn is_up_to_date(path: &str, content: &str) {
     let place = repository_root().join(path);
@@ -83,66 +46,42 @@ fn the_settings_are_documented() {
     is_up_to_date("docs/configuration.md", &text);
 }
 
-/// What each code means, from the comments in its source.
-fn meanings() -> BTreeMap<String, String> {
-    let sources = rust("worker/src/runs/failure.rs");
-    let mut meanings = BTreeMap::new();
-    let mut comment = String::new();
-    for line in sources[0].text.lines().map(str::trim) {
-        if let Some(words) = line.strip_prefix("/// ") {
-            let between = if comment.is_empty() { "" } else { " " };
-            comment = format!("{comment}{between}{words}");
-        } else if let Some(name) = line.strip_suffix(',') {
-            meanings.entry(name.to_owned()).or_insert(std::mem::take(&mut comment));
-        } else {
-            comment.clear();
-        }
-    }
-    meanings
+/// The part of a document between the lines `<!-- from the code: NAME -->` and `<!-- end -->`.
+fn part_is_up_to_date(path: &str, name: &str, content: &str) {
+    let place = repository_root().join(path);
+    let text = std::fs::read_to_string(&place).expect("a document");
+    let (begin, end) = (format!("<!-- from the code: {name} -->\n"), "<!-- end -->");
+    let (before, rest) = text.split_once(&begin).expect("the beginning is marked");
+    let (_, after) = rest.split_once(end).expect("the end is marked");
+    is_up_to_date(path, &format!("{before}{begin}\n{content}\n{end}{after}"));
 }
 
 #[test]
-fn the_codes_of_failures_are_documented() {
-    let mut text = String::from(
-        "# Errors\n\n\
-         This page is printed from the code: `worker/src/runs/failure.rs` and the table in \
-         `tests/house/docs.rs`.\n\n\
-         ## In a stream\n\n\
-         The last event of a run that failed is `error`, with `code`, `message` (for the \
-         operator), `userMessage` (for the user, in Japanese), `recoverable`, and `exitCode` where \
-         there is one. Nothing was saved.\n\n\
-         | code | recoverable | meaning | what the user reads |\n| --- | --- | --- | --- |\n",
+fn the_codes_of_errors_are_documented() {
+    let mut table = String::from(
+        "| code | status | recoverable | meaning | what the user reads |\n\
+         | --- | --- | --- | --- | --- |\n",
     );
-    let meanings = meanings();
-    for code in Code::ALL {
-        let meaning = &meanings[&format!("{code:?}")];
-        assert!(!meaning.is_empty(), "{code:?} is not explained");
+    for code in ErrorCode::ALL {
         let recoverable = if code.is_recoverable() { "yes" } else { "no" };
-        let user = Failure::new(code, "").user_message;
-        writeln!(text, "| `{}` | {recoverable} | {} | {user} |", code.as_str(), cell(meaning))
+        let (name, status, user) = (code.as_str(), code.status(), code.user_message());
+        let meaning = cell(code.meaning());
+        writeln!(table, "| `{name}` | {status} | {recoverable} | {meaning} | {user} |")
             .expect("a String takes everything");
     }
-    text.push_str(
-        "\n## Outside a stream\n\n\
-         The body is `{\"error\": \"<text>\", \"code\": \"<code>\"}`.\n\n\
-         | status | code | meaning |\n| --- | --- | --- |\n",
-    );
-    for (status, code, meaning) in ANSWERS {
-        writeln!(text, "| {status} | `{code}` | {meaning} |").expect("a String takes everything");
-    }
-    is_up_to_date("docs/errors.md", &text);
+    part_is_up_to_date("docs/errors.md", "codes", &table);
 }
 
 #[test]
-fn every_code_that_the_server_answers_with_is_documented() {
-    for source in rust("worker/src/server/") {
-        for literal in source.production().split('"').skip(1).step_by(2) {
-            let looks_like_one = literal.len() > 4
-                && literal.contains('_')
-                && literal.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
-            let known = ANSWERS.iter().any(|(_, code, _)| *code == literal)
-                || OTHER_LITERALS.contains(&literal);
-            assert!(!looks_like_one || known, "{}: {literal}", source.path);
+fn codes_are_written_in_one_place() {
+    for source in rust("worker/src/") {
+        if source.path == "worker/src/api/error_code.rs" {
+            continue;
+        }
+        for code in ErrorCode::ALL {
+            let literal = format!("\"{}\"", code.as_str());
+            let line = source.code().find(|line| line.contains(&literal));
+            assert_eq!(line, None, "{} writes a code by hand", source.path);
         }
     }
 }

@@ -9,15 +9,19 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("blocking", &[]),
     ("types", &[]),
     ("config", &[]),
+    ("api", &[]),
     ("safe_fs", &["types"]),
     ("sandbox", &["safe_fs", "types"]),
     ("models", &["blocking", "config", "types"]),
     ("store", &["config", "safe_fs", "types"]),
-    ("runs", &["blocking", "config", "models", "safe_fs", "sandbox", "store", "types"]),
+    ("runs", &["api", "blocking", "config", "models", "safe_fs", "sandbox", "store", "types"]),
     ("app", &["blocking", "config", "models", "runs", "sandbox", "store"]),
     (
         "server",
-        &["app", "blocking", "config", "models", "runs", "safe_fs", "sandbox", "store", "types"],
+        &[
+            "api", "app", "blocking", "config", "models", "runs", "safe_fs", "sandbox", "store",
+            "types",
+        ],
     ),
 ];
 

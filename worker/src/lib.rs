@@ -10,6 +10,7 @@
 //! | [`blocking`] | work that may wait, on threads that may | nothing |
 //! | [`types`] | what clients send, each checked once | nothing |
 //! | [`config`] | every setting, read once from the environment | nothing |
+//! | [`api`] | the contract with callers as data | nothing |
 //! | [`safe_fs`] | files by handle, never through a link | types |
 //! | [`sandbox`] | confinement, and the only place that starts processes | types, `safe_fs` |
 //! | [`models`] | model APIs, and the broker that keeps the key | types, config |
@@ -36,6 +37,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests look at the disk by name"))]
 
+pub mod api;
 pub mod app;
 pub mod blocking;
 pub mod config;

@@ -134,7 +134,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::runs::failure::Code;
+    use crate::api::ErrorCode;
 
     fn wire(event: &Event) -> serde_json::Value {
         serde_json::to_value(event).unwrap()
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn an_error_speaks_to_the_user_and_to_the_operator() {
-        let event = Event::Error(Failure::new(Code::CliTimeout, "600 s are over"));
+        let event = Event::Error(Failure::new(ErrorCode::CliTimeout, "600 s are over"));
         assert!(event.is_terminal());
         let value = wire(&event);
         assert_eq!(value["type"], "error");

@@ -15,12 +15,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::Runs;
 use super::claude::{self, Driver, Ended, Watch};
 use super::events::{Debug, Event, EventSink};
-use super::failure::{Code, Failure};
+use super::failure::Failure;
 use super::proof::{NOT_PROVEN, Proof};
 use super::save::merge_warning;
 use super::verdict::not_started;
 use super::wait::wait;
 use super::workspace::Workspace;
+use crate::api::ErrorCode;
 use crate::blocking;
 use crate::models::broker::{Broker, Lease};
 use crate::sandbox::explore::Confinement;
@@ -125,7 +126,7 @@ impl Runs {
     ) -> Result<Success, Failure> {
         if self.config.anthropic.api_key.is_none() {
             // The CLI would try for minutes before it says so.
-            return Err(Failure::new(Code::AuthError, "the worker has no ANTHROPIC_API_KEY"));
+            return Err(Failure::new(ErrorCode::AuthError, "the worker has no ANTHROPIC_API_KEY"));
         }
         let proof = self.proven().await?;
         let patience = self.config.runs.queue_timeout;
@@ -147,7 +148,7 @@ impl Runs {
 
     /// The proof that the policy is met; without it nothing is run.
     async fn proven(&self) -> Result<Arc<Proof>, Failure> {
-        let refuse = |reason: String| Failure::new(Code::SandboxError, reason);
+        let refuse = |reason: String| Failure::new(ErrorCode::SandboxError, reason);
         let proof = self.proof.wait().await.map_err(|_| refuse(NOT_PROVEN.to_owned()))?;
         if proof.violations.is_empty() {
             return Ok(proof);
@@ -259,7 +260,8 @@ impl Runs {
         let (bin, global) = (self.config.claude_bin.clone(), self.config.global_dir.clone());
         let plugin =
             blocking::run(move || check_program(&bin).map(|()| skills::plugin_folder(&global)));
-        let plugin = plugin.await?.map_err(|reason| Failure::new(Code::CliSpawnError, reason))?;
+        let plugin =
+            plugin.await?.map_err(|reason| Failure::new(ErrorCode::CliSpawnError, reason))?;
 
         // Where the sandbox shares the worker's network, the worker opens the listener.
         let own_network = confinement.holds(Mechanism::NetworkNamespace);
@@ -279,7 +281,10 @@ impl Runs {
         let mut confined = self.launcher.start(&plan).await.map_err(|error| not_started(&error))?;
         let Some(listener) = outer.or_else(|| confined.listener.take()) else {
             confined.handle.kill().await;
-            return Err(Failure::new(Code::SandboxError, "no listener came out of the sandbox"));
+            return Err(Failure::new(
+                ErrorCode::SandboxError,
+                "no listener came out of the sandbox",
+            ));
         };
         let lease = self.broker.lend(listener, token);
         Ok(Started { confined, lease })

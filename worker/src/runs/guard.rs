@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::failure::{Code, Failure};
+use super::failure::Failure;
+use crate::api::ErrorCode;
 use crate::safe_fs::{Dir, Space};
 use crate::sandbox::usage::Members;
 
@@ -67,7 +68,7 @@ impl From<Excess> for Failure {
             }
             Excess::Reserve => "disk: the run left too little free space".to_owned(),
         };
-        Self::new(Code::ResourceLimit, message)
+        Self::new(ErrorCode::ResourceLimit, message)
     }
 }
 

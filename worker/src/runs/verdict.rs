@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::Runs;
 use super::claude::{Ended, Outcome};
-use super::failure::{Code, Failure};
+use super::failure::{Failure, code_of_api, code_of_exit};
 use super::guard::Excess;
+use crate::api::ErrorCode;
 use crate::models::broker::Lease;
 use crate::sandbox::launch::LaunchError;
 
@@ -20,26 +21,26 @@ impl Runs {
             Ended::Deadline => {
                 let limit = seconds(self.config.runs.timeout);
                 let message = format!("the run did not end within {limit}");
-                return Err(api_or(lease, Failure::new(Code::CliTimeout, message)));
+                return Err(api_or(lease, Failure::new(ErrorCode::CliTimeout, message)));
             }
             Ended::Idle => {
                 let limit = seconds(self.config.runs.idle_timeout);
                 let message = format!("the CLI was silent for {limit}");
-                return Err(api_or(lease, Failure::new(Code::CliTimeout, message)));
+                return Err(api_or(lease, Failure::new(ErrorCode::CliTimeout, message)));
             }
             Ended::Hung => {
                 let message = "the CLI gave its result and did not end";
-                return Err(Failure::new(Code::CliTimeout, message));
+                return Err(Failure::new(ErrorCode::CliTimeout, message));
             }
             Ended::ApiDown(failure) => {
                 let limit = seconds(self.config.anthropic.give_up);
                 let message = format!("the model API has only failed for {limit}");
-                return Err(Failure::new(Code::of_api(failure), message));
+                return Err(Failure::new(code_of_api(failure), message));
             }
             Ended::Excess(excess) => return Err(excess.into()),
             Ended::TooMuchOutput => {
                 let message = "the CLI wrote more than is accepted";
-                return Err(Failure::new(Code::OutputRejected, message));
+                return Err(Failure::new(ErrorCode::OutputRejected, message));
             }
         };
         // Killed by a signal, and the kernel says why. Where it killed only a tool, the CLI goes on
@@ -58,16 +59,16 @@ impl Runs {
             Some((true, _)) => {
                 let code_of_cli = if code == 0 { 1 } else { code };
                 let message = "the CLI reported an error";
-                let failure = Failure::new(Code::of_exit(code_of_cli), message);
+                let failure = Failure::new(code_of_exit(code_of_cli), message);
                 Err(api_or(lease, failure.with_exit_code(code)))
             }
             Some((false, _)) => {
                 let message = "the CLI gave a result and ended with an error";
-                Err(api_or(lease, Failure::new(Code::of_exit(code), message).with_exit_code(code)))
+                Err(api_or(lease, Failure::new(code_of_exit(code), message).with_exit_code(code)))
             }
             None => {
                 let message = format!("the CLI ended with code {code} and no result");
-                Err(api_or(lease, Failure::new(Code::of_exit(code), message).with_exit_code(code)))
+                Err(api_or(lease, Failure::new(code_of_exit(code), message).with_exit_code(code)))
             }
         }
     }
@@ -78,7 +79,7 @@ fn api_or(lease: &Lease, failure: Failure) -> Failure {
     match lease.ledger().last_failure() {
         Some(api) => {
             let message = format!("{}; the last request to the model API failed", failure.message);
-            let mut of_api = Failure::new(Code::of_api(api), message);
+            let mut of_api = Failure::new(code_of_api(api), message);
             of_api.exit_code = failure.exit_code;
             of_api
         }
@@ -88,7 +89,7 @@ fn api_or(lease: &Lease, failure: Failure) -> Failure {
 
 /// The failure of a CLI that was not started.
 pub(super) fn not_started(error: &LaunchError) -> Failure {
-    let code = if error.is_program() { Code::CliSpawnError } else { Code::SandboxError };
+    let code = if error.is_program() { ErrorCode::CliSpawnError } else { ErrorCode::SandboxError };
     tracing::error!(%error, "the CLI was not started");
     Failure::new(code, error.summary())
 }

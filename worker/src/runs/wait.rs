@@ -6,8 +6,9 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::events::EventSink;
-use super::failure::{Code, Failure};
+use super::failure::Failure;
 use super::permits::{Line, Permit, Turns};
+use crate::api::ErrorCode;
 use crate::store::projects::ProjectKey;
 
 /// What the user sees while a run waits.
@@ -40,9 +41,9 @@ pub(super) async fn wait(
 ) -> Result<Permits, Failure> {
     let deadline = Instant::now() + patience;
     let mut waiter = Waiter { sink, cancel, deadline, was_told: false };
-    let busy = Failure::new(Code::ProjectBusy, "another run works on this project");
+    let busy = Failure::new(ErrorCode::ProjectBusy, "another run works on this project");
     let turn = waiter.permit(&turns.of(key), "project", busy).await?;
-    let busy = Failure::new(Code::WorkerBusy, "all places are taken");
+    let busy = Failure::new(ErrorCode::WorkerBusy, "all places are taken");
     let slot = waiter.permit(slots, "slot", busy).await?;
     Ok(Permits { slot, _turn: turn })
 }

@@ -16,7 +16,8 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::stat::FileStat;
 
-use super::failure::{Code, Failure};
+use super::failure::Failure;
+use crate::api::ErrorCode;
 use crate::config::FileLimits;
 use crate::safe_fs::{Dir, FileError, Oddity, WriteOptions, empty, walk};
 use crate::sandbox::release_root;
@@ -317,9 +318,9 @@ fn check_limits(
     } else {
         return Ok(());
     };
-    Err(Failure::new(Code::OutputRejected, reason))
+    Err(Failure::new(ErrorCode::OutputRejected, reason))
 }
 
 fn rejected(path: &str, oddity: Oddity) -> Failure {
-    Failure::new(Code::OutputRejected, format!("{path} {oddity}"))
+    Failure::new(ErrorCode::OutputRejected, format!("{path} {oddity}"))
 }

@@ -1,10 +1,11 @@
-//! Errors outside a stream: a status, a code and a text, always JSON.
+//! Errors outside a stream: a code, its status and a text, always JSON.
 
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::api::ErrorCode;
 use crate::blocking::BrokeOff;
 use crate::store::assets::AssetError;
 use crate::store::projects::ProjectError;
@@ -12,62 +13,53 @@ use crate::store::projects::ProjectError;
 /// An answer that is not what was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiError {
-    status: StatusCode,
-    code: &'static str,
+    code: ErrorCode,
     message: String,
 }
 
 impl ApiError {
-    /// Any error.
-    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
+    /// Any error. The message is for people: never a path of the machine.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
     }
 
     /// The request is wrong.
     pub fn bad_request(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "INVALID_REQUEST", message)
+        Self::new(ErrorCode::InvalidRequest, message)
     }
 
     /// There is no such thing.
     pub fn not_found(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", message)
+        Self::new(ErrorCode::NotFound, message)
     }
 
     /// The secret is missing or wrong; one text for both.
     pub fn unauthorized() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "Unauthorized")
+        Self::new(ErrorCode::Unauthorized, "Unauthorized")
+    }
+
+    /// A body that stopped coming.
+    pub fn body_timeout() -> Self {
+        Self::new(ErrorCode::BodyTimeout, "the body did not arrive in time")
+    }
+
+    /// The worker is about to end and begins nothing new.
+    pub fn shutting_down() -> Self {
+        Self::new(ErrorCode::ShuttingDown, "the worker is shutting down")
     }
 
     /// A defect of the worker. What it was stands in the log.
     pub fn internal() -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "internal error")
-    }
-
-    /// The volume is full.
-    pub fn storage_full() -> Self {
-        Self::new(StatusCode::INSUFFICIENT_STORAGE, "STORAGE_FULL", "no space left on the volume")
-    }
-
-    /// The HTTP status.
-    pub fn status(&self) -> StatusCode {
-        self.status
-    }
-
-    /// The machine-readable code.
-    pub fn code(&self) -> &'static str {
-        self.code
-    }
-
-    /// The text.
-    pub fn message(&self) -> &str {
-        &self.message
+        Self::new(ErrorCode::InternalError, "internal error")
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.code.status());
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = json!({ "error": self.message, "code": self.code });
-        (self.status, Json(body)).into_response()
+        (status, Json(body)).into_response()
     }
 }
 
@@ -83,25 +75,15 @@ impl From<ProjectError> for ApiError {
             ProjectError::NotFound => Self::not_found("not found"),
             ProjectError::Ambiguous => Self::bad_request(error.to_string()),
             ProjectError::Exists => {
-                Self::new(StatusCode::CONFLICT, "PROJECT_EXISTS", "the project exists already")
+                Self::new(ErrorCode::ProjectExists, "the project exists already")
             }
-            ProjectError::Busy => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "PROJECT_BUSY", error.to_string())
-            }
-            ProjectError::Quota(reason) => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "QUOTA_EXCEEDED", reason)
-            }
-            ProjectError::Full => {
-                Self::new(StatusCode::INSUFFICIENT_STORAGE, "STORAGE_FULL", "no space left")
-            }
+            ProjectError::Busy => Self::new(ErrorCode::ProjectBusy, error.to_string()),
+            ProjectError::Quota(reason) => Self::new(ErrorCode::QuotaExceeded, reason),
+            ProjectError::Full => Self::new(ErrorCode::StorageFull, "no space left"),
             other => {
                 tracing::error!(error = %other, "a project could not be read or written");
-                let status = StatusCode::SERVICE_UNAVAILABLE;
-                Self::new(
-                    status,
-                    "STORAGE_ERROR",
-                    "the project cannot be read or written at the moment",
-                )
+                let message = "the project cannot be read or written at the moment";
+                Self::new(ErrorCode::StorageError, message)
             }
         }
     }
@@ -113,22 +95,14 @@ impl From<AssetError> for ApiError {
         match error {
             AssetError::NotFound => Self::not_found("Asset not found"),
             AssetError::Empty => Self::bad_request(message),
-            AssetError::TooLarge(_) => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", message)
-            }
-            AssetError::Kind => {
-                let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-                Self::new(status, "UNSUPPORTED_MEDIA_TYPE", message)
-            }
-            AssetError::Quota(_) => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "QUOTA_EXCEEDED", message)
-            }
-            AssetError::Full => Self::storage_full(),
+            AssetError::TooLarge(_) => Self::new(ErrorCode::BodyTooLarge, message),
+            AssetError::Kind => Self::new(ErrorCode::UnsupportedMediaType, message),
+            AssetError::Quota(_) => Self::new(ErrorCode::QuotaExceeded, message),
+            AssetError::Full => Self::new(ErrorCode::StorageFull, "no space left on the volume"),
             AssetError::Unusable(_) | AssetError::Io(_) => {
                 tracing::error!(error = message, "an asset could not be read or written");
-                let status = StatusCode::SERVICE_UNAVAILABLE;
                 let message = "assets cannot be read or written at the moment";
-                Self::new(status, "STORAGE_ERROR", message)
+                Self::new(ErrorCode::StorageError, message)
             }
         }
     }

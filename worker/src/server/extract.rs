@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use axum::body::HttpBody as _;
 use axum::extract::{FromRequest, Request};
-use axum::http::{StatusCode, header::CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::error::ApiError;
+use crate::api::ErrorCode;
 use crate::app::App;
 
 /// Largest JSON body, in bytes: a prompt of the largest size, every character of it escaped.
@@ -61,7 +62,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for LargeBody<T> {
             let waited = timeout(BODY_TIMEOUT, LARGE.acquire()).await;
             let busy = || {
                 let message = "too many large requests at the same time";
-                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "WORKER_BUSY", message)
+                ApiError::new(ErrorCode::WorkerBusy, message)
             };
             Some(waited.map_err(|_| busy())?.map_err(|_| ApiError::internal())?)
         };
@@ -92,8 +93,7 @@ async fn read<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, 
         }
         Ok(Err(_)) => return Err(ApiError::bad_request("the body broke off")),
         Err(_) => {
-            let message = "the body did not arrive in time";
-            return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "BODY_TIMEOUT", message));
+            return Err(ApiError::body_timeout());
         }
     };
     let text = std::str::from_utf8(&bytes)
@@ -104,7 +104,7 @@ async fn read<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, 
 
 fn too_large(limit: usize) -> ApiError {
     let message = format!("the body is larger than {limit} bytes");
-    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", message)
+    ApiError::new(ErrorCode::BodyTooLarge, message)
 }
 
 /// A body that says that it is something else than JSON is refused; one that says nothing is read.
@@ -117,5 +117,5 @@ fn check_media_type(request: &Request) -> Result<(), ApiError> {
         return Ok(());
     }
     let message = "Content-Type must be application/json";
-    Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message))
+    Err(ApiError::new(ErrorCode::UnsupportedMediaType, message))
 }

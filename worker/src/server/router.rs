@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{StatusCode, Uri};
+use axum::http::Uri;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, get, post};
 use tower::Layer as _;
@@ -12,6 +12,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::auth::{Accepted, require_secret};
 use super::error::ApiError;
 use super::{observe, routes};
+use crate::api::ErrorCode;
 use crate::app::App;
 
 /// One endpoint that needs the secret.
@@ -97,14 +98,13 @@ async fn no_endpoint(uri: Uri) -> ApiError {
 }
 
 async fn wrong_method() -> ApiError {
-    let message = "this endpoint takes another method";
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", message)
+    ApiError::new(ErrorCode::MethodNotAllowed, "this endpoint takes another method")
 }
 
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
-    use axum::http::Request;
+    use axum::http::{Request, StatusCode};
     use http_body_util::BodyExt as _;
     use tower::ServiceExt as _;
 

@@ -15,8 +15,9 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::DropGuard;
 
+use crate::api::ErrorCode;
 use crate::runs::events::Event;
-use crate::runs::failure::{Code, Failure};
+use crate::runs::failure::Failure;
 
 /// Longest silence. Things in between have been seen to drop streams after 16 s.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -49,7 +50,7 @@ fn stream(
                 Ok(Some(event)) => event,
                 Ok(None) => {
                     tracing::error!("a run ended without a terminal event");
-                    Event::Error(Failure::new(Code::UnknownError, "the run broke off"))
+                    Event::Error(Failure::new(ErrorCode::UnknownError, "the run broke off"))
                 }
             };
             id += 1;

@@ -6,12 +6,13 @@
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes, HttpBody as _};
-use axum::http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
+use axum::http::{HeaderMap, header::CONTENT_TYPE};
 use futures_util::{Stream, StreamExt as _};
 use multer::{Constraints, Multipart, SizeLimit};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::ApiError;
+use crate::api::ErrorCode;
 use crate::blocking;
 use crate::store::assets::{Asset, AssetError, Upload};
 use crate::types::FileName;
@@ -165,10 +166,7 @@ impl Pending {
     }
 
     async fn in_time<T>(&self, next: impl Future<Output = T>) -> Result<T, ApiError> {
-        let late = |_| {
-            let message = "the body did not arrive in time";
-            ApiError::new(StatusCode::REQUEST_TIMEOUT, "BODY_TIMEOUT", message)
-        };
+        let late = |_| ApiError::body_timeout();
         timeout_at(self.deadline, timeout(SILENCE, next)).await.map_err(late)?.map_err(late)
     }
 
@@ -214,7 +212,7 @@ impl Broken {
         match self {
             Self::TooLarge => {
                 let message = "the body is larger than an asset may be";
-                ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", message)
+                ApiError::new(ErrorCode::BodyTooLarge, message)
             }
             Self::Off => ApiError::bad_request("the body broke off"),
             Self::Form(reason) => ApiError::bad_request(format!("the form is malformed: {reason}")),

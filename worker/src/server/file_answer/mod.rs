@@ -23,6 +23,7 @@ use self::conditional::Verdict;
 use self::range::Part;
 pub(super) use self::version::Version;
 use super::error::ApiError;
+use crate::api::ErrorCode;
 
 /// A file that is to be sent.
 #[derive(Debug)]
@@ -62,8 +63,7 @@ impl FileAnswer {
             }
             Verdict::Failed => {
                 let message = "the file is not the one that the request is about";
-                let status = StatusCode::PRECONDITION_FAILED;
-                return Err(ApiError::new(status, "PRECONDITION_FAILED", message));
+                return Err(ApiError::new(ErrorCode::PreconditionFailed, message));
             }
         }
         let Self { file, described } = self;
@@ -119,8 +119,7 @@ fn text(value: String) -> HeaderValue {
 
 fn not_satisfiable(size: u64) -> Response {
     let message = format!("the file has {size} bytes, and the range none of them");
-    let error = ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_NOT_SATISFIABLE", message);
-    let mut response = error.into_response();
+    let mut response = ApiError::new(ErrorCode::RangeNotSatisfiable, message).into_response();
     response.headers_mut().insert(CONTENT_RANGE, text(format!("bytes */{size}")));
     response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     response
@@ -129,6 +128,5 @@ fn not_satisfiable(size: u64) -> Response {
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 fn unreadable(error: io::Error) -> ApiError {
     tracing::error!(%error, "a file could not be read");
-    let status = StatusCode::SERVICE_UNAVAILABLE;
-    ApiError::new(status, "STORAGE_ERROR", "the file cannot be read at the moment")
+    ApiError::new(ErrorCode::StorageError, "the file cannot be read at the moment")
 }

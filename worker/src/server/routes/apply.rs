@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -13,10 +12,11 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::versions;
+use crate::api::ErrorCode;
 use crate::app::App;
 use crate::runs::Application;
 use crate::runs::events::EventSink;
-use crate::runs::failure::{Code, Failure};
+use crate::runs::failure::Failure;
 use crate::server::error::ApiError;
 use crate::server::extract::LargeBody;
 use crate::server::sse;
@@ -87,8 +87,7 @@ pub(in crate::server) async fn apply_files(
     }
     let files = body.files.ok_or_else(|| ApiError::bad_request("files: is required"))?;
     if app.runs.is_closing() {
-        let message = "the worker is shutting down";
-        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "SHUTTING_DOWN", message));
+        return Err(ApiError::shutting_down());
     }
     let message = body.commit_message.unwrap_or_default().or(DEFAULT_MESSAGE);
     let mut application = application(key, files, message);
@@ -116,7 +115,7 @@ fn application(
     let mut state = None;
     for file in files {
         let shown: String = file.path.escape_debug().take(200).collect();
-        let bad_path = |why: &str| Failure::new(Code::InvalidPath, format!("{shown}: {why}"));
+        let bad_path = |why: &str| Failure::new(ErrorCode::InvalidPath, format!("{shown}: {why}"));
         let path: RequestPath = file.path.parse().map_err(|error| bad_path(&format!("{error}")))?;
         let is_delete = file.action == Some(FileAction::Delete);
         let content = if is_delete { Vec::new() } else { content(&shown, file)? };
@@ -140,7 +139,7 @@ fn application(
         while let Some((folder, _)) = outer.rsplit_once('/') {
             if folder.parse().is_ok_and(|folder: ProjectPath| write.contains_key(&folder)) {
                 let message = format!("{folder}: is a file and a folder in the request");
-                return Err(Failure::new(Code::InvalidPath, message));
+                return Err(Failure::new(ErrorCode::InvalidPath, message));
             }
             outer = folder;
         }
@@ -153,7 +152,7 @@ fn content(shown: &str, file: FileChange) -> Result<Vec<u8>, Failure> {
         &STANDARD,
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
     );
-    let invalid = |why: &str| Failure::new(Code::InvalidContent, format!("{shown}: {why}"));
+    let invalid = |why: &str| Failure::new(ErrorCode::InvalidContent, format!("{shown}: {why}"));
     let text = file.content.ok_or_else(|| invalid("content: is required"))?;
     match file.encoding {
         None | Some(Encoding::Utf8) => Ok(text.into_bytes()),
@@ -183,11 +182,11 @@ mod tests {
     #[test]
     fn one_bad_file_spoils_all() {
         for (bad, code) in [
-            (file("../x", Some(""), None), Code::InvalidPath),
-            (file(".git/config", None, Some(FileAction::Delete)), Code::InvalidPath),
-            (file("a.js", Some("again"), None), Code::InvalidPath),
-            (file("a.js", None, Some(FileAction::Delete)), Code::InvalidPath),
-            (file("b.js", None, None), Code::InvalidContent),
+            (file("../x", Some(""), None), ErrorCode::InvalidPath),
+            (file(".git/config", None, Some(FileAction::Delete)), ErrorCode::InvalidPath),
+            (file("a.js", Some("again"), None), ErrorCode::InvalidPath),
+            (file("a.js", None, Some(FileAction::Delete)), ErrorCode::InvalidPath),
+            (file("b.js", None, None), ErrorCode::InvalidContent),
         ] {
             let failure = read(vec![file("a.js", Some("x"), None), bad]).unwrap_err();
             assert_eq!(failure.code, code);
@@ -203,7 +202,7 @@ mod tests {
         }
         let mut file = file("a", Some("a$b"), None);
         file.encoding = Some(Encoding::Base64);
-        assert_eq!(content("a", file).unwrap_err().code, Code::InvalidContent);
+        assert_eq!(content("a", file).unwrap_err().code, ErrorCode::InvalidContent);
     }
 
     #[test]

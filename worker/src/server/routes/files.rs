@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
+use crate::api::ErrorCode;
 use crate::app::App;
 use crate::blocking;
 use crate::server::error::ApiError;
@@ -75,7 +76,8 @@ pub(in crate::server) async fn list_files(
     match listed.await? {
         Ok(body) => Ok(Json(body).into_response()),
         Err(ProjectError::NotFound) => {
-            let body = json!({ "files": [], "error": "Project not found", "code": "NOT_FOUND" });
+            let code = ErrorCode::NotFound;
+            let body = json!({ "files": [], "error": "Project not found", "code": code });
             Ok((StatusCode::NOT_FOUND, Json(body)).into_response())
         }
         Err(error) => Err(error.into()),

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 
@@ -56,9 +55,7 @@ pub(in crate::server) async fn generate_game(
 ) -> Result<Response, ApiError> {
     let request = body.into_request()?;
     if app.runs.is_closing() {
-        let message = "the worker is shutting down";
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        return Err(ApiError::new(status, "SHUTTING_DOWN", message));
+        return Err(ApiError::shutting_down());
     }
     let (sink, events) = EventSink::new();
     let guard = app.runs.generate(request, sink);

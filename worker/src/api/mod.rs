@@ -1,0 +1,8 @@
+//! The contract with callers as data: what can be asked, what is answered, and how it can fail.
+//!
+//! Nothing in here serves a request. The server, the documents and the tests read these tables, so
+//! none of them can say anything else than the others.
+
+mod error_code;
+
+pub use error_code::ErrorCode;
