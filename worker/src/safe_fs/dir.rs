@@ -172,6 +172,21 @@ impl Dir {
         }
     }
 
+    /// Removes a file that lies at a path beneath this folder. One that is not there is no error,
+    /// also where the file system cannot be written.
+    pub fn remove_beneath(&self, path: &str) -> Result<(), FileError> {
+        let removed = self.parent_of(path, false).and_then(|(folder, name)| {
+            // Asked first: to remove anything from a read-only file system is an error, even what
+            // is not there.
+            folder.status(&name)?;
+            folder.remove_file(&name)
+        });
+        match removed {
+            Err(FileError::NotFound) => Ok(()),
+            result => result,
+        }
+    }
+
     /// Removes an empty folder. One that is not empty or not there is no error; whether it was
     /// removed.
     pub fn remove_empty_folder(&self, name: impl AsRef<OsStr>) -> Result<bool, FileError> {

@@ -9,7 +9,6 @@ use std::collections::HashSet;
 use std::io::Read as _;
 use std::sync::{Mutex, PoisonError};
 
-use super::open::remove;
 use crate::safe_fs::{Dir, FileError, Kind, WriteOptions};
 use crate::store::projects::ProjectError;
 
@@ -51,7 +50,7 @@ impl Checked {
         }
         remove_links(git, MAX_DEPTH)?;
         for path in REMOVED {
-            remove(git, path)?;
+            git.remove_beneath(path)?;
         }
         replace_bad_config(git)?;
         exclude_own(git);

@@ -98,7 +98,7 @@ pub(super) fn hold_head<'r>(
     if !Reference::is_valid_name(&name) {
         return Err(unreadable());
     }
-    open::remove(&project.dir().folder(".git")?, &format!("{name}.lock"))?;
+    project.dir().folder(".git")?.remove_beneath(&format!("{name}.lock"))?;
     let mut transaction = repository.transaction()?;
     transaction.lock_ref(&name)?;
     Ok(HeldHead { transaction, name })

@@ -55,7 +55,7 @@ pub(in crate::store::projects) fn open_to_write(
         return begin(project, staging).map(|repository| (repository, true));
     };
     for path in LOCKS {
-        remove(&git, path)?;
+        git.remove_beneath(path)?;
     }
     let repository = match open_checked(project, &git) {
         Err(ProjectError::Git(error)) if error.class() == ErrorClass::Config => {
@@ -125,7 +125,7 @@ fn mend_head(git: &Dir, repository: &Repository) -> Result<(), ProjectError> {
     if super::head(repository).is_ok() {
         return Ok(());
     }
-    remove(git, &name)?;
+    git.remove_beneath(&name)?;
     let mut newest = None;
     for own in refs::list(repository, VERSIONS)? {
         if super::tree_of(repository, own.id).is_ok() {
@@ -159,16 +159,4 @@ fn begin(project: &Project, staging: &Staging) -> Result<Repository, ProjectErro
     folder.rename_to(".git", project.dir(), ".git")?;
     let git = project.dir().folder(".git")?;
     open_checked(project, &git)
-}
-
-/// Removes a file in `.git`. On a volume that cannot be written, what is not there is no error.
-pub(super) fn remove(git: &Dir, path: &str) -> Result<(), FileError> {
-    let removed = git.parent_of(path, false).and_then(|(folder, name)| {
-        folder.status(&name)?;
-        folder.remove_file(&name)
-    });
-    match removed {
-        Err(FileError::NotFound) => Ok(()),
-        result => result,
-    }
 }
