@@ -15,7 +15,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use dreamcore_worker::config::FileLimits;
-use dreamcore_worker::store::projects::{Changes, Content, ProjectKey, Volume};
+use dreamcore_worker::store::projects::{Changes, ProjectKey, Source, Volume};
 use dreamcore_worker::types::{ProjectPath, RequestPath};
 use git2::{ObjectType, Repository};
 
@@ -83,7 +83,7 @@ pub fn git(data: &[u8]) {
     read(&volume, key);
     let page: ProjectPath = "index.html".parse().expect("a path");
     let changes = Changes {
-        write: [(page, Content::Bytes(b"<p>new".to_vec()))].into(),
+        write: [(page, Source::Bytes(b"<p>new".to_vec()))].into(),
         remove: ["folder/a.txt".parse().expect("a path")].into(),
         message: "a page".to_owned(),
         keep_unsaved: true,

@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::generate::SAVING;
 use super::{Runs, merge_warning};
 use crate::blocking;
-use crate::store::projects::{Changes, Content, ProjectKey, Published, StateChange};
+use crate::store::projects::{Changes, ProjectKey, Published, Source, StateChange};
 use crate::types::ProjectPath;
 
 /// What is to be changed.
@@ -66,7 +66,7 @@ impl Runs {
         blocking::run(move || {
             let write = application.write.into_iter();
             let changes = Changes {
-                write: write.map(|(path, bytes)| (path, Content::Bytes(bytes))).collect(),
+                write: write.map(|(path, bytes)| (path, Source::Bytes(bytes))).collect(),
                 remove: application.remove,
                 state: application.state,
                 message: application.message,

@@ -11,7 +11,7 @@ use super::workspace::{Copied, Harvest, Workspace};
 use crate::blocking;
 use crate::store::assets::AssetUrls;
 use crate::store::assets::replace::{is_code, replace_in_file};
-use crate::store::projects::{Changes, Content, Merged, ProjectError, Published};
+use crate::store::projects::{Changes, Merged, ProjectError, Published, Source};
 use crate::types::Prompt;
 
 /// Longest name of a version, in characters.
@@ -90,7 +90,7 @@ fn changes<'w>(
     copied: &Copied,
     message: String,
 ) -> Changes<'w> {
-    let content = |path| (path, Content::File(workspace.game()));
+    let content = |path| (path, Source::File(workspace.game()));
     Changes {
         write: harvest.write.into_iter().map(content).collect(),
         remove: harvest.remove.into_iter().collect(),
@@ -113,7 +113,7 @@ fn put_urls(
         let mut bytes = Vec::new();
         workspace.game().file(path.as_str())?.0.read_to_end(&mut bytes)?;
         if let Some(replaced) = replace_in_file(path.as_str(), &bytes, urls) {
-            *content = Content::Bytes(replaced);
+            *content = Source::Bytes(replaced);
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use headers::{
     IfUnmodifiedSince,
 };
 
-use super::version::Version;
+use super::validators::Validators;
 
 /// What the conditions of a request come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,18 +18,18 @@ pub(super) enum Verdict {
     Send,
     /// The client has it.
     NotModified,
-    /// The client asked for another version.
+    /// The client asked for other content.
     Failed,
 }
 
 /// Looks at the conditions in the order that section 13.2.2 gives. A condition that cannot be read
 /// counts as not sent, except one that is there to protect: it fails.
-pub(super) fn verdict(headers: &HeaderMap, version: &Version) -> Verdict {
+pub(super) fn verdict(headers: &HeaderMap, validators: &Validators) -> Verdict {
     let conditional = [IF_MATCH, IF_UNMODIFIED_SINCE, IF_NONE_MATCH, IF_MODIFIED_SINCE];
     if !conditional.iter().any(|name| headers.contains_key(name)) {
         return Verdict::Send;
     }
-    let (etag, modified) = (Tag::new(version), version.last_modified());
+    let (etag, modified) = (Tag::new(validators), validators.last_modified());
     if headers.contains_key(IF_MATCH) {
         if !read::<IfMatch>(headers)
             .is_some_and(|field| etag.is(|tag| field.precondition_passes(tag)))
@@ -57,9 +57,9 @@ pub(super) fn verdict(headers: &HeaderMap, version: &Version) -> Verdict {
     Verdict::Send
 }
 
-/// Whether `Range` counts. With `If-Range` it does for exactly this version; a date never is
+/// Whether `Range` counts. With `If-Range` it does for exactly this content; a date never is
 /// exact, because a file can change twice in a second.
-pub(super) fn range_holds(headers: &HeaderMap, version: &Version) -> bool {
+pub(super) fn range_holds(headers: &HeaderMap, validators: &Validators) -> bool {
     if !headers.contains_key(RANGE) {
         return false;
     }
@@ -67,7 +67,7 @@ pub(super) fn range_holds(headers: &HeaderMap, version: &Version) -> bool {
         return true;
     }
     let field = read::<IfRange>(headers);
-    field.is_some_and(|field| !field.is_modified(Tag::new(version).0.as_ref(), None))
+    field.is_some_and(|field| !field.is_modified(Tag::new(validators).0.as_ref(), None))
 }
 
 /// A field that stands once; two of them could be read in two ways.
@@ -75,12 +75,12 @@ fn read<T: Header>(headers: &HeaderMap) -> Option<T> {
     headers.typed_get::<T>()
 }
 
-/// The version's tag in the form that is compared.
+/// The entity tag in the form that is compared.
 struct Tag(Option<ETag>);
 
 impl Tag {
-    fn new(version: &Version) -> Self {
-        let value = version.etag();
+    fn new(validators: &Validators) -> Self {
+        let value = validators.etag();
         Self(value.to_str().ok().and_then(|text| text.parse().ok()))
     }
 

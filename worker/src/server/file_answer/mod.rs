@@ -6,7 +6,7 @@
 mod body;
 mod conditional;
 mod range;
-mod version;
+mod validators;
 
 use std::fs::File;
 use std::io;
@@ -21,7 +21,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use self::conditional::Verdict;
 use self::range::Part;
-pub(super) use self::version::Version;
+pub(super) use self::validators::Validators;
 use super::error::ApiError;
 use crate::api::ErrorCode;
 
@@ -38,7 +38,7 @@ pub(super) struct FileAnswer {
 #[derive(Debug)]
 pub(super) struct Described {
     /// Which content it is.
-    pub(super) version: Version,
+    pub(super) validators: Validators,
     /// `Content-Type`.
     pub(super) content_type: HeaderValue,
     /// `Cache-Control`.
@@ -54,7 +54,7 @@ impl FileAnswer {
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<Response, ApiError> {
-        match conditional::verdict(headers, &self.described.version) {
+        match conditional::verdict(headers, &self.described.validators) {
             Verdict::Send => {}
             Verdict::NotModified => {
                 let mut response = StatusCode::NOT_MODIFIED.into_response();
@@ -67,14 +67,14 @@ impl FileAnswer {
             }
         }
         let Self { file, described } = self;
-        let size = described.version.size;
+        let size = described.validators.size;
         // Of all methods, only GET knows parts.
-        let part = if method == Method::GET && conditional::range_holds(headers, &described.version)
-        {
-            range::part(headers, size)
-        } else {
-            Part::Whole
-        };
+        let part =
+            if method == Method::GET && conditional::range_holds(headers, &described.validators) {
+                range::part(headers, size)
+            } else {
+                Part::Whole
+            };
         let (status, start, length) = match part {
             Part::Whole => (StatusCode::OK, 0, size),
             Part::Of { first, last } => (StatusCode::PARTIAL_CONTENT, first, last - first + 1),
@@ -102,8 +102,8 @@ impl FileAnswer {
 impl Described {
     /// What is told of the content whether it is sent or not.
     fn describe(&self, headers: &mut HeaderMap) {
-        headers.insert(ETAG, self.version.etag());
-        if let Some(modified) = self.version.last_modified() {
+        headers.insert(ETAG, self.validators.etag());
+        if let Some(modified) = self.validators.last_modified() {
             headers.insert(LAST_MODIFIED, text(httpdate::fmt_http_date(modified)));
         }
         headers.insert(CACHE_CONTROL, self.cache_control.clone());

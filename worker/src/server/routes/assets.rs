@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::blocking;
 use crate::server::error::ApiError;
 use crate::server::extract::Body;
-use crate::server::file_answer::{Described, FileAnswer, Version};
+use crate::server::file_answer::{Described, FileAnswer, Validators};
 use crate::server::query::{Query, parse_value};
 use crate::server::upload;
 use crate::store::assets::{Asset, AssetError};
@@ -65,15 +65,15 @@ pub(in crate::server) async fn get_asset(
     let query = Query::parse(query.as_deref().unwrap_or_default())?;
     let (user, id) = (query.required("user_id")?, query.required("asset_id")?);
     let assets = app.assets.clone();
-    let (found, version) = blocking::run(move || {
+    let (found, validators) = blocking::run(move || {
         let found = assets.open(user, id)?;
-        let version = Version::of(&found.file)?;
-        Ok::<_, AssetError>((found, version))
+        let validators = Validators::of(&found.file)?;
+        Ok::<_, AssetError>((found, validators))
     })
     .await??;
     let asset = found.asset;
     let described = Described {
-        version: version.with_tag(asset.sha256.as_str().to_owned()),
+        validators: validators.with_tag(asset.sha256.as_str().to_owned()),
         content_type: HeaderValue::from_static(asset.content_type.content_type()),
         cache_control: CACHE,
         more: vec![(CONTENT_DISPOSITION, disposition(&asset)), (CONTENT_SECURITY_POLICY, POLICY)],

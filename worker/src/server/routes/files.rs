@@ -13,7 +13,7 @@ use crate::api::ErrorCode;
 use crate::app::App;
 use crate::blocking;
 use crate::server::error::ApiError;
-use crate::server::file_answer::{Described, FileAnswer, Version};
+use crate::server::file_answer::{Described, FileAnswer, Validators};
 use crate::server::media::Media;
 use crate::server::query::{Query, parse_value};
 use crate::store::projects::{Detail, ProjectError};
@@ -30,14 +30,14 @@ pub(in crate::server) async fn get_file(
     let key = query.project()?;
     let path: RequestPath = parse_value("path", query.get("path").unwrap_or("index.html"))?;
 
-    let (file, version, media) = if let Some((file, stat)) = app.volume.open_cached(key, &path) {
-        (file, Version::by(&stat), Media::of(path.as_str()))
+    let (file, validators, media) = if let Some((file, stat)) = app.volume.open_cached(key, &path) {
+        (file, Validators::by(&stat), Media::of(path.as_str()))
     } else {
         let open = move || {
             let file = app.volume.open(key)?.read(&path)?;
-            let version = Version::of(&file.file)?;
+            let validators = Validators::of(&file.file)?;
             // By the name of what was found, which is another where the default page is missing.
-            Ok::<_, ProjectError>((file.file, version, Media::of(&file.path)))
+            Ok::<_, ProjectError>((file.file, validators, Media::of(&file.path)))
         };
         match blocking::run(open).await? {
             Err(ProjectError::NotFound) => return Err(ApiError::not_found("File not found")),
@@ -46,7 +46,7 @@ pub(in crate::server) async fn get_file(
     };
     let fallback = HeaderValue::from_static("application/octet-stream");
     let described = Described {
-        version,
+        validators,
         content_type: HeaderValue::try_from(media.content_type).unwrap_or(fallback),
         cache_control: HeaderValue::from_static(media.cache_control),
         more: Vec::new(),

@@ -10,7 +10,7 @@ use crate::types::{ProjectPath, STYLE_STATE_FILE};
 
 /// Where the content of a file comes from.
 #[derive(Debug, Clone)]
-pub enum Content<'a> {
+pub enum Source<'a> {
     /// From the file with the same path below this folder.
     File(&'a Dir),
     /// From memory.
@@ -36,7 +36,7 @@ pub enum StateChange {
 #[derive(Debug, Default)]
 pub struct Changes<'a> {
     /// Files to create or replace.
-    pub write: BTreeMap<ProjectPath, Content<'a>>,
+    pub write: BTreeMap<ProjectPath, Source<'a>>,
     /// Files to remove; those that are not there are no error.
     pub remove: BTreeSet<ProjectPath>,
     /// The relay's hidden state file. It belongs to no version.

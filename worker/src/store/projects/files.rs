@@ -14,8 +14,8 @@ use crate::types::{ProjectPath, RequestPath};
 const DEFAULT_PAGE: &str = "index.html";
 /// How often reading is begun again because of a save.
 const MAX_TRIES: usize = 20;
-/// Longest wait for files to be moved into place.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest wait for another save to move its files into place.
+const MOVING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A file that is open for reading.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl Project {
     fn moment(&self) -> Result<Option<Vec<u8>>, ProjectError> {
         let began = Instant::now();
         while writer::is_moving(self.dir()) {
-            if began.elapsed() > PATIENCE {
+            if began.elapsed() > MOVING_TIMEOUT {
                 return Err(ProjectError::Busy);
             }
             std::thread::park_timeout(Duration::from_millis(1));

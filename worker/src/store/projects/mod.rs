@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 pub use changes::{
-    Action, Base, Changes, Content, Merged, Published, SavedFile, StateChange, StoredContent,
+    Action, Base, Changes, Merged, Published, SavedFile, Source, StateChange, StoredContent,
 };
 pub use copy::CopyRequest;
 pub use details::Detail;

@@ -3,7 +3,7 @@
 use git2::build::TreeUpdateBuilder;
 use git2::{FileMode, Oid};
 
-use super::changes::{Base, Changes, Content};
+use super::changes::{Base, Changes, Source};
 use super::git::{self, OwnRef, PARTIAL};
 use super::writer::Writer;
 use super::{Project, ProjectError, ProjectKey, Volume, journal, snapshot};
@@ -53,12 +53,12 @@ impl Project {
         let mut builder = TreeUpdateBuilder::new();
         for (path, content) in &changes.write {
             let id = match content {
-                Content::File(source) => {
+                Source::File(source) => {
                     let (file, stat) = source.file(path.as_str())?;
                     snapshot::store(&repository, file, snapshot::size_of(&stat))?
                 }
-                Content::Bytes(bytes) => repository.blob(bytes)?,
-                Content::Stored(stored) => stored.0,
+                Source::Bytes(bytes) => repository.blob(bytes)?,
+                Source::Stored(stored) => stored.0,
             };
             builder.upsert(path.as_str(), id, FileMode::Blob);
         }

@@ -44,8 +44,8 @@ impl<E: Into<ProjectError>> From<E> for Failed {
     }
 }
 
-/// The version to be.
-struct Version {
+/// The version that a save is about to make, and what it follows.
+struct Upcoming {
     id: Oid,
     /// The version of the files before.
     before: Option<Oid>,
@@ -216,18 +216,18 @@ impl Project {
                 git::commit(&repository, &changes.message, &tree, &parents)?
             }
         };
-        let version = Version { id, before, head };
+        let upcoming = Upcoming { id, before, head };
 
         self.check_ways(staged.keys(), &removed.iter().map(|path| path.as_str()).collect())?;
         check_space(&staging.dir)?;
-        let own = self.promise(&repository, staging, &version)?;
+        let own = self.promise(&repository, staging, &upcoming)?;
 
         // Into the project.
-        let moved = self.carry_out(writer, staging, &repository, &version, &removed, &staged);
+        let moved = self.carry_out(writer, staging, &repository, &upcoming, &removed, &staged);
         let moved = match moved {
             Ok(moved) => moved,
             Err(error) => {
-                let is_undone = self.undo(writer, staging, &repository, &version, &own);
+                let is_undone = self.undo(writer, staging, &repository, &upcoming, &own);
                 return Err(Failed { error, is_undone });
             }
         };
@@ -241,7 +241,7 @@ impl Project {
             tracing::warn!(%error, "git's index could not be written");
         }
         upkeep::after_save(self, &repository, &standing);
-        let version = Some(git::short_id(&repository, version.id)?);
+        let version = Some(git::short_id(&repository, upcoming.id)?);
         Ok(Published { files, version, is_new: true, merged })
     }
 
@@ -266,16 +266,16 @@ impl Project {
         &self,
         repository: &Repository,
         staging: &Staging,
-        version: &Version,
+        upcoming: &Upcoming,
     ) -> Result<OwnRef, ProjectError> {
         let text = |id: Option<Oid>| id.map(|id| id.to_string());
         let journal = Journal {
-            version: version.id.to_string(),
-            before: text(version.before),
-            head: text(version.head),
+            version: upcoming.id.to_string(),
+            before: text(upcoming.before),
+            head: text(upcoming.head),
         };
         journal.write(&staging.dir)?;
-        let own = OwnRef::write(repository, VERSIONS, &staging.id, version.id)?;
+        let own = OwnRef::write(repository, VERSIONS, &staging.id, upcoming.id)?;
         match self.dir().sync_file_system() {
             Ok(()) => Ok(own),
             Err(error) => {
@@ -290,7 +290,7 @@ impl Project {
         writer: &Writer<'_>,
         staging: &Staging,
         repository: &Repository,
-        version: &Version,
+        upcoming: &Upcoming,
         removed: &[&ProjectPath],
         staged: &BTreeMap<ProjectPath, Staged>,
     ) -> Result<Vec<SavedFile>, ProjectError> {
@@ -307,7 +307,7 @@ impl Project {
             files.push(SavedFile::new(path, action, file.size));
         }
         journal::apply_state(self.dir(), &staging.dir)?;
-        held.move_to(version.id)?;
+        held.move_to(upcoming.id)?;
         self.dir().sync_file_system()?;
         // From here on the version stands.
         if let Err(error) = writer.end_moving() {
@@ -322,14 +322,14 @@ impl Project {
         writer: &Writer<'_>,
         staging: &Staging,
         repository: &Repository,
-        version: &Version,
+        upcoming: &Upcoming,
         own: &OwnRef,
     ) -> bool {
         let undo = || -> Result<(), ProjectError> {
-            if git::head(repository)? == Some(version.id) {
-                git::move_head_back(self, repository, version.head)?;
+            if git::head(repository)? == Some(upcoming.id) {
+                git::move_head_back(self, repository, upcoming.head)?;
             }
-            self.settle(repository, staging, Some(version.id), version.before)?;
+            self.settle(repository, staging, Some(upcoming.id), upcoming.before)?;
             journal::undo_state(self.dir(), &staging.dir)?;
             own.remove(repository)?;
             writer.end_moving()

@@ -2,7 +2,7 @@
 
 use git2::{ObjectType, TreeWalkMode, TreeWalkResult};
 
-use super::changes::{Changes, Content, Published, StoredContent};
+use super::changes::{Changes, Published, Source, StoredContent};
 use super::{ProjectError, ProjectKey, Volume, git, history};
 use crate::types::{ProjectPath, VersionId};
 
@@ -26,14 +26,14 @@ impl Volume {
             let path = entry.name().map(|name| format!("{folder}{name}"));
             if let Some(path) = path.ok().and_then(|path| path.parse().ok())
                 && regular
-                && is_code(&path)
+                && is_restored(&path)
             {
-                changes.write.insert(path, Content::Stored(StoredContent(entry.id())));
+                changes.write.insert(path, Source::Stored(StoredContent(entry.id())));
             }
             TreeWalkResult::Ok
         })?;
         for file in project.list()? {
-            if is_code(&file.path) && !changes.write.contains_key(&file.path) {
+            if is_restored(&file.path) && !changes.write.contains_key(&file.path) {
                 changes.remove.insert(file.path);
             }
         }
@@ -44,6 +44,7 @@ impl Volume {
 /// How git marks a symbolic link.
 const LINK: i32 = 0o120_000;
 
-fn is_code(path: &ProjectPath) -> bool {
+/// Whether restoring a version concerns a file.
+fn is_restored(path: &ProjectPath) -> bool {
     path.parts().next() != Some(ASSETS)
 }

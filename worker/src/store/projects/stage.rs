@@ -6,7 +6,7 @@ use std::io;
 
 use git2::{ObjectType, Oid, Repository};
 
-use super::changes::{Changes, Content};
+use super::changes::{Changes, Source};
 use super::snapshot::{self, Snapshot};
 use super::{Project, ProjectError};
 use crate::safe_fs::{Dir, WriteOptions};
@@ -52,7 +52,7 @@ impl Project {
         repository: &Repository,
         name: &str,
         path: &ProjectPath,
-        content: &Content<'_>,
+        content: &Source<'_>,
         known: Option<Oid>,
     ) -> Result<Option<(Oid, u64)>, ProjectError> {
         let options = WriteOptions::default();
@@ -62,19 +62,19 @@ impl Project {
             Ok(bytes.len() as u64)
         };
         match content {
-            Content::Bytes(bytes) => {
+            Source::Bytes(bytes) => {
                 if known == Some(Oid::hash_object(ObjectType::Blob, bytes)?) {
                     return Ok(None);
                 }
                 let size = write(bytes)?;
                 Ok(Some((repository.blob(bytes)?, size)))
             }
-            Content::Stored(stored) if known == Some(stored.0) => Ok(None),
-            Content::Stored(stored) => {
+            Source::Stored(stored) if known == Some(stored.0) => Ok(None),
+            Source::Stored(stored) => {
                 let size = write(repository.find_blob(stored.0)?.content())?;
                 Ok(Some((stored.0, size)))
             }
-            Content::File(source) => {
+            Source::File(source) => {
                 let (mut source, stat) = source.file(path.as_str())?;
                 self.check_size(path, snapshot::size_of(&stat))?;
                 let size = staging.write_new(name, options, |to| io::copy(&mut source, to))?;

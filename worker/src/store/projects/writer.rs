@@ -22,7 +22,7 @@ const FOLDER: &str = ".dreamcore";
 /// In the folder while files are moved into place.
 const MOVING: &str = "moving";
 /// Longest wait for another save of the same project.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TURN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often is looked whether it is our turn.
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -52,7 +52,7 @@ impl<'p> Writer<'p> {
     /// Waits for its turn.
     pub(super) fn wait(project: &'p Project) -> Result<Self, ProjectError> {
         let began = Instant::now();
-        while began.elapsed() < PATIENCE {
+        while began.elapsed() < TURN_TIMEOUT {
             match project.dir().make_folder(FOLDER) {
                 Ok(folder) => match Self::lock(project, folder)? {
                     Some(writer) => return Ok(writer),

@@ -1,4 +1,5 @@
-//! Which content a file has, in a form that can be compared: entity tag and time of change.
+//! What a client compares to find out whether it has a file already (RFC 9110, section 8.8): entity
+//! tag and time of change.
 
 use std::fs::File;
 use std::io;
@@ -10,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 /// One state of a file's content.
 #[derive(Debug, Clone)]
-pub(in crate::server) struct Version {
+pub(in crate::server) struct Validators {
     /// Its size in bytes.
     pub(in crate::server) size: u64,
     /// The entity tag without its quotes.
@@ -19,7 +20,7 @@ pub(in crate::server) struct Version {
     modified: Option<SystemTime>,
 }
 
-impl Version {
+impl Validators {
     /// The state of an open file. The tag is a strong one and is made without reading the content:
     /// files are replaced by new ones and never changed in place, and if another program did that,
     /// the kernel would note the time in a place that no program can set.
@@ -29,7 +30,7 @@ impl Version {
 
     /// The same from a status that was taken from the open file.
     pub(in crate::server) fn by(stat: &FileStat) -> Self {
-        // Half of the digest is more than enough to tell versions apart.
+        // Half of the digest is more than enough to tell contents apart.
         let half = identity(stat).first_chunk().map_or(0, |half| u128::from_be_bytes(*half));
         let tag = format!("{half:032x}");
         let seconds = u64::try_from(stat.st_mtime).ok();
@@ -79,13 +80,13 @@ mod tests {
     fn each_new_content_has_its_own_tag_and_the_same_content_keeps_it() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("file");
-        let version = || Version::of(&File::open(&path).unwrap()).unwrap();
+        let validators = || Validators::of(&File::open(&path).unwrap()).unwrap();
         let mut seen = std::collections::BTreeSet::new();
         for content in ["one", "two", "one"] {
             fs::write(temp.path().join("new"), content).unwrap();
             fs::rename(temp.path().join("new"), &path).unwrap();
-            let tag = version().tag;
-            assert_eq!(tag, version().tag);
+            let tag = validators().tag;
+            assert_eq!(tag, validators().tag);
             assert!(seen.insert(tag), "{content}");
         }
     }
@@ -95,13 +96,13 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("file");
         fs::write(&path, "one").unwrap();
-        let before = Version::of(&File::open(&path).unwrap()).unwrap();
+        let before = Validators::of(&File::open(&path).unwrap()).unwrap();
         // The clock of files may stand still for some milliseconds.
         std::thread::sleep(Duration::from_millis(30));
         fs::write(&path, "two").unwrap();
         let file = File::options().write(true).open(&path).unwrap();
         file.set_modified(before.modified.unwrap()).unwrap();
-        let after = Version::of(&file).unwrap();
+        let after = Validators::of(&file).unwrap();
         assert_eq!((before.size, before.modified), (after.size, after.modified));
         assert_ne!(before.tag, after.tag);
     }
