@@ -4,19 +4,17 @@
 //! Nothing here writes, removes a lock or takes a turn, so it may be done while a save is going on.
 
 use std::fs::File;
-use std::os::fd::AsRawFd as _;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use git2::{Index, IndexEntry, ObjectType, Oid};
+use git2::Index;
 use nix::sys::stat::FileStat;
 
 use super::files::Listing;
+use super::remembered::{Remembered, hash, path_of};
 use super::{Project, ProjectError, ProjectKey, Volume, writer};
 use crate::safe_fs::{Dir, FileError, is_local, open_cached};
 use crate::types::{ProjectPath, RequestPath};
-
-/// The bits of an index entry's flags that mark one side of a conflict.
-const STAGE: u16 = 0x3000;
 
 /// A file of a project, described.
 #[derive(Debug)]
@@ -54,11 +52,12 @@ impl Project {
     /// Blocking.
     pub fn details(&self) -> Result<Vec<Detail>, ProjectError> {
         let files = self.list()?;
-        let mut known = Known::read(self);
+        let mut remembered = remembered(self);
         let mut details = Vec::with_capacity(files.len());
         for Listing { path, stat } in files {
-            let (stat, hash) = match known.hash_of(&path, &stat) {
-                Some(hash) => (stat, hash),
+            let recalled = remembered.recall(&path, &stat).filter(|recalled| recalled.is_current);
+            let (stat, hash) = match recalled {
+                Some(recalled) => (stat, recalled.id),
                 None => match self.dir().file(path.as_str()) {
                     // Size, time and hash of the same file, should it be another one by now.
                     Ok((file, stat)) => (stat, hash(&file)?),
@@ -74,63 +73,21 @@ impl Project {
     }
 }
 
-/// libgit2 takes paths only; this one means the open file and nothing else.
-fn path_of(file: &File) -> String {
-    format!("/proc/self/fd/{}", file.as_raw_fd())
-}
-
-fn hash(file: &File) -> Result<Oid, git2::Error> {
-    Oid::hash_file(ObjectType::Blob, path_of(file))
-}
-
 fn modified(stat: &FileStat) -> SystemTime {
     let part = Duration::new(0, u32::try_from(stat.st_mtime_nsec).unwrap_or_default());
     let seconds = Duration::from_secs(stat.st_mtime.unsigned_abs());
     if stat.st_mtime < 0 { UNIX_EPOCH - seconds + part } else { UNIX_EPOCH + seconds + part }
 }
 
-/// What git's index remembers, in the order of its paths, which is that of a listing.
-struct Known {
-    entries: std::iter::Peekable<std::vec::IntoIter<IndexEntry>>,
-    /// When the index was written. A file that changed since then, or in the same moment, may
-    /// differ although its numbers agree.
-    written: (i64, i64),
-}
-
-impl Known {
-    /// Without an index, or with one that cannot be read, nothing is known.
-    fn read(project: &Project) -> Self {
-        let read = project.dir().file(".git/index").ok().and_then(|(file, stat)| {
-            let index = Index::open(std::path::Path::new(&path_of(&file))).ok()?;
-            let entries = index.iter().filter(|entry| entry.flags & STAGE == 0);
-            Some((entries.collect::<Vec<_>>(), (stat.st_mtime, stat.st_mtime_nsec)))
-        });
-        let (mut entries, written) = read.unwrap_or_default();
-        entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        Self { entries: entries.into_iter().peekable(), written }
-    }
-
-    /// The hash of a file that has not changed since the index was written. To be asked in the
-    /// order of paths.
-    fn hash_of(&mut self, path: &ProjectPath, stat: &FileStat) -> Option<Oid> {
-        let path = path.as_str().as_bytes();
-        while self.entries.next_if(|entry| entry.path.as_slice() < path).is_some() {}
-        let entry = self.entries.next_if(|entry| entry.path == path)?;
-        let before = (stat.st_mtime, stat.st_mtime_nsec) < self.written
-            && (stat.st_ctime, stat.st_ctime_nsec) < self.written;
-        (before && is_same(&entry, stat)).then_some(entry.id)
-    }
-}
-
-/// Git keeps the lower 32 bits of every number.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as git does")]
-fn is_same(entry: &IndexEntry, stat: &FileStat) -> bool {
-    let regular = entry.mode == 0o100_644 || entry.mode == 0o100_755;
-    regular
-        && entry.mtime.seconds() == stat.st_mtime as i32
-        && entry.mtime.nanoseconds() == stat.st_mtime_nsec as u32
-        && entry.ctime.seconds() == stat.st_ctime as i32
-        && entry.ctime.nanoseconds() == stat.st_ctime_nsec as u32
-        && entry.ino == stat.st_ino as u32
-        && entry.file_size == stat.st_size as u32
+/// What git's index remembers. Without an index, or with one that cannot be read, nothing.
+fn remembered(project: &Project) -> Remembered {
+    let Ok((file, stat)) = project.dir().file(".git/index") else {
+        return Remembered::default();
+    };
+    let Ok(index) = Index::open(Path::new(&path_of(&file))) else {
+        return Remembered::default();
+    };
+    let mut remembered = Remembered::new(Some(Remembered::moment(&stat)));
+    index.iter().for_each(|entry| remembered.add(entry));
+    remembered
 }

@@ -14,6 +14,7 @@ mod journal;
 mod partial;
 mod place;
 mod publish;
+mod remembered;
 mod restore;
 mod snapshot;
 mod stage;

@@ -9,34 +9,31 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use git2::{ErrorClass, ErrorCode, Index, IndexEntry, IndexTime, ObjectType, Oid, Repository};
+use git2::{ErrorClass, ErrorCode, Index, IndexEntry, ObjectType, Oid, Repository};
 use nix::sys::stat::FileStat;
 
 use super::files::Listing;
+use super::remembered::{Recalled, Remembered, STAGE, entry, hash};
 use super::{Project, ProjectError};
 use crate::config::FileLimits;
 use crate::safe_fs::FileError;
 use crate::types::{ProjectPath, STYLE_STATE_FILE};
 
-const REGULAR: u32 = 0o100_644;
-const EXECUTABLE: u32 = 0o100_755;
 /// Names a commit of another repository, which ours need not have.
 const SUBMODULE: u32 = 0o160_000;
-/// The bits of an index entry's flags that mark one side of a conflict.
-const STAGE: u16 = 0x3000;
 
 /// The files of a version to be.
 pub(super) struct Snapshot {
     index: Index,
     /// What the index says of the files of the project; links, submodules and hidden files of a
     /// project from before are in the index too, and stay there.
-    files: HashMap<ProjectPath, Known>,
+    files: HashMap<ProjectPath, Blob>,
 }
 
-/// What is known of a file.
+/// The content of a file.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Known {
-    /// The hash of its content.
+pub(super) struct Blob {
+    /// Its hash.
     pub(super) id: Oid,
     /// Its size in bytes.
     pub(super) size: u64,
@@ -46,15 +43,19 @@ impl Snapshot {
     /// The project as it is now. Reads the files that the index does not know.
     pub(super) fn take(project: &Project, repository: &Repository) -> Result<Self, ProjectError> {
         let mut cache = Cache::read(repository)?;
+        let odb = repository.odb()?;
         let mut files = HashMap::new();
         for Listing { path, stat } in project.walk()? {
-            let known = cache.files.remove(path.as_str().as_bytes());
-            let current = known.as_ref().filter(|entry| cache.is_current(entry, &path, &stat));
-            let id = match current {
-                Some(entry) => entry.id,
-                None => match project.dir().file(path.as_str()) {
+            let recalled = cache.files.recall(&path, &stat);
+            let id = match recalled {
+                Some(recalled) if recalled.is_current => recalled.id,
+                recalled => match project.dir().file(path.as_str()) {
                     Ok((file, stat)) => {
-                        let id = store(repository, file, size_of(&stat))?;
+                        let id = match recalled {
+                            // To store it again costs more than to hash it and to look for it.
+                            Some(Recalled { id, .. }) if hash(&file)? == id && odb.exists(id) => id,
+                            _ => store(repository, file, size_of(&stat))?,
+                        };
                         cache.index.add(&entry(&path, &stat, id))?;
                         id
                     }
@@ -62,9 +63,9 @@ impl Snapshot {
                     Err(error) => return Err(error.into()),
                 },
             };
-            files.insert(path, Known { id, size: size_of(&stat) });
+            files.insert(path, Blob { id, size: size_of(&stat) });
         }
-        for gone in cache.files.into_values() {
+        for gone in cache.files.rest() {
             forget(&mut cache.index, &path_of(&gone), 0)?;
         }
         Ok(Self { index: cache.index, files })
@@ -83,7 +84,7 @@ impl Snapshot {
     }
 
     /// What is known of one file.
-    pub(super) fn get(&self, path: &ProjectPath) -> Option<Known> {
+    pub(super) fn get(&self, path: &ProjectPath) -> Option<Blob> {
         self.files.get(path).copied()
     }
 
@@ -100,7 +101,7 @@ impl Snapshot {
         id: Oid,
     ) -> Result<(), git2::Error> {
         self.index.add(&entry(path, stat, id))?;
-        self.files.insert(path.clone(), Known { id, size: size_of(stat) });
+        self.files.insert(path.clone(), Blob { id, size: size_of(stat) });
         Ok(())
     }
 
@@ -114,7 +115,7 @@ impl Snapshot {
 
     /// Refuses what is larger than a project may be.
     pub(super) fn check(&self, limits: FileLimits) -> Result<(), ProjectError> {
-        let total: u64 = self.files.values().map(|known| known.size).sum();
+        let total: u64 = self.files.values().map(|blob| blob.size).sum();
         if self.files.len() > limits.max_files {
             return Err(ProjectError::Quota(format!("more than {} files", limits.max_files)));
         }
@@ -166,17 +167,13 @@ pub(super) fn forget_index(project: &Project) -> Result<(), ProjectError> {
 /// What the index remembers.
 struct Cache {
     index: Index,
-    /// Entries of files that a project can have, by path.
-    files: HashMap<Vec<u8>, IndexEntry>,
-    /// When the index itself was written; a file changed since then, or in the same moment, may
-    /// differ although its numbers agree.
-    written: Option<(i64, i64)>,
+    files: Remembered,
 }
 
 impl Cache {
     fn read(repository: &Repository) -> Result<Self, ProjectError> {
         let path = repository.path().join("index");
-        let written = nix::sys::stat::stat(&path).ok().map(|s| (s.st_mtime, s.st_mtime_nsec));
+        let written = nix::sys::stat::stat(&path).ok().map(|stat| Remembered::moment(&stat));
         let (mut index, written) = match Index::open(&path) {
             Ok(index) if written.is_some() => (index, written),
             result => {
@@ -193,34 +190,20 @@ impl Cache {
                 (index, None)
             }
         };
-        let mut files = HashMap::new();
+        let mut files = Remembered::new(written);
         let mut unwanted = Vec::new();
         for entry in index.iter() {
-            let regular = entry.mode == REGULAR || entry.mode == EXECUTABLE;
-            let ours = std::str::from_utf8(&entry.path)
-                .is_ok_and(|path| path.parse::<ProjectPath>().is_ok());
             if entry.flags & STAGE != 0 || entry.path == STYLE_STATE_FILE.as_bytes() {
                 unwanted.push(entry);
-            } else if regular && ours {
-                files.insert(entry.path.clone(), entry);
+            } else {
+                files.add(entry);
             }
         }
         for entry in unwanted {
             let stage = i32::from((entry.flags & STAGE) >> STAGE.trailing_zeros());
             forget(&mut index, &path_of(&entry), stage)?;
         }
-        Ok(Self { index, files, written })
-    }
-
-    /// Whether a file has not changed since the index was written.
-    fn is_current(&self, known: &IndexEntry, path: &ProjectPath, stat: &FileStat) -> bool {
-        let now = entry(path, stat, known.id);
-        known.mtime == now.mtime
-            && known.ctime == now.ctime
-            && known.ino == now.ino
-            && known.file_size == now.file_size
-            && known.mode == now.mode
-            && self.written.is_some_and(|written| (stat.st_mtime, stat.st_mtime_nsec) < written)
+        Ok(Self { index, files })
     }
 }
 
@@ -235,26 +218,6 @@ fn forget(index: &mut Index, path: &Path, stage: i32) -> Result<(), git2::Error>
 fn path_of(entry: &IndexEntry) -> PathBuf {
     use std::os::unix::ffi::OsStrExt as _;
     std::ffi::OsStr::from_bytes(&entry.path).into()
-}
-
-/// Git keeps the lower 32 bits of every number.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as git does")]
-fn entry(path: &ProjectPath, stat: &FileStat, id: Oid) -> IndexEntry {
-    let executable = stat.st_mode & 0o100 != 0;
-    IndexEntry {
-        ctime: IndexTime::new(stat.st_ctime as i32, stat.st_ctime_nsec as u32),
-        mtime: IndexTime::new(stat.st_mtime as i32, stat.st_mtime_nsec as u32),
-        dev: stat.st_dev as u32,
-        ino: stat.st_ino as u32,
-        mode: if executable { EXECUTABLE } else { REGULAR },
-        uid: stat.st_uid,
-        gid: stat.st_gid,
-        file_size: stat.st_size as u32,
-        id,
-        flags: 0,
-        flags_extended: 0,
-        path: path.as_str().into(),
-    }
 }
 
 pub(super) fn size_of(stat: &FileStat) -> u64 {

@@ -1,0 +1,182 @@
+//! What git's index remembers of a project's files: what each looked like when its content was
+//! hashed last.
+//!
+//! Saves and listings both ask here, so that one rule says when a hash may be used without reading
+//! the file again.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
+
+use git2::{IndexEntry, IndexTime, ObjectType, Oid};
+use nix::sys::stat::FileStat;
+
+use crate::types::ProjectPath;
+
+const REGULAR: u32 = 0o100_644;
+const EXECUTABLE: u32 = 0o100_755;
+/// The bits of an index entry's flags that mark one side of a conflict.
+pub(super) const STAGE: u16 = 0x3000;
+
+/// The index's entries of files that a project can have.
+#[derive(Default)]
+pub(super) struct Remembered {
+    entries: HashMap<Vec<u8>, IndexEntry>,
+    /// When the index was written, as seconds and nanoseconds. Without it nothing is current.
+    written: Option<(i64, i64)>,
+}
+
+/// What the index says of one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Recalled {
+    /// What its content hashed to.
+    pub(super) id: Oid,
+    /// Whether it certainly has that content still.
+    pub(super) is_current: bool,
+}
+
+impl Remembered {
+    /// Nothing yet of an index that was written at this moment.
+    pub(super) fn new(written: Option<(i64, i64)>) -> Self {
+        Self { entries: HashMap::new(), written }
+    }
+
+    /// The time of change that a file's status gives, in the form that [`Self::new`] takes.
+    pub(super) fn moment(stat: &FileStat) -> (i64, i64) {
+        (stat.st_mtime, stat.st_mtime_nsec)
+    }
+
+    /// Takes in one entry. Links, submodules, sides of a conflict and files that no client can name
+    /// are passed over.
+    pub(super) fn add(&mut self, entry: IndexEntry) {
+        let is_file = entry.mode == REGULAR || entry.mode == EXECUTABLE;
+        let is_ours =
+            std::str::from_utf8(&entry.path).is_ok_and(|path| path.parse::<ProjectPath>().is_ok());
+        if is_file && is_ours && entry.flags & STAGE == 0 {
+            self.entries.insert(entry.path.clone(), entry);
+        }
+    }
+
+    /// What is remembered of a file that has this status now. It is forgotten then.
+    pub(super) fn recall(&mut self, path: &ProjectPath, stat: &FileStat) -> Option<Recalled> {
+        let entry = self.entries.remove(path.as_str().as_bytes())?;
+        let is_current = self.written.is_some_and(|written| is_current(&entry, stat, written));
+        Some(Recalled { id: entry.id, is_current })
+    }
+
+    /// What was not asked for.
+    pub(super) fn rest(self) -> impl Iterator<Item = IndexEntry> {
+        self.entries.into_values()
+    }
+}
+
+/// Whether a file has not changed since it was hashed. All that the index notes of it must be as it
+/// was, and both of its times must be from before the index was written: what changed in the same
+/// moment may have changed after it was hashed and still show the same numbers. The second time is
+/// the one that no program can set.
+fn is_current(entry: &IndexEntry, stat: &FileStat, written: (i64, i64)) -> bool {
+    let now = numbers(stat);
+    entry.mtime == now.mtime
+        && entry.ctime == now.ctime
+        && entry.ino == now.ino
+        && entry.file_size == now.file_size
+        && entry.mode == now.mode
+        && (stat.st_mtime, stat.st_mtime_nsec) < written
+        && (stat.st_ctime, stat.st_ctime_nsec) < written
+}
+
+/// The entry of a file whose content has this hash.
+pub(super) fn entry(path: &ProjectPath, stat: &FileStat, id: Oid) -> IndexEntry {
+    IndexEntry { id, path: path.as_str().into(), ..numbers(stat) }
+}
+
+/// An entry without a path and a hash. Git keeps the lower 32 bits of every number.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as git does")]
+fn numbers(stat: &FileStat) -> IndexEntry {
+    IndexEntry {
+        ctime: IndexTime::new(stat.st_ctime as i32, stat.st_ctime_nsec as u32),
+        mtime: IndexTime::new(stat.st_mtime as i32, stat.st_mtime_nsec as u32),
+        dev: stat.st_dev as u32,
+        ino: stat.st_ino as u32,
+        mode: if stat.st_mode & 0o100 != 0 { EXECUTABLE } else { REGULAR },
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        file_size: stat.st_size as u32,
+        id: Oid::ZERO_SHA1,
+        flags: 0,
+        flags_extended: 0,
+        path: Vec::new(),
+    }
+}
+
+/// What an open file's content hashes to.
+pub(super) fn hash(file: &File) -> Result<Oid, git2::Error> {
+    Oid::hash_file(ObjectType::Blob, path_of(file))
+}
+
+/// libgit2 takes paths only; this one means the open file and nothing else.
+pub(super) fn path_of(file: &File) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status() -> FileStat {
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::write(temp.path().join("file"), "content").unwrap();
+        nix::sys::stat::stat(&temp.path().join("file")).unwrap()
+    }
+
+    fn recalled(noted: &FileStat, now: &FileStat, written: (i64, i64)) -> bool {
+        let path: ProjectPath = "a.js".parse().unwrap();
+        let mut remembered = Remembered::new(Some(written));
+        remembered.add(entry(&path, noted, Oid::ZERO_SHA1));
+        remembered.recall(&path, now).unwrap().is_current
+    }
+
+    #[test]
+    fn a_file_is_current_only_if_nothing_of_it_has_changed() {
+        let stat = status();
+        let later = (stat.st_mtime + 10, 0);
+        assert!(recalled(&stat, &stat, later));
+        let changes: [fn(&mut FileStat); 7] = [
+            |stat| stat.st_size += 1,
+            |stat| stat.st_ino += 1,
+            |stat| stat.st_mtime -= 1,
+            |stat| stat.st_mtime_nsec ^= 1,
+            |stat| stat.st_ctime -= 1,
+            |stat| stat.st_ctime_nsec ^= 1,
+            |stat| stat.st_mode |= 0o100,
+        ];
+        for (number, change) in changes.iter().enumerate() {
+            let mut now = stat;
+            change(&mut now);
+            assert!(!recalled(&stat, &now, later), "{number}");
+        }
+    }
+
+    #[test]
+    fn what_changed_when_the_index_was_written_or_later_is_not_current() {
+        let mut stat = status();
+        (stat.st_mtime, stat.st_mtime_nsec) = (100, 5);
+        (stat.st_ctime, stat.st_ctime_nsec) = (200, 5);
+        // The time that a program can set is long past; the other one decides.
+        assert!(recalled(&stat, &stat, (200, 6)));
+        assert!(!recalled(&stat, &stat, (200, 5)));
+        assert!(!recalled(&stat, &stat, (150, 0)));
+        (stat.st_mtime, stat.st_mtime_nsec) = (300, 5);
+        assert!(!recalled(&stat, &stat, (300, 5)));
+        assert!(recalled(&stat, &stat, (300, 6)));
+    }
+
+    #[test]
+    fn without_the_time_of_the_index_nothing_is_current() {
+        let (path, stat): (ProjectPath, _) = ("a.js".parse().unwrap(), status());
+        let mut remembered = Remembered::new(None);
+        remembered.add(entry(&path, &stat, Oid::ZERO_SHA1));
+        assert!(!remembered.recall(&path, &stat).unwrap().is_current);
+        assert_eq!(remembered.recall(&path, &stat), None, "it was forgotten");
+    }
+}
