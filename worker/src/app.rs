@@ -12,18 +12,15 @@ use crate::runs::proof::{self, ProofWatch};
 use crate::runs::workspace::Scratch;
 use crate::sandbox::launch::Launcher;
 use crate::sandbox::policy::sandbox_identity;
-use crate::store::assets::Assets;
-use crate::store::projects::Volume;
+use crate::store::Store;
 
 /// Everything that outlives a single request.
 #[derive(Debug)]
 pub struct App {
     /// The settings.
     pub config: Arc<Config>,
-    /// The projects on the volume.
-    pub volume: Volume,
-    /// The uploaded files on the volume.
-    pub assets: Assets,
+    /// What lies on the volume.
+    pub store: Store,
     /// What is proven of the confinement, as soon as it is.
     pub proof: ProofWatch,
     /// The runs under way, and the way to start one.
@@ -65,17 +62,17 @@ impl App {
             disk_reserve_bytes: config.runs.disk_reserve_bytes,
         };
         let config = Arc::new(config);
-        let volume = Volume::new(&config.data_dir, config.files);
+        let store = Store::new(&config);
         let proof = proof::begin(&config, &launcher, &scratch);
         let runs = Runs::new(
             Arc::clone(&config),
-            volume.clone(),
+            store.projects.clone(),
             scratch,
             Broker::new(config.anthropic.clone())?,
             Guard::start(allowance).map_err(StartError::Guard)?,
             launcher,
             proof.clone(),
         );
-        Ok(Self { volume, assets: Assets::new(&config), proof, runs: Arc::new(runs), config })
+        Ok(Self { store, proof, runs: Arc::new(runs), config })
     }
 }

@@ -15,7 +15,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use dreamcore_worker::config::FileLimits;
-use dreamcore_worker::store::projects::{Changes, ProjectKey, Source, Volume};
+use dreamcore_worker::store::projects::{Changes, ProjectKey, Projects, Source};
+use dreamcore_worker::store::volume::Volume;
 use dreamcore_worker::types::{ProjectPath, RequestPath};
 use git2::{ObjectType, Repository};
 
@@ -78,9 +79,9 @@ pub fn git(data: &[u8]) {
     let before = scene.surroundings();
 
     let limits = FileLimits { max_file_bytes: 1 << 20, max_project_bytes: 1 << 20, max_files: 100 };
-    let volume = Volume::new(scene.data(), limits);
+    let projects = Projects::new(Volume::new(scene.data()), limits);
     let key = ProjectKey { user: ID.parse().expect("an id"), project: ID.parse().expect("an id") };
-    read(&volume, key);
+    read(&projects, key);
     let page: ProjectPath = "index.html".parse().expect("a path");
     let changes = Changes {
         write: [(page, Source::Bytes(b"<p>new".to_vec()))].into(),
@@ -90,24 +91,24 @@ pub fn git(data: &[u8]) {
         ..Changes::default()
     };
     // Whether they succeed is not the question.
-    drop(volume.publish(key, &changes));
-    let log = volume.log(key, 0, 10).map(|log| log.versions).unwrap_or_default();
+    drop(projects.publish(key, &changes));
+    let log = projects.log(key, 0, 10).map(|log| log.versions).unwrap_or_default();
     for version in &log {
         let Ok(id) = version.hash.parse() else {
             continue;
         };
-        if let Ok(diff) = volume.open(key).and_then(|project| project.diff(&id)) {
+        if let Ok(diff) = projects.open(key).and_then(|project| project.diff(&id)) {
             assert!(!diff.text.contains(SECRET), "a difference shows what is outside");
         }
-        drop(volume.restore(key, &id));
+        drop(projects.restore(key, &id));
     }
-    read(&volume, key);
+    read(&projects, key);
     assert_eq!(scene.surroundings(), before, "something outside the project has changed");
 }
 
 /// Everything that can be listed, read.
-fn read(volume: &Volume, key: ProjectKey) {
-    let Ok(project) = volume.open(key) else {
+fn read(projects: &Projects, key: ProjectKey) {
+    let Ok(project) = projects.open(key) else {
         return;
     };
     for listed in project.list().unwrap_or_default() {

@@ -62,7 +62,7 @@ impl Runs {
         if sink.status(SAVING).await.is_err() {
             tracing::debug!("nobody reads; it is saved all the same");
         }
-        let volume = self.volume.clone();
+        let projects = self.projects.clone();
         blocking::run(move || {
             let write = application.write.into_iter();
             let changes = Changes {
@@ -72,7 +72,7 @@ impl Runs {
                 message: application.message,
                 ..Changes::default()
             };
-            volume.publish(application.key, &changes).map_err(Failure::from)
+            projects.publish(application.key, &changes).map_err(Failure::from)
         })
         .await?
     }

@@ -25,7 +25,7 @@ pub use save::merge_warning;
 use crate::config::Config;
 use crate::models::broker::Broker;
 use crate::sandbox::launch::Launcher;
-use crate::store::projects::Volume;
+use crate::store::projects::Projects;
 use guard::Guard;
 use permits::{Line, Turns};
 use proof::ProofWatch;
@@ -35,7 +35,7 @@ use workspace::Scratch;
 #[derive(Debug)]
 pub struct Runs {
     config: Arc<Config>,
-    volume: Volume,
+    projects: Projects,
     scratch: Scratch,
     slots: Line,
     turns: Turns,
@@ -53,7 +53,7 @@ impl Runs {
     /// No runs yet.
     pub fn new(
         config: Arc<Config>,
-        volume: Volume,
+        projects: Projects,
         scratch: Scratch,
         broker: Broker,
         guard: Guard,
@@ -64,7 +64,7 @@ impl Runs {
             slots: Line::new(config.runs.max_runs),
             turns: Turns::default(),
             config,
-            volume,
+            projects,
             scratch,
             broker,
             guard,

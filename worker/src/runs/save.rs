@@ -26,8 +26,9 @@ impl Runs {
         request: &Request,
         workspace: &Arc<Workspace>,
     ) -> Result<Copied, Failure> {
-        let (volume, workspace, key) = (self.volume.clone(), Arc::clone(workspace), request.key);
-        let copied = blocking::run(move || match volume.open(key) {
+        let (projects, workspace, key) =
+            (self.projects.clone(), Arc::clone(workspace), request.key);
+        let copied = blocking::run(move || match projects.open(key) {
             Ok(project) => workspace.copy_in(&project),
             // The first generation makes the project, when it is saved.
             Err(ProjectError::NotFound) => Ok(Copied::default()),
@@ -43,7 +44,7 @@ impl Runs {
         workspace: &Arc<Workspace>,
         copied: &Arc<Copied>,
     ) -> Result<Published, Failure> {
-        let (volume, workspace) = (self.volume.clone(), Arc::clone(workspace));
+        let (projects, workspace) = (self.projects.clone(), Arc::clone(workspace));
         let (key, limits, copied) = (request.key, self.config.files, Arc::clone(copied));
         let message = version_message(&request.prompt);
         let urls = request.asset_urls.clone();
@@ -53,7 +54,7 @@ impl Runs {
             if let Some(urls) = urls {
                 put_urls(&workspace, &mut changes, &urls)?;
             }
-            volume.publish(key, &changes).map_err(Failure::from)
+            projects.publish(key, &changes).map_err(Failure::from)
         })
         .await?
     }
@@ -66,13 +67,13 @@ impl Runs {
         copied: &Arc<Copied>,
         mut failure: Failure,
     ) -> Failure {
-        let (volume, workspace) = (self.volume.clone(), Arc::clone(workspace));
+        let (projects, workspace) = (self.projects.clone(), Arc::clone(workspace));
         let (key, limits, copied) = (request.key, self.config.files, Arc::clone(copied));
         let message = version_message(&request.prompt);
         let kept = blocking::run(move || {
             let harvest = workspace.harvest_valid(&copied, limits)?;
             let changes = changes(&workspace, harvest, &copied, message);
-            volume.keep_partial(key, &changes).map_err(Failure::from)
+            projects.keep_partial(key, &changes).map_err(Failure::from)
         });
         match kept.await.map_err(Failure::from).flatten() {
             Ok(partial) => failure.partial_version = partial.map(|partial| partial.version),

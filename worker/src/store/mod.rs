@@ -3,3 +3,32 @@
 pub mod assets;
 pub mod projects;
 pub mod skills;
+pub mod volume;
+
+use crate::config::Config;
+use assets::Assets;
+use projects::Projects;
+use volume::Volume;
+
+/// The volume and everything that is kept on it.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// The volume itself.
+    pub volume: Volume,
+    /// Its projects.
+    pub projects: Projects,
+    /// Its uploaded files.
+    pub assets: Assets,
+}
+
+impl Store {
+    /// What these settings name. Nothing is opened yet.
+    pub fn new(config: &Config) -> Self {
+        let volume = Volume::new(&config.data_dir);
+        Self {
+            projects: Projects::new(volume.clone(), config.files),
+            assets: Assets::new(volume.clone(), config.assets.clone()),
+            volume,
+        }
+    }
+}

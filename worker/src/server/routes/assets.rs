@@ -50,7 +50,7 @@ pub(in crate::server) async fn upload_asset(
     let user = query.required("user_id")?;
     let named: Option<FileName> =
         query.get("filename").map(|text| parse_value("filename", text)).transpose()?;
-    let (upload, max_bytes) = (app.assets.upload(user), app.config.assets.max_bytes);
+    let (upload, max_bytes) = (app.store.assets.upload(user), app.config.assets.max_bytes);
     let asset = upload::receive(upload, &headers, body, named, max_bytes).await?;
     tracing::info!(%user, asset = %asset.id, size = asset.size, "uploaded");
     Ok(Json(described(&app, user, &asset)))
@@ -64,7 +64,7 @@ pub(in crate::server) async fn get_asset(
 ) -> Result<Response, ApiError> {
     let query = Query::parse(query.as_deref().unwrap_or_default())?;
     let (user, id) = (query.required("user_id")?, query.required("asset_id")?);
-    let assets = app.assets.clone();
+    let assets = app.store.assets.clone();
     let (found, validators) = blocking::run(move || {
         let found = assets.open(user, id)?;
         let validators = Validators::of(&found.file)?;
@@ -87,7 +87,7 @@ pub(in crate::server) async fn list_assets(
 ) -> Result<Json<Value>, ApiError> {
     let query = Query::parse(query.as_deref().unwrap_or_default())?;
     let user = query.required("user_id")?;
-    let assets = app.assets.clone();
+    let assets = app.store.assets.clone();
     let listed = blocking::run(move || assets.list(user)).await??;
     let listed: Vec<_> = listed.iter().map(|asset| described(&app, user, asset)).collect();
     Ok(Json(json!({ "assets": listed })))
@@ -97,7 +97,7 @@ pub(in crate::server) async fn delete_asset(
     State(app): State<Arc<App>>,
     Body(OneAsset { user_id, asset_id }): Body<OneAsset>,
 ) -> Result<Json<Value>, ApiError> {
-    let assets = app.assets.clone();
+    let assets = app.store.assets.clone();
     blocking::run(move || assets.delete(user_id, asset_id)).await??;
     Ok(Json(json!({ "success": true })))
 }
@@ -106,7 +106,7 @@ pub(in crate::server) async fn restore_asset(
     State(app): State<Arc<App>>,
     Body(OneAsset { user_id, asset_id }): Body<OneAsset>,
 ) -> Result<Json<Value>, ApiError> {
-    let assets = app.assets.clone();
+    let assets = app.store.assets.clone();
     let asset = blocking::run(move || assets.restore(user_id, asset_id)).await??;
     Ok(Json(json!({ "success": true, "asset": described(&app, user_id, &asset) })))
 }

@@ -30,20 +30,21 @@ pub(in crate::server) async fn get_file(
     let key = query.project()?;
     let path: RequestPath = parse_value("path", query.get("path").unwrap_or("index.html"))?;
 
-    let (file, validators, media) = if let Some((file, stat)) = app.volume.open_cached(key, &path) {
-        (file, Validators::by(&stat), Media::of(path.as_str()))
-    } else {
-        let open = move || {
-            let file = app.volume.open(key)?.read(&path)?;
-            let validators = Validators::of(&file.file)?;
-            // By the name of what was found, which is another where the default page is missing.
-            Ok::<_, ProjectError>((file.file, validators, Media::of(&file.path)))
+    let (file, validators, media) =
+        if let Some((file, stat)) = app.store.projects.open_cached(key, &path) {
+            (file, Validators::by(&stat), Media::of(path.as_str()))
+        } else {
+            let open = move || {
+                let file = app.store.projects.open(key)?.read(&path)?;
+                let validators = Validators::of(&file.file)?;
+                // By the name of what was found, which is another where the default page is missing.
+                Ok::<_, ProjectError>((file.file, validators, Media::of(&file.path)))
+            };
+            match blocking::run(open).await? {
+                Err(ProjectError::NotFound) => return Err(ApiError::not_found("File not found")),
+                result => result?,
+            }
         };
-        match blocking::run(open).await? {
-            Err(ProjectError::NotFound) => return Err(ApiError::not_found("File not found")),
-            result => result?,
-        }
-    };
     let fallback = HeaderValue::from_static("application/octet-stream");
     let described = Described {
         validators,
@@ -66,7 +67,7 @@ pub(in crate::server) async fn list_files(
         Some(_) => return Err(ApiError::bad_request("details: must be 0 or 1")),
     };
     let listed = blocking::run(move || {
-        let project = app.volume.open(key)?;
+        let project = app.store.projects.open(key)?;
         if with_details {
             return Ok(described(&project.details()?));
         }

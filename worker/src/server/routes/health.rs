@@ -21,7 +21,7 @@ pub(in crate::server) async fn live() -> Json<Value> {
 /// 200 when generations can be taken, 503 with what is missing when not. Files are served in both
 /// cases.
 pub(in crate::server) async fn ready(State(app): State<Arc<App>>) -> Response {
-    let volume = app.volume.clone();
+    let volume = app.store.volume.clone();
     let claude = app.config.claude_bin.clone();
     let checks = blocking::run(move || {
         let data = volume.check().err().map(|error| error.kind().to_string());

@@ -85,9 +85,9 @@ pub(in crate::server) async fn create_version_snapshot(
     let key = ProjectKey { user: body.user_id, project: body.project_id };
     let message = body.message.unwrap_or_default().or(SNAPSHOT_MESSAGE);
     let saved = blocking::run(move || {
-        app.volume.open(key)?;
+        app.store.projects.open(key)?;
         let changes = Changes { message, keep_unsaved: true, ..Changes::default() };
-        app.volume.publish(key, &changes)
+        app.store.projects.publish(key, &changes)
     });
     let saved = saved.await??;
     let answer = json!({ "success": true, "created": saved.is_new, "git_commit": saved.version });
@@ -107,7 +107,7 @@ pub(in crate::server) async fn copy_project(
         with_history: body.history,
         message: body.message.unwrap_or_default().or(COPY_MESSAGE),
     };
-    let copied = blocking::run(move || app.volume.copy(&request)).await??;
+    let copied = blocking::run(move || app.store.projects.copy(&request)).await??;
     Ok(Json(json!({ "success": true, "git_commit": copied.version })).into_response())
 }
 
@@ -120,8 +120,11 @@ pub(super) async fn log(
 ) -> Result<Response, ApiError> {
     let limit = limit.map_or(DEFAULT_LOG_LENGTH, to_usize).clamp(1, MAX_LOG_LENGTH);
     let read = blocking::run(move || {
-        let log = app.volume.log(key, skip, limit)?;
-        Ok::<_, crate::store::projects::ProjectError>((log, app.volume.open(key)?.unfinished()?))
+        let log = app.store.projects.log(key, skip, limit)?;
+        Ok::<_, crate::store::projects::ProjectError>((
+            log,
+            app.store.projects.open(key)?.unfinished()?,
+        ))
     });
     let (log, unfinished) = read.await??;
     let versions = |list: Vec<Version>| list.iter().map(described).collect::<Vec<_>>();
@@ -143,7 +146,7 @@ pub(super) async fn diff(
     key: ProjectKey,
     version: VersionId,
 ) -> Result<Response, ApiError> {
-    let diff = blocking::run(move || app.volume.open(key)?.diff(&version)).await??;
+    let diff = blocking::run(move || app.store.projects.open(key)?.diff(&version)).await??;
     let mut answer = json!({ "diff": diff.text });
     if let Some(answer) = answer.as_object_mut()
         && diff.is_cut
@@ -159,7 +162,7 @@ pub(super) async fn restore(
     key: ProjectKey,
     version: VersionId,
 ) -> Result<Response, ApiError> {
-    let saved = blocking::run(move || app.volume.restore(key, &version)).await??;
+    let saved = blocking::run(move || app.store.projects.restore(key, &version)).await??;
     let (removed, restored): (Vec<_>, Vec<_>) =
         saved.files.into_iter().partition(|file| file.action == Action::Delete);
     let paths = |files: Vec<crate::store::projects::SavedFile>| {

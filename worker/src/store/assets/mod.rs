@@ -4,12 +4,6 @@
 //! under a hidden name and comes into being, goes to the trash and comes back by one renaming, so a
 //! crash leaves all of it or nothing, and two machines that write to one volume never write to the
 //! same file. Files that another program has put beside these folders are left alone.
-//!
-//! ```text
-//! users/{user}/assets/{asset}/asset.json, content.png     an asset
-//! users/{user}/assets/.dreamcore-tmp-{random}/            being uploaded
-//! users/{user}/assets/.trash/{asset}.{seconds}/           deleted, and when
-//! ```
 
 mod media;
 mod record;
@@ -20,15 +14,15 @@ mod urls;
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
 
 pub use media::{AssetKind, SNIFFED_BYTES};
 pub use record::{Asset, ContentHash};
 pub use upload::Upload;
 pub use urls::{AssetUrls, UrlError};
 
-use crate::config::{AssetLimits, Config};
+use crate::config::AssetLimits;
 use crate::safe_fs::{Dir, FileError, Kind};
+use crate::store::volume::{Location, Volume};
 use crate::types::{AssetId, UserId};
 
 /// Why something could not be done with an asset.
@@ -84,7 +78,7 @@ impl From<FileError> for AssetError {
 /// The assets of all users.
 #[derive(Debug, Clone)]
 pub struct Assets {
-    root: PathBuf,
+    volume: Volume,
     limits: AssetLimits,
 }
 
@@ -112,9 +106,9 @@ struct Usage {
 }
 
 impl Assets {
-    /// Those on the volume of this configuration.
-    pub fn new(config: &Config) -> Self {
-        Self { root: config.data_dir.clone(), limits: config.assets.clone() }
+    /// The assets on this volume, with the limits of one user.
+    pub fn new(volume: Volume, limits: AssetLimits) -> Self {
+        Self { volume, limits }
     }
 
     /// All assets of a user, the newest first. What cannot be read is left out. Blocking.
@@ -156,17 +150,18 @@ impl Assets {
         Ok(OpenAsset { asset, file })
     }
 
-    /// Where a user's assets are; made if `make` says so. The only place that knows the layout.
+    /// A user's assets; their folder is made if there is none and `make` says so.
     fn home(&self, user: UserId, make: bool) -> Result<Home, AssetError> {
-        let mut dir = Dir::open_root(&self.root)?;
-        for name in ["users".to_owned(), user.to_string(), "assets".to_owned()] {
-            let outer = dir;
-            dir = if make { outer.make_folder(&name)? } else { outer.folder(&name)? };
-            if make {
+        let place = Location::Assets(user);
+        let dir = match self.volume.open(place) {
+            Err(FileError::NotFound) if make => {
+                let dir = self.volume.make(place)?;
                 // A folder that is new must survive a power cut as what is in it does.
-                outer.sync()?;
+                dir.sync_file_system()?;
+                dir
             }
-        }
+            result => result?,
+        };
         Ok(Home { dir, user })
     }
 }

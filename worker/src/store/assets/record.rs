@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AssetError, AssetKind};
 use crate::safe_fs::{Dir, WriteOptions};
+use crate::store::volume::Location;
 use crate::types::{AssetId, FileName, UserId};
 
 /// The name of the record in an asset's folder.
@@ -34,7 +35,7 @@ pub struct Asset {
 impl Asset {
     /// Where its bytes are on the volume.
     pub fn path(&self, user: UserId) -> String {
-        format!("users/{user}/assets/{}/{}", self.id, self.content_name())
+        format!("{}/{}", Location::Asset(user, self.id).path(), self.content_name())
     }
 
     /// The name under which it should be saved by others: the user's, with an ending that belongs to

@@ -7,10 +7,9 @@ use super::upload::STAGING_PREFIX;
 use super::{Asset, AssetError, Assets, Home, Usage, record};
 use crate::config::AssetLimits;
 use crate::safe_fs::{Dir, FileError, empty};
+use crate::store::volume::TRASH;
 use crate::types::{AssetId, UserId};
 
-/// The folder of what was deleted; hidden, so never listed.
-const TRASH: &str = ".trash";
 /// How long what was deleted can be had back.
 const KEPT: Duration = Duration::from_hours(30 * 24);
 /// What is being filled for longer than that was left by a crash. An upload takes minutes at most.

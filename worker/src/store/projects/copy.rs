@@ -4,8 +4,9 @@ use nix::errno::Errno;
 
 use super::changes::{Changes, Published};
 use super::writer::{self, Writer};
-use super::{Project, ProjectError, ProjectKey, Volume, git};
+use super::{Project, ProjectError, ProjectKey, Projects, git};
 use crate::safe_fs::{Dir, FileError, WriteOptions, empty};
+use crate::store::volume::Location;
 
 /// Prefix of projects that are being made; no id begins like that.
 const TEMPORARY: &str = ".dreamcore-tmp-";
@@ -23,23 +24,20 @@ pub struct CopyRequest {
     pub message: String,
 }
 
-impl Volume {
+impl Projects {
     /// Copies a project to a place where there is none. The copy is made under another name and
     /// then renamed: whoever looks sees none or a whole one. Blocking.
     pub fn copy(&self, request: &CopyRequest) -> Result<Published, ProjectError> {
         let source = self.open(request.from)?;
-        let (parent, path) = self.folder_of_projects(request.to)?;
+        let projects = Location::Projects(request.to.user);
+        let parent = self.volume.make(projects)?;
         let target = request.to.project.to_string();
         check_free(&parent, &target)?;
         sweep(&parent)?;
 
         let name = format!("{TEMPORARY}{}", uuid::Uuid::new_v4().simple());
-        let copy = Project {
-            dir: parent.make_folder(&name)?,
-            path: path.join(&name),
-            limits: self.limits,
-            checked: std::sync::Arc::clone(&self.checked),
-        };
+        let path = self.volume.path_of(projects).join(&name);
+        let copy = self.project_at(path, parent.make_folder(&name)?);
         // Tells others that somebody is at it; lost with the process.
         let _held = writer::hold(&copy.dir)?;
         let result = copy.fill(&source, request).and_then(|published| {

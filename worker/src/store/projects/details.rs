@@ -12,8 +12,9 @@ use nix::sys::stat::FileStat;
 
 use super::files::Listing;
 use super::remembered::{Remembered, hash, path_of};
-use super::{Project, ProjectError, ProjectKey, Volume, writer};
-use crate::safe_fs::{Dir, FileError, is_local, open_cached};
+use super::{Project, ProjectError, ProjectKey, Projects, writer};
+use crate::safe_fs::{FileError, is_local, open_cached};
+use crate::store::volume::Location;
 use crate::types::{ProjectPath, RequestPath};
 
 /// A file of a project, described.
@@ -29,15 +30,15 @@ pub struct Detail {
     pub hash: String,
 }
 
-impl Volume {
+impl Projects {
     /// Opens a file for reading if nothing on the way has to be waited for. `None` says nothing of
     /// the file; [`Project::read`] then finds out.
     pub fn open_cached(&self, key: ProjectKey, path: &RequestPath) -> Option<(File, FileStat)> {
-        let root = Dir::open_root(&self.path).ok()?;
+        let root = self.volume.root().ok()?;
         if !*self.is_local.get_or_init(|| is_local(&root)) {
             return None;
         }
-        let folder = key.folders().join("/");
+        let folder = Location::Project(key).path();
         // What a killed save left is mended by the other way.
         if writer::is_marked_at(&root, &folder) {
             return None;

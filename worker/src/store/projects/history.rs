@@ -6,7 +6,7 @@ use git2::{Commit, Delta, DiffFormat, DiffOptions, ErrorCode, ObjectType, Oid, R
 
 use super::changes::{Base, Changes};
 use super::git::{self, PARTIAL};
-use super::{Project, ProjectError, ProjectKey, Volume, writer};
+use super::{Project, ProjectError, ProjectKey, Projects, writer};
 use crate::types::VersionId;
 
 /// Most versions in one answer.
@@ -51,7 +51,7 @@ pub struct Diff {
     pub is_cut: bool,
 }
 
-impl Volume {
+impl Projects {
     /// Versions from the newest on. A project without a history gets one. Blocking.
     pub fn log(&self, key: ProjectKey, skip: usize, limit: usize) -> Result<Log, ProjectError> {
         let project = self.open(key)?;

@@ -1,8 +1,4 @@
 //! Projects on the volume: finding, reading and saving them.
-//!
-//! Everything below the data folder is reached from here and from nowhere else. The folder is
-//! opened anew for each request and nothing is held open in between, because a volume cannot be
-//! reloaded while a file in it is open.
 
 mod changes;
 mod copy;
@@ -34,9 +30,11 @@ pub use files::{Listing, OpenFile};
 pub use history::{DIFF_LIMIT_BYTES, Diff, Log, MAX_LOG_LENGTH, Version};
 pub use partial::Partial;
 
+pub use crate::store::volume::ProjectKey;
+
 use crate::config::FileLimits;
 use crate::safe_fs::{Dir, FileError};
-use crate::types::{ProjectId, UserId};
+use crate::store::volume::{Location, Volume};
 use writer::Writer;
 
 /// Why something could not be done with a project.
@@ -93,13 +91,13 @@ impl From<FileError> for ProjectError {
     }
 }
 
-/// The volume with all projects.
+/// All projects on the volume.
 #[derive(Debug, Clone)]
-pub struct Volume {
-    path: PathBuf,
+pub struct Projects {
+    volume: Volume,
     limits: FileLimits,
     checked: Arc<git::Checked>,
-    /// Whether it lies on a file system of this machine, once it was looked at.
+    /// Whether they lie on a file system of this machine, once it was looked at.
     is_local: Arc<OnceLock<bool>>,
 }
 
@@ -114,37 +112,16 @@ pub struct Project {
     checked: Arc<git::Checked>,
 }
 
-/// Whose project, and which.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ProjectKey {
-    /// The owner.
-    pub user: UserId,
-    /// The project.
-    pub project: ProjectId,
-}
-
-impl ProjectKey {
-    /// The folders from the volume's root down. The only place that knows the layout.
-    fn folders(self) -> [String; 4] {
-        ["users".to_owned(), self.user.to_string(), "projects".to_owned(), self.project.to_string()]
-    }
-}
-
-impl Volume {
-    /// The volume that is mounted at `path`, with the limits of one project.
-    pub fn new(path: impl Into<PathBuf>, limits: FileLimits) -> Self {
+impl Projects {
+    /// The projects on this volume, with the limits of one of them.
+    pub fn new(volume: Volume, limits: FileLimits) -> Self {
         git::prepare_library();
-        Self { path: path.into(), limits, checked: Arc::default(), is_local: Arc::default() }
-    }
-
-    /// Whether the volume can be opened at all.
-    pub fn check(&self) -> io::Result<()> {
-        Dir::open_root(&self.path).map(drop)
+        Self { volume, limits, checked: Arc::default(), is_local: Arc::default() }
     }
 
     /// Opens a project. What a save left that was killed is mended first. Blocking.
     pub fn open(&self, key: ProjectKey) -> Result<Project, ProjectError> {
-        let project = self.walk(key, |dir, name| dir.folder(name))?;
+        let project = self.project(key, self.volume.open(Location::Project(key))?);
         if writer::is_marked(&project.dir) {
             // Reading goes on, even where nothing can be written.
             if let Err(error) = project.mend() {
@@ -156,33 +133,15 @@ impl Volume {
 
     /// Opens a project and makes its folder first if there is none. Blocking.
     fn open_or_create(&self, key: ProjectKey) -> Result<Project, ProjectError> {
-        self.walk(key, |dir, name| dir.make_folder(name))
+        Ok(self.project(key, self.volume.make(Location::Project(key))?))
     }
 
-    fn walk(
-        &self,
-        key: ProjectKey,
-        step: impl Fn(&Dir, &String) -> Result<Dir, FileError>,
-    ) -> Result<Project, ProjectError> {
-        let mut dir = Dir::open_root(&self.path)?;
-        let mut path = self.path.clone();
-        for name in key.folders() {
-            dir = step(&dir, &name)?;
-            path.push(name);
-        }
-        Ok(Project { dir, path, limits: self.limits, checked: Arc::clone(&self.checked) })
+    fn project(&self, key: ProjectKey, dir: Dir) -> Project {
+        self.project_at(self.volume.path_of(Location::Project(key)), dir)
     }
 
-    /// The folder that holds a user's projects.
-    fn folder_of_projects(&self, key: ProjectKey) -> Result<(Dir, PathBuf), FileError> {
-        let mut dir = Dir::open_root(&self.path)?;
-        let mut path = self.path.clone();
-        let [folders @ .., _] = key.folders();
-        for name in folders {
-            dir = dir.make_folder(&name)?;
-            path.push(name);
-        }
-        Ok((dir, path))
+    fn project_at(&self, path: PathBuf, dir: Dir) -> Project {
+        Project { dir, path, limits: self.limits, checked: Arc::clone(&self.checked) }
     }
 }
 

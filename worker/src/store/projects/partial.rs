@@ -6,7 +6,7 @@ use git2::{FileMode, Oid};
 use super::changes::{Base, Changes, Source};
 use super::git::{self, OwnRef, PARTIAL};
 use super::writer::Writer;
-use super::{Project, ProjectError, ProjectKey, Volume, journal, snapshot};
+use super::{Project, ProjectError, ProjectKey, Projects, journal, snapshot};
 
 /// Unfinished work that was kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct Partial {
     pub version: String,
 }
 
-impl Volume {
+impl Projects {
     /// Keeps changes without making them part of the project; its files and its history stay as
     /// they are. `None` if there are none. Blocking.
     pub fn keep_partial(

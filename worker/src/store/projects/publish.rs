@@ -16,8 +16,9 @@ use super::journal::{self, Journal};
 use super::snapshot::{self, Snapshot};
 use super::stage::Staged;
 use super::writer::{Staging, Writer};
-use super::{Project, ProjectError, ProjectKey, Volume, place, upkeep};
+use super::{Project, ProjectError, ProjectKey, Projects, place, upkeep};
 use crate::safe_fs::{Dir, FileError, empty};
+use crate::store::volume::Location;
 use crate::types::{ProjectPath, STYLE_STATE_FILE};
 
 /// A file in the staging folder that is made and removed to see whether there is room.
@@ -53,7 +54,7 @@ struct Upcoming {
     head: Option<Oid>,
 }
 
-impl Volume {
+impl Projects {
     /// Saves `changes` as one version. A project that does not exist is made; one that was made
     /// and could not be saved is taken away again. Without a change there is no version. Blocking.
     pub fn publish(
@@ -91,9 +92,9 @@ impl Volume {
             tracing::warn!(%error, "a project that could not be saved was left half-made");
             return;
         }
-        let parent = self.folder_of_projects(key);
+        let parent = self.volume.open(Location::Projects(key.user));
         // An empty folder that stays is a project without files: harmless.
-        drop(parent.and_then(|(parent, _)| parent.remove_empty_folder(key.project.to_string())));
+        drop(parent.and_then(|parent| parent.remove_empty_folder(key.project.to_string())));
     }
 }
 

@@ -3,13 +3,13 @@
 use git2::{ObjectType, TreeWalkMode, TreeWalkResult};
 
 use super::changes::{Changes, Published, Source, StoredContent};
-use super::{ProjectError, ProjectKey, Volume, git, history};
+use super::{ProjectError, ProjectKey, Projects, git, history};
 use crate::types::{ProjectPath, VersionId};
 
 /// The folder whose files stay as they are.
 const ASSETS: &str = "assets";
 
-impl Volume {
+impl Projects {
     /// Brings back the code of a version: files get the content that they had then, and files that
     /// did not exist then go. What is below `assets/` stays. What nobody had saved becomes a version
     /// first, and so does the result: going back can itself be undone. Blocking.

@@ -16,9 +16,8 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::{Project, ProjectError};
 use crate::safe_fs::{Dir, FileError, empty};
+use crate::store::volume::SAVE;
 
-/// The folder. Hidden, so nobody is served half a save.
-const FOLDER: &str = ".dreamcore";
 /// In the folder while files are moved into place.
 const MOVING: &str = "moving";
 /// Longest wait for another save of the same project.
@@ -33,7 +32,7 @@ pub(super) struct Writer<'p> {
     lock: Option<Flock<File>>,
 }
 
-/// The place of one save within [`FOLDER`].
+/// The place of one save within the folder.
 pub(super) struct Staging {
     /// A name that no other save has had or will have; later ones sort behind earlier ones.
     pub(super) id: String,
@@ -44,7 +43,7 @@ pub(super) struct Staging {
 impl Staging {
     /// Where it is, for libgit2.
     pub(super) fn path(&self, project: &Project) -> PathBuf {
-        project.path().join(FOLDER).join(&self.id)
+        project.path().join(SAVE).join(&self.id)
     }
 }
 
@@ -53,7 +52,7 @@ impl<'p> Writer<'p> {
     pub(super) fn wait(project: &'p Project) -> Result<Self, ProjectError> {
         let began = Instant::now();
         while began.elapsed() < TURN_TIMEOUT {
-            match project.dir().make_folder(FOLDER) {
+            match project.dir().make_folder(SAVE) {
                 Ok(folder) => match Self::lock(project, folder)? {
                     Some(writer) => return Ok(writer),
                     None => park_timeout(PAUSE),
@@ -61,7 +60,7 @@ impl<'p> Writer<'p> {
                 // Whoever had it before removed it just now.
                 Err(FileError::NotFound) => {}
                 // Nobody but workers uses the name.
-                Err(FileError::NotRegular) => project.dir().remove_file(FOLDER)?,
+                Err(FileError::NotRegular) => project.dir().remove_file(SAVE)?,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -71,7 +70,7 @@ impl<'p> Writer<'p> {
     /// The right to change a project in which a save was killed; `None` if there is nothing to
     /// mend or somebody is at it.
     pub(super) fn after_a_kill(project: &'p Project) -> Result<Option<Self>, ProjectError> {
-        match project.dir().folder(FOLDER) {
+        match project.dir().folder(SAVE) {
             Ok(folder) => Self::lock(project, folder),
             Err(FileError::NotFound) => Ok(None),
             Err(error) => Err(error.into()),
@@ -83,7 +82,7 @@ impl<'p> Writer<'p> {
             return Ok(None);
         };
         // The last holder may have removed the folder before it let go.
-        let same = match project.dir().status(FOLDER) {
+        let same = match project.dir().status(SAVE) {
             Ok(now) => {
                 now.st_ino == nix::sys::stat::fstat(&folder).map_err(io::Error::from)?.st_ino
             }
@@ -136,7 +135,7 @@ impl<'p> Writer<'p> {
 impl Drop for Writer<'_> {
     fn drop(&mut self) {
         // A folder that stays tells the next one to look what is in it.
-        if let Err(error) = self.project.dir().remove_empty_folder(FOLDER) {
+        if let Err(error) = self.project.dir().remove_empty_folder(SAVE) {
             tracing::warn!(%error, "the folder of a save could not be removed");
         }
         // Only now may somebody else take it.
@@ -161,17 +160,17 @@ pub(super) fn hold(folder: &Dir) -> Result<Option<Flock<File>>, ProjectError> {
 
 /// Whether there may be something to mend. One look at a name that is hardly ever there.
 pub(super) fn is_marked(project: &Dir) -> bool {
-    project.status(FOLDER).is_ok()
+    project.status(SAVE).is_ok()
 }
 
 /// The same of the project in this folder below `root`.
 pub(super) fn is_marked_at(root: &Dir, folder: &str) -> bool {
-    root.status(format!("{folder}/{FOLDER}")).is_ok()
+    root.status(format!("{folder}/{SAVE}")).is_ok()
 }
 
 /// The saves that are under way, by their ids.
 pub(super) fn under_way(project: &Dir) -> Result<Vec<String>, ProjectError> {
-    match project.folder(FOLDER) {
+    match project.folder(SAVE) {
         Ok(folder) => ids(&folder),
         Err(FileError::NotFound | FileError::NotRegular) => Ok(Vec::new()),
         Err(error) => Err(error.into()),
@@ -192,5 +191,5 @@ fn ids(folder: &Dir) -> Result<Vec<String>, ProjectError> {
 
 /// Whether files are being moved at this moment.
 pub(super) fn is_moving(project: &Dir) -> bool {
-    project.folder(FOLDER).is_ok_and(|folder| folder.status(MOVING).is_ok())
+    project.folder(SAVE).is_ok_and(|folder| folder.status(MOVING).is_ok())
 }

@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::safe_fs::{Dir, FileError, Kind, WriteOptions};
 use crate::store::projects::ProjectError;
+use crate::store::volume::SAVE;
 
 /// Files that point out of a repository, and caches that git can do without and that would have to
 /// be believed.
@@ -118,7 +119,7 @@ fn exclude_own(git: &Dir) {
         if has_it || text.len() as u64 == MAX_CONFIG_BYTES {
             return Ok(());
         }
-        text.extend_from_slice(format!("\n{EXCLUDED}\n/.dreamcore\n").as_bytes());
+        text.extend_from_slice(format!("\n{EXCLUDED}\n/{SAVE}\n").as_bytes());
         let options = WriteOptions::default();
         info.replace_file("exclude", options, |file| std::io::Write::write_all(file, &text))
     };

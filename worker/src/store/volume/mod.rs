@@ -1,0 +1,62 @@
+//! The volume: one folder of the machine on which all projects and assets lie.
+//!
+//! Everything below it is opened from here. Its root is opened anew for each request and nothing is
+//! held open in between, because a volume that several containers share cannot be reloaded while a
+//! file in it is open.
+
+mod layout;
+
+use std::io;
+use std::path::PathBuf;
+
+pub use layout::ProjectKey;
+pub(super) use layout::{Location, SAVE, TRASH};
+
+use crate::safe_fs::{Dir, FileError};
+
+/// The volume.
+#[derive(Debug, Clone)]
+pub struct Volume {
+    path: PathBuf,
+}
+
+impl Volume {
+    /// The volume that is mounted at `path`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// Whether it can be opened at all. Blocking.
+    pub fn check(&self) -> io::Result<()> {
+        self.root().map(drop)
+    }
+
+    /// Its root. Blocking.
+    pub(super) fn root(&self) -> io::Result<Dir> {
+        Dir::open_root(&self.path)
+    }
+
+    /// Opens a folder. Blocking.
+    pub(super) fn open(&self, location: Location) -> Result<Dir, FileError> {
+        let mut here = self.root()?;
+        for name in location.path().split('/') {
+            here = here.folder(name)?;
+        }
+        Ok(here)
+    }
+
+    /// Opens a folder and makes it first, with those around it, if it is not there. Blocking.
+    pub(super) fn make(&self, location: Location) -> Result<Dir, FileError> {
+        let mut here = self.root()?;
+        for name in location.path().split('/') {
+            here = here.make_folder(name)?;
+        }
+        Ok(here)
+    }
+
+    /// The name of a folder, for libgit2, which takes no handles. Nobody but workers can change the
+    /// volume, so it means what a handle means that was opened without following a link.
+    pub(super) fn path_of(&self, location: Location) -> PathBuf {
+        self.path.join(location.path())
+    }
+}
