@@ -179,15 +179,9 @@ async fn without_a_control_group_the_watch_ends_what_takes_too_much_memory() {
     if !root_or_skip("a worker that is an ordinary user") {
         return;
     }
-    let memfd = format!(
-        "perl -e '$n = \"a\"; for (1..40) {{ $fd = syscall({}, $n, 0); open my $f, \">&=\", $fd or die; print $f \"x\" x (30<<20); push @f, $f }} sleep 9'",
-        libc::SYS_memfd_create
-    );
     for hog in [
         "perl -e '$x = \"x\" x (1<<30); $y = \"y\" x (1<<30); sleep 9'",
         "for i in $(seq 60); do perl -e '$x = \"x\" x (30<<20); sleep 9' & done; wait",
-        // Memory that belongs to no process: a file without a name.
-        &memfd,
     ] {
         let setup = Setup::default().as_user(USER).var("DREAMCORE_RUN_MEMORY_BYTES", 1_u64 << 30);
         let worker = worker(setup, hog).await;

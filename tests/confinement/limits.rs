@@ -24,6 +24,24 @@ async fn files_can_be_opened_up_to_the_limit() {
 }
 
 #[tokio::test]
+async fn pipes_and_sockets_stay_as_large_as_the_kernel_makes_them() {
+    let arena = Arena::new().await;
+    let bytes = 1 << 20;
+    Arena::assert_denied(&arena.try_one(Attack::WidenPipe { bytes }).await);
+    let buffers = [libc::SO_SNDBUF, libc::SO_RCVBUF, libc::SO_SNDBUFFORCE, libc::SO_RCVBUFFORCE];
+    for option in buffers {
+        let report = arena.try_one(Attack::WidenSocket { option, bytes }).await;
+        Arena::assert_denied(&report);
+        // Programs may ask, and some end if the answer is no.
+        let asked = [libc::SO_SNDBUF, libc::SO_RCVBUF].contains(&option);
+        assert_eq!(report.errno, (!asked).then_some(libc::EPERM), "{report:?}");
+    }
+    // Pipes as they are, in an ordinary number, work.
+    Arena::assert_allowed(&arena.try_one(Attack::OpenPipes { count: 60 }).await);
+    Arena::assert_denied(&arena.try_one(Attack::OpenPipes { count: 150 }).await);
+}
+
+#[tokio::test]
 async fn processes_can_be_started_up_to_the_limit() {
     let arena = Arena::new().await;
     Arena::assert_allowed(&arena.try_one(Attack::StartProcesses { count: 20 }).await);

@@ -5,6 +5,7 @@
 //! nothing where the confinement is missing: it reads marked files, sends harmless signals and
 //! undoes what it made.
 
+mod buffers;
 mod files;
 mod limits;
 mod network;
@@ -77,6 +78,9 @@ fn attempt(attack: &Attack) -> Report {
         Attack::GrowFile { bytes } => limits::grow_file(*bytes),
         Attack::StartProcesses { count } => limits::start_processes(*count),
         Attack::OpenFiles { count } => limits::open_files(*count),
+        Attack::OpenPipes { count } => buffers::open_pipes(*count),
+        Attack::WidenPipe { bytes } => buffers::widen_pipe(*bytes),
+        Attack::WidenSocket { option, bytes } => buffers::widen_socket(*option, *bytes),
         Attack::TakeMemory { bytes } => limits::take_memory(*bytes),
     }
 }

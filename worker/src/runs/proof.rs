@@ -15,8 +15,9 @@ use crate::sandbox::launch::Launcher;
 use crate::sandbox::policy::sandbox_identity;
 use crate::sandbox::probe::{Group, Scene, SelfTest, selftest};
 
-/// Open files of one process of a sandbox.
-const MAX_OPEN_FILES: u64 = 4096;
+/// Open files of one process of a sandbox. The CLI has about 25, and other programs have had to
+/// live with this number for decades. Each may be a socket whose buffer belongs to no process.
+const MAX_OPEN_FILES: u64 = 1024;
 
 /// What the CLI needs for its own files, whatever a project may have.
 const MIN_FILE_BYTES: u64 = 64 << 20;

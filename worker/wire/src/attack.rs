@@ -175,6 +175,23 @@ pub enum Attack {
         /// How many.
         count: u32,
     },
+    /// Make pipes, and write a little into each.
+    OpenPipes {
+        /// How many.
+        count: u32,
+    },
+    /// Make a pipe larger.
+    WidenPipe {
+        /// How many bytes it shall hold.
+        bytes: u32,
+    },
+    /// Make the buffer of a socket larger.
+    WidenSocket {
+        /// Which buffer: the number of the socket's option.
+        option: i32,
+        /// How many bytes it shall hold.
+        bytes: u32,
+    },
     /// Take memory, all of it written to.
     TakeMemory {
         /// How many bytes.

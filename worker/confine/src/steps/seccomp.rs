@@ -32,8 +32,10 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_bpf, libc::SYS_perf_event_open, libc::SYS_userfaultfd, libc::SYS_fanotify_init,
     libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register,
     libc::SYS_memfd_secret, libc::SYS_move_pages, libc::SYS_migrate_pages, libc::SYS_vmsplice,
-    // Memory that no process has mapped, so that nobody would be charged with it.
-    libc::SYS_shmget,
+    // Memory that no process has mapped, so that no process would be charged with it: System V and
+    // POSIX objects, files in memory, and pipes that keep pages of files alive.
+    libc::SYS_shmget, libc::SYS_semget, libc::SYS_msgget, libc::SYS_mq_open,
+    libc::SYS_memfd_create, libc::SYS_splice, libc::SYS_tee,
     // The machine itself.
     libc::SYS_kexec_load, libc::SYS_kexec_file_load, libc::SYS_init_module,
     libc::SYS_finit_module, libc::SYS_delete_module, libc::SYS_reboot, libc::SYS_swapon,
@@ -63,9 +65,13 @@ const NAMESPACE_FLAGS: [libc::c_int; 7] = [
 const SOCKET_FAMILIES: [libc::c_int; 4] =
     [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
+/// Options of a socket that let its buffers grow to megabytes; only root has the second pair.
+const SOCKET_BUFFERS: [libc::c_int; 2] = [libc::SO_SNDBUF, libc::SO_RCVBUF];
+const SOCKET_BUFFERS_OF_ROOT: [libc::c_int; 2] = [libc::SO_SNDBUFFORCE, libc::SO_RCVBUFFORCE];
+
 /// Installs the filters; they hold for everything that this process starts.
 pub(crate) fn install() -> Result<String, String> {
-    let programs = [refuse_other_abi(), fail_clone3()?, refuse_list()?];
+    let programs = [refuse_other_abi(), fail_clone3()?, keep_socket_buffers()?, refuse_list()?];
     for program in &programs {
         apply_filter(program).map_err(|e| e.to_string())?;
     }
@@ -90,6 +96,20 @@ fn errno(number: libc::c_int) -> SeccompAction {
 /// fall back to `clone`.
 fn fail_clone3() -> Result<BpfProgram, String> {
     compile(BTreeMap::from([(libc::SYS_clone3, Vec::new())]), errno(libc::ENOSYS))
+}
+
+/// Socket buffers stay as large as the kernel makes them. The call succeeds and changes nothing, as
+/// it does in a kernel whose maximum is its default: programs may ask for more and cannot rely on
+/// getting it, and some end if the call fails.
+fn keep_socket_buffers() -> Result<BpfProgram, String> {
+    let rules = SOCKET_BUFFERS.map(socket_option).into_iter().collect::<Result<_, _>>()?;
+    compile(BTreeMap::from([(libc::SYS_setsockopt, rules)]), errno(0))
+}
+
+/// The rule for setting one option of a socket.
+fn socket_option(option: libc::c_int) -> Result<SeccompRule, String> {
+    let (level, option) = (libc::SOL_SOCKET.unsigned_abs(), option.unsigned_abs());
+    rule(&[(1, SeccompCmpOp::Eq, level.into()), (2, SeccompCmpOp::Eq, option.into())])
 }
 
 fn refuse_list() -> Result<BpfProgram, String> {
@@ -118,6 +138,13 @@ fn refuse_list() -> Result<BpfProgram, String> {
         terminal.push(rule(&[(1, SeccompCmpOp::Eq, request)])?);
     }
     rules.insert(libc::SYS_ioctl, terminal);
+
+    // Pipes stay as large as the kernel makes them: a larger one holds a megabyte that no process
+    // has mapped.
+    let grow = rule(&[(1, SeccompCmpOp::Eq, u64::from(libc::F_SETPIPE_SZ.unsigned_abs()))])?;
+    rules.insert(libc::SYS_fcntl, vec![grow]);
+    let forced = SOCKET_BUFFERS_OF_ROOT.map(socket_option).into_iter().collect::<Result<_, _>>()?;
+    rules.insert(libc::SYS_setsockopt, forced);
     compile(rules, errno(libc::EPERM))
 }
 

@@ -174,6 +174,12 @@ fn checks(scene: &Scene, data: &Path) -> Vec<Check> {
         check("mount", Privileges, Attack::Mount),
         check("grow a file without end", Limits, Attack::GrowFile { bytes: HUGE_FILE_BYTES }),
         check("open files without end", Limits, Attack::OpenFiles { count: MANY_FILES }),
+        check("hold more in a pipe", Limits, Attack::WidenPipe { bytes: 1 << 20 }),
+        check(
+            "hold more in a socket",
+            Limits,
+            Attack::WidenSocket { option: libc::SO_SNDBUF, bytes: 1 << 20 },
+        ),
         check(
             "start processes without end",
             Limits,
@@ -297,10 +303,12 @@ fn layer(check: &Check, report: &Report, confinement: &Confinement) -> &'static 
         (Attack::GrowFile { .. } | Attack::OpenFiles { .. } | Attack::StartProcesses { .. }, _) => {
             "rlimits"
         }
+        (Attack::WidenSocket { .. }, None) if holds(Mechanism::Seccomp) => "seccomp",
         (Attack::RunSetuid { .. }, _) => "no_new_privs",
         (Attack::BecomeRoot, _) => "capabilities",
         (
             Attack::Trace { .. }
+            | Attack::WidenPipe { .. }
             | Attack::ReadMemory { .. }
             | Attack::UserNamespace
             | Attack::Mount
