@@ -1,6 +1,8 @@
 //! Rules of the project that a compiler does not check.
 
+mod architecture;
 mod docs;
 mod layers;
 mod source;
+mod tables;
 mod text;

@@ -3,21 +3,21 @@
 //!
 //! # Modules, from the bottom up
 //!
-//! A module uses those above it in this table and never one below it.
+//! A module uses those above it in this table and never one below it; ARCHITECTURE.md says which of them.
 //!
-//! | module | what it is for | may use |
-//! | --- | --- | --- |
-//! | [`blocking`] | work that may wait, on threads that may | nothing |
-//! | [`types`] | what clients send, each checked once | nothing |
-//! | [`config`] | every setting, read once from the environment | nothing |
-//! | [`api`] | the contract with callers as data | nothing |
-//! | [`safe_fs`] | files by handle, never through a link | types |
-//! | [`sandbox`] | confinement, and the only place that starts processes | types, `safe_fs` |
-//! | [`models`] | model APIs, and the broker that keeps the key | types, config |
-//! | [`store`] | what lies on the volume: projects, their versions, assets | types, config, `safe_fs` |
-//! | [`runs`] | one generation, from request to saved version | all above |
-//! | [`app`] | what the handlers of all requests share | all above |
-//! | [`server`] | HTTP, and the only place that knows a status code | all above |
+//! | module | what it is for |
+//! | --- | --- |
+//! | [`blocking`] | work that may wait, on threads that may |
+//! | [`types`] | what clients send, each checked once |
+//! | [`config`] | every setting, read once from the environment |
+//! | [`api`] | the contract with callers as data |
+//! | [`safe_fs`] | files by handle, never through a link |
+//! | [`sandbox`] | confinement, and the only place that starts processes |
+//! | [`models`] | model APIs, and the broker that keeps the key |
+//! | [`store`] | what lies on the volume: projects, their versions, assets |
+//! | [`runs`] | one generation, from request to saved version |
+//! | [`app`] | what the handlers of all requests share |
+//! | [`server`] | HTTP, and the only place that knows a status code |
 //!
 //! # Trust boundaries
 //!

@@ -177,6 +177,7 @@ pub enum LogFormat {
 
 impl Config {
     /// Reads the settings from the process's environment.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn from_env() -> Result<Self, ConfigError> {
         Self::from_vars(std::env::vars_os())
     }
