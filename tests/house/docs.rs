@@ -9,7 +9,7 @@ use harness::repository_root;
 
 use crate::source::rust;
 
-fn is_up_to_date(path: &str, content: &str) {
+pub(crate) fn is_up_to_date(path: &str, content: &str) {
     let place = repository_root().join(path);
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::create_dir_all(place.parent().expect("a folder")).expect("a folder");

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod docs;
+mod launcher;
 mod layers;
 mod source;
 mod tables;
