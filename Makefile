@@ -63,9 +63,10 @@ run: check-tools tools ## Start a worker and generate a game before your eyes (A
 	python3 tests/demo/run.py --programs "$(PROGRAMS)" $(ARGS)
 
 .PHONY: lint
-lint: check-tools ## Formatting, clippy, licences and known vulnerabilities
+lint: check-tools ## Formatting, clippy, documentation, licences and known vulnerabilities
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --workspace --no-deps --document-private-items
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny@$(CARGO_DENY_VERSION)
 	cargo fetch --locked --quiet
 	cargo deny --offline --log-level error check licenses bans sources

@@ -19,7 +19,7 @@ pub(super) const MAX_URL_BYTES: usize = 2048;
 /// Why a map is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
-    /// Over [`MAX_NAMES`].
+    /// More than `MAX_NAMES`.
     #[error("at most {MAX_NAMES} names")]
     TooMany,
     /// A key that is no file's name.
