@@ -8,6 +8,7 @@ use dreamcore_worker::config::SETTINGS;
 use harness::repository_root;
 
 use crate::source::rust;
+use crate::tables::document;
 
 pub(crate) fn is_up_to_date(path: &str, content: &str) {
     let place = repository_root().join(path);
@@ -84,4 +85,22 @@ fn codes_are_written_in_one_place() {
             assert_eq!(line, None, "{} writes a code by hand", source.path);
         }
     }
+}
+
+/// A proxy that takes less than the worker refuses requests that the worker would serve.
+#[test]
+fn the_example_of_a_proxy_takes_the_largest_body() {
+    let largest = SETTINGS
+        .iter()
+        .filter(|setting| {
+            ["DREAMCORE_MAX_BODY_BYTES", "DREAMCORE_MAX_ASSET_BYTES"].contains(&setting.name)
+        })
+        .map(|setting| setting.default.expect("a default").parse::<u64>().expect("a number"))
+        .max();
+    let text = document("docs/operations.md");
+    let taken = text.lines().find_map(|line| {
+        let value = line.trim().strip_prefix("client_max_body_size ")?.strip_suffix("m;")?;
+        value.parse::<u64>().ok().map(|mebibytes| mebibytes << 20)
+    });
+    assert_eq!(taken, largest);
 }
