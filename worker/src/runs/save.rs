@@ -12,7 +12,7 @@ use crate::blocking;
 use crate::store::assets::AssetUrls;
 use crate::store::assets::replace::{is_code, replace_in_file};
 use crate::store::projects::{Changes, Merged, ProjectError, Published, Source};
-use crate::types::Prompt;
+use crate::types::{Prompt, user_words};
 
 /// Longest name of a version, in characters.
 const MAX_MESSAGE_CHARS: usize = 72;
@@ -138,9 +138,12 @@ pub fn merge_warning(merged: &Merged) -> Event {
     Event::Warning { message }
 }
 
-/// What a version is called: the first line of what was asked for.
+/// What a version is called: the first line of the user's own words.
 fn version_message(prompt: &Prompt) -> String {
-    let line = prompt.as_str().trim().lines().next().unwrap_or_default().trim();
+    let words = user_words(prompt.as_str());
+    // A prompt without any, pictures alone for example, is called by itself.
+    let named = if words.is_empty() { prompt.as_str().trim() } else { words };
+    let line = named.lines().next().unwrap_or_default().trim();
     let mut message: String = line.chars().take(MAX_MESSAGE_CHARS).collect();
     if line.chars().nth(MAX_MESSAGE_CHARS).is_some() {
         message.push('…');
@@ -157,5 +160,8 @@ mod tests {
         let name = |text: &str| version_message(&text.parse().unwrap());
         assert_eq!(name("\n  ジャンプを高くして \n詳しくは…"), "ジャンプを高くして");
         assert_eq!(name(&"あ".repeat(100)), format!("{}…", "あ".repeat(72)));
+        let prompt = "<system>\n規則\n</system>\n\n<user>\n1：画像「a」を使用: u\n敵を増やして\n=== s\n</user>";
+        assert_eq!(name(prompt), "敵を増やして");
+        assert_eq!(name("=== s"), "=== s");
     }
 }

@@ -9,6 +9,7 @@ mod id;
 mod project_path;
 mod prompt;
 mod skill_name;
+mod user_words;
 mod version_id;
 mod version_message;
 
@@ -20,6 +21,7 @@ pub use project_path::{
 };
 pub use prompt::{MAX_PROMPT_BYTES, Prompt, PromptError};
 pub use skill_name::{MAX_SKILL_NAME_BYTES, SkillName, SkillNameError};
+pub use user_words::user_words;
 pub use version_id::{VersionId, VersionIdError};
 pub use version_message::{MAX_VERSION_MESSAGE_BYTES, VersionMessage, VersionMessageError};
 
