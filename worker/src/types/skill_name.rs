@@ -8,7 +8,9 @@ pub const MAX_SKILL_NAME_BYTES: usize = 64;
 
 /// Why a text is not a skill's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("skill name must be 1 to 64 letters, digits, '-' or '_', beginning with a letter or digit")]
+#[error(
+    "skill name must be 1 to 64 letters, digits, '-' or '_', beginning with a letter, a digit or '_'"
+)]
 pub struct SkillNameError;
 
 /// A skill's name: ASCII letters, digits, `-` and `_`, so it is a safe folder name as it stands.
@@ -26,7 +28,8 @@ impl FromStr for SkillName {
     type Err = SkillNameError;
 
     fn from_str(text: &str) -> Result<Self, SkillNameError> {
-        let starts_well = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+        let starts_well =
+            text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
         let all_allowed = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         if starts_well && all_allowed && text.len() <= MAX_SKILL_NAME_BYTES {
             Ok(Self(text.to_owned()))
@@ -52,12 +55,11 @@ mod tests {
 
     #[test]
     fn accepts_skills_and_refuses_the_rest() {
-        for text in ["p5js-setup", "threejs_setup", "2d", "A"] {
+        for text in ["p5js-setup", "threejs_setup", "2d", "A", "_shared", "_"] {
             assert!(text.parse::<SkillName>().is_ok(), "{text}");
         }
         let long = "a".repeat(MAX_SKILL_NAME_BYTES + 1);
-        for text in ["", "-x", "_x", "a/b", "..", "a b", "スキル", "a.md", "a\n", long.as_str()]
-        {
+        for text in ["", "-x", "a/b", "..", "a b", "スキル", "a.md", "a\n", long.as_str()] {
             assert_eq!(text.parse::<SkillName>(), Err(SkillNameError), "{text:?}");
         }
     }
