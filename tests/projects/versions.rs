@@ -66,7 +66,8 @@ async fn wrong_versions_are_told_apart() {
         assert!(!worker.project(none).exists());
     }
     let log = action(&worker, Ids::new(), "git_log", json!({})).await;
-    assert_eq!(log.status, 404);
+    assert_eq!(log.status, 200);
+    assert_eq!(log.json()["commits"], json!([]));
     let body = about(Ids::new(), &json!({}));
     assert_eq!(worker.post("create_version_snapshot", &body).await.status, 404);
 }
@@ -170,22 +171,16 @@ async fn a_restore_brings_code_back_exactly_and_can_be_undone() {
     expected.sort();
     assert_eq!(files(&folder), expected);
     assert_eq!(worker.get_file(ids, ".style-pending.json").await.text(), "pending");
-    let names = messages(&worker, ids).await;
-    assert_eq!(
-        names,
-        [
-            format!("バージョン {v1} を復元"),
-            "保存されていなかった変更".into(),
-            "変更".into(),
-            "変更".into()
-        ]
-    );
+    let restored = format!("Restored to {v1}（バージョンを復元）");
+    assert_eq!(messages(&worker, ids).await, [restored.as_str(), "変更"]);
+    let all = everything(&worker, ids).await;
+    let names: Vec<_> = all.iter().map(|version| version["message"].as_str().unwrap()).collect();
+    assert_eq!(names, [restored.as_str(), "Before restore（復元前の保存）", "変更", "変更"]);
     has_git_identity(&folder);
     healthy(&folder);
 
     // Undone by restoring the version before.
-    let unsaved = hash(&worker, ids, 1).await;
-    let body = about(ids, &json!({ "commit": unsaved }));
+    let body = about(ids, &json!({ "commit": all[1]["hash"] }));
     assert_eq!(worker.post("restore_version", &body).await.status, 200);
     assert_eq!(files(&folder), before);
     // To where one is already: nothing changes.
@@ -193,6 +188,31 @@ async fn a_restore_brings_code_back_exactly_and_can_be_undone() {
     assert_eq!(worker.post("restore_version", &body).await.json()["restored_files"], json!([]));
     assert_eq!(commits(&worker, ids).await.len(), count);
     healthy(&folder);
+}
+
+/// All versions, those that were undone too.
+async fn everything(worker: &Worker, ids: Ids) -> Vec<serde_json::Value> {
+    let (user, project) = (ids.user, ids.project);
+    let path = format!("get_versions?user_id={user}&project_id={project}&all=1");
+    worker.get(&path).await.json()["commits"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn what_lies_in_hidden_folders_is_in_no_diff() {
+    let worker = Setup::default().start().await;
+    let ids = Ids::new();
+    let folder = worker.project(ids);
+    worker.put(ids, ".claude/skills/a/SKILL.md", "copied");
+    worker.put(ids, "index.html", "page");
+    git(&folder, &["init", "-q"]);
+    git(&folder, &["add", "-f", "."]);
+    let author = ["-c", "user.name=o", "-c", "user.email=o@example.org"];
+    git(&folder, &[author.as_slice(), &["commit", "-q", "-m", "old\n\nmore"]].concat());
+    let commit = commits(&worker, ids).await[0].clone();
+    assert_eq!(commit["message"], "old");
+    let diff = action(&worker, ids, "git_diff", json!({ "commit": commit["hash"] })).await;
+    let diff = diff.json()["diff"].as_str().unwrap().to_owned();
+    assert!(diff.contains("+page") && !diff.contains("SKILL.md"), "{diff}");
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use dreamcore_worker::config::FileLimits;
-use dreamcore_worker::store::projects::{Changes, ProjectKey, Projects, Source};
+use dreamcore_worker::store::projects::{Changes, Part, ProjectKey, Projects, Source};
 use dreamcore_worker::store::volume::Volume;
 use dreamcore_worker::types::{ProjectPath, RequestPath};
 use git2::{ObjectType, Repository};
@@ -92,7 +92,7 @@ pub fn git(data: &[u8]) {
     };
     // Whether they succeed is not the question.
     drop(projects.publish(key, &changes));
-    let log = projects.log(key, 0, 10).map(|log| log.versions).unwrap_or_default();
+    let log = projects.log(key, Part { limit: 10, ..Part::default() }).map(|log| log.versions).unwrap_or_default();
     for version in &log {
         let Ok(id) = version.hash.parse() else {
             continue;

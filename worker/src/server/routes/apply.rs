@@ -22,7 +22,7 @@ use crate::server::extract::LargeBody;
 use crate::server::sse;
 use crate::store::assets::AssetUrls;
 use crate::store::assets::replace::replace_in_file;
-use crate::store::projects::{ProjectKey, StateChange};
+use crate::store::projects::{Part, ProjectKey, StateChange};
 use crate::types::{ProjectId, ProjectPath, RequestPath, UserId, VersionId, VersionMessage};
 
 /// The version of a request that gives no name.
@@ -77,7 +77,10 @@ pub(in crate::server) async fn apply_files(
     let commit = || body.commit.clone().ok_or_else(|| ApiError::bad_request("commit: is required"));
     match body.action.as_deref() {
         None => {}
-        Some("git_log") => return versions::log(app, key, 0, body.limit).await,
+        Some("git_log") => {
+            let part = Part { limit: versions::length(body.limit), ..Part::default() };
+            return versions::log(app, key, part).await;
+        }
         Some("git_diff") => return versions::diff(app, key, commit()?).await,
         Some("git_restore") => return versions::restore(app, key, commit()?).await,
         Some(_) => {

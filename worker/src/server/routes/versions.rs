@@ -15,7 +15,9 @@ use crate::blocking;
 use crate::server::error::ApiError;
 use crate::server::extract::Body;
 use crate::server::query::{Query, parse_value};
-use crate::store::projects::{Action, Changes, CopyRequest, MAX_LOG_LENGTH, ProjectKey, Version};
+use crate::store::projects::{
+    Action, Changes, CopyRequest, MAX_LOG_LENGTH, Part, ProjectError, ProjectKey, Version,
+};
 use crate::types::{ProjectId, UserId, VersionId, VersionMessage};
 
 /// Versions in an answer to a request that does not say how many.
@@ -59,7 +61,9 @@ pub(in crate::server) async fn get_versions(
     let key = query.project()?;
     let number = |name: &str| query.get(name).map(|text| parse_value(name, text)).transpose();
     let (skip, limit): (Option<u32>, Option<u32>) = (number("skip")?, number("limit")?);
-    log(app, key, to_usize(skip.unwrap_or(0)), limit).await
+    let with_undone = number("all")?.is_some_and(|all: u32| all != 0);
+    let part = Part { skip: to_usize(skip.unwrap_or(0)), limit: length(limit), with_undone };
+    log(app, key, part).await
 }
 
 pub(in crate::server) async fn get_version_diff(
@@ -111,20 +115,21 @@ pub(in crate::server) async fn copy_project(
     Ok(Json(json!({ "success": true, "git_commit": copied.version })).into_response())
 }
 
+/// How many versions an answer has.
+pub(super) fn length(limit: Option<u32>) -> usize {
+    limit.map_or(DEFAULT_LOG_LENGTH, to_usize).clamp(1, MAX_LOG_LENGTH)
+}
+
 /// The list of versions.
-pub(super) async fn log(
-    app: Arc<App>,
-    key: ProjectKey,
-    skip: usize,
-    limit: Option<u32>,
-) -> Result<Response, ApiError> {
-    let limit = limit.map_or(DEFAULT_LOG_LENGTH, to_usize).clamp(1, MAX_LOG_LENGTH);
+pub(super) async fn log(app: Arc<App>, key: ProjectKey, part: Part) -> Result<Response, ApiError> {
     let read = blocking::run(move || {
-        let log = app.store.projects.log(key, skip, limit)?;
-        Ok::<_, crate::store::projects::ProjectError>((
-            log,
-            app.store.projects.open(key)?.unfinished()?,
-        ))
+        let log = app.store.projects.log(key, part)?;
+        let unfinished = match app.store.projects.open(key) {
+            Ok(project) => project.unfinished()?,
+            Err(ProjectError::NotFound) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        Ok((log, unfinished))
     });
     let (log, unfinished) = read.await??;
     let versions = |list: Vec<Version>| list.iter().map(described).collect::<Vec<_>>();

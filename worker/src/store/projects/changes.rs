@@ -43,6 +43,9 @@ pub struct Changes<'a> {
     pub state: Option<StateChange>,
     /// What the version is called.
     pub message: String,
+    /// What a version is called that keeps files which nobody had saved, where these changes make one
+    /// first; `None` for the usual name.
+    pub unsaved_message: Option<&'static str>,
     /// The version that the changes were made from, if they took a while: other versions that came
     /// in between are merged.
     pub base: Option<Base>,

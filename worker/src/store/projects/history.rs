@@ -2,10 +2,13 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use git2::{Commit, Delta, DiffFormat, DiffOptions, ErrorCode, ObjectType, Oid, Repository};
+use git2::{
+    Commit, Delta, DiffDelta, DiffFormat, DiffOptions, ErrorCode, ObjectType, Oid, Repository,
+};
 
 use super::changes::{Base, Changes};
 use super::git::{self, PARTIAL};
+use super::lineage::Lineage;
 use super::{Project, ProjectError, ProjectKey, Projects, writer};
 use crate::types::VersionId;
 
@@ -25,7 +28,7 @@ const FIRST: &str = "最初のバージョン";
 pub struct Version {
     /// Its abbreviated hash.
     pub hash: String,
-    /// What it is called.
+    /// What it is called: the first line of its message.
     pub message: String,
     /// When it was made.
     pub time: SystemTime,
@@ -42,6 +45,17 @@ pub struct Log {
     pub is_new: bool,
 }
 
+/// Which part of the list of versions is wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Part {
+    /// Versions to leave out at the beginning.
+    pub skip: usize,
+    /// Most versions.
+    pub limit: usize,
+    /// Whether versions are listed too that were undone by restoring an older one.
+    pub with_undone: bool,
+}
+
 /// What a version changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diff {
@@ -52,9 +66,13 @@ pub struct Diff {
 }
 
 impl Projects {
-    /// Versions from the newest on. A project without a history gets one. Blocking.
-    pub fn log(&self, key: ProjectKey, skip: usize, limit: usize) -> Result<Log, ProjectError> {
-        let project = self.open(key)?;
+    /// Versions from the newest on. A project without a history gets one; one that does not exist has
+    /// no versions. Blocking.
+    pub fn log(&self, key: ProjectKey, part: Part) -> Result<Log, ProjectError> {
+        let project = match self.open(key) {
+            Err(ProjectError::NotFound) => return Ok(Log::default()),
+            opened => opened?,
+        };
         let mut is_new = false;
         let repository = match git::open_mended(&project)? {
             Some(repository) if git::head(&repository)?.is_some() => Some(repository),
@@ -68,40 +86,31 @@ impl Projects {
         let Some(repository) = repository else {
             return Ok(Log { is_new, ..Log::default() });
         };
-        let log = project.consistently(|| listed(&project, &repository, skip, limit))?;
+        let log = project.consistently(|| listed(&project, &repository, part))?;
         Ok(Log { is_new, ..log })
     }
 }
 
-fn listed(
-    project: &Project,
-    repository: &Repository,
-    skip: usize,
-    limit: usize,
-) -> Result<Log, ProjectError> {
+fn listed(project: &Project, repository: &Repository, part: Part) -> Result<Log, ProjectError> {
     // A save that is under way has a reference already, and no version yet.
     let under_way = writer::under_way(project.dir())?;
     let head = git::head(repository)?;
     // Those that another container saved, too.
     let mut newest = git::Standing::of(repository, head, &under_way)?.strays;
     newest.extend(head);
-    let time = |id: &Oid| repository.find_commit(*id).map(|commit| commit.time().seconds());
-    newest.sort_by_key(|id| time(id).unwrap_or_default());
-    // Without a sorting, libgit2 goes by date from what was pushed last, and reads no more than
-    // it is asked for.
-    let mut walk = repository.revwalk()?;
+    let mut walk = Lineage::new(repository, part.with_undone);
     for id in newest {
         walk.push(id)?;
     }
-    let limit = limit.min(MAX_LOG_LENGTH);
+    let limit = part.limit.min(MAX_LOG_LENGTH);
     let mut versions = Vec::new();
     let mut has_more = false;
-    for id in walk.skip(skip) {
+    for commit in walk.skip(part.skip) {
         if versions.len() == limit {
             has_more = true;
             break;
         }
-        versions.push(described(repository, &repository.find_commit(id?)?)?);
+        versions.push(described(repository, &commit?)?);
     }
     Ok(Log { versions, has_more, is_new: false })
 }
@@ -147,7 +156,10 @@ impl Project {
             Some(&mut options),
         )?;
         let mut bytes = Vec::new();
-        let printed = diff.print(DiffFormat::Patch, |_, _, line| {
+        let printed = diff.print(DiffFormat::Patch, |delta, _, line| {
+            if is_hidden(&delta) {
+                return true;
+            }
             if matches!(line.origin(), '+' | '-' | ' ') {
                 bytes.push(u8::try_from(line.origin()).unwrap_or(b' '));
             }
@@ -165,13 +177,22 @@ impl Project {
         }
         let mut text = String::from_utf8_lossy(&bytes).into_owned();
         if is_cut {
-            let files = diff.deltas().filter(|delta| delta.status() != Delta::Unmodified).count();
+            let is_shown =
+                |delta: &DiffDelta<'_>| delta.status() != Delta::Unmodified && !is_hidden(delta);
+            let files = diff.deltas().filter(is_shown).count();
             let note =
                 format!("\n… cut off after {DIFF_LIMIT_BYTES} bytes; {files} files changed\n");
             text.push_str(&note);
         }
         Ok(Diff { text, is_cut })
     }
+}
+
+/// Whether a change is of a file below a hidden folder, or of a hidden file. Older versions hold copies
+/// of skills there, which nobody who looks at a game's changes wants to see.
+fn is_hidden(delta: &DiffDelta<'_>) -> bool {
+    let path = delta.new_file().path_bytes().or_else(|| delta.old_file().path_bytes());
+    path.is_some_and(|path| path.split(|byte| *byte == b'/').any(|part| part.starts_with(b".")))
 }
 
 /// Finds a version by its hash or the beginning of it.
@@ -202,7 +223,8 @@ fn kind(repository: &Repository, id: Oid) -> Option<ObjectType> {
 }
 
 fn described(repository: &Repository, commit: &Commit<'_>) -> Result<Version, git2::Error> {
-    let message = String::from_utf8_lossy(commit.message_bytes()).trim().to_owned();
+    let message = String::from_utf8_lossy(commit.message_bytes());
+    let message = message.trim().lines().next().unwrap_or_default().trim_end().to_owned();
     // A clock can be wrong, and a commit can be made to say anything.
     let seconds = u64::try_from(commit.time().seconds()).unwrap_or(0).min(LAST_SECOND);
     Ok(Version {

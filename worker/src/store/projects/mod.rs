@@ -7,6 +7,7 @@ mod files;
 mod git;
 mod history;
 mod journal;
+mod lineage;
 mod partial;
 mod place;
 mod publish;
@@ -27,7 +28,7 @@ pub use changes::{
 pub use copy::CopyRequest;
 pub use details::Detail;
 pub use files::{Listing, OpenFile};
-pub use history::{DIFF_LIMIT_BYTES, Diff, Log, MAX_LOG_LENGTH, Version};
+pub use history::{DIFF_LIMIT_BYTES, Diff, Log, MAX_LOG_LENGTH, Part, Version};
 pub use partial::Partial;
 
 pub use crate::store::volume::ProjectKey;

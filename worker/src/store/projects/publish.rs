@@ -203,7 +203,7 @@ impl Project {
             let message = match (is_changed, head) {
                 (false, _) => changes.message.as_str(),
                 (true, None) => FIRST,
-                (true, Some(_)) => UNSAVED,
+                (true, Some(_)) => changes.unsaved_message.unwrap_or(UNSAVED),
             };
             let unsaved =
                 git::commit(&repository, message, &repository.find_tree(found)?, &parents)?;
