@@ -194,7 +194,7 @@ async fn a_restore_brings_code_back_exactly_and_can_be_undone() {
 async fn everything(worker: &Worker, ids: Ids) -> Vec<serde_json::Value> {
     let (user, project) = (ids.user, ids.project);
     let path = format!("get_versions?user_id={user}&project_id={project}&all=1");
-    worker.get(&path).await.json()["commits"].as_array().unwrap().clone()
+    worker.get(&path).await.json()["commits"].as_array().expect("a list").clone()
 }
 
 #[tokio::test]

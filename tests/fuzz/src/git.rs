@@ -92,7 +92,10 @@ pub fn git(data: &[u8]) {
     };
     // Whether they succeed is not the question.
     drop(projects.publish(key, &changes));
-    let log = projects.log(key, Part { limit: 10, ..Part::default() }).map(|log| log.versions).unwrap_or_default();
+    let log = projects
+        .log(key, Part { limit: 10, ..Part::default() })
+        .map(|log| log.versions)
+        .unwrap_or_default();
     for version in &log {
         let Ok(id) = version.hash.parse() else {
             continue;
