@@ -226,3 +226,16 @@ impl Report {
         Self { denied: true, errno: None, detail: detail.into() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_has_an_argument_of_its_own() {
+        for part in Part::ALL {
+            assert_eq!(Part::from_arg(part.arg()), Some(part));
+        }
+        assert_eq!(Part::from_arg(""), None);
+    }
+}

@@ -23,3 +23,17 @@ pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, Error> {
 pub fn decode<T: DeserializeOwned>(line: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(line)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_one_line_whatever_is_in_it() {
+        let value = "two\nlines\r\n and \u{2028}".to_owned();
+        let line = encode(&value).unwrap();
+        assert_eq!(line.iter().position(|byte| *byte == b'\n'), Some(line.len() - 1));
+        assert_eq!(decode::<String>(&line).unwrap(), value);
+        assert!(decode::<String>(b"\"cut").is_err());
+    }
+}
