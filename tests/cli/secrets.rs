@@ -182,3 +182,16 @@ async fn a_run_cannot_ask_for_more_than_its_budget() {
         assert!(asked <= 2, "{asked}");
     }
 }
+
+#[tokio::test]
+async fn the_agent_does_not_see_which_process_the_worker_is() {
+    let script = Script::new().turn([bash("cat /proc/self/cgroup; echo listed-all")]);
+    let worker = Setup::default().script(script.turn([text("ok")])).start().await;
+    let events = worker.generate(Ids::new(), "さがして").await;
+    expect_done(&worker, &events);
+    let [groups] = answers(&worker).try_into().expect("one answer");
+    assert!(groups.ends_with("listed-all"), "{groups}");
+    let pid = worker.pid().to_string();
+    let paths = groups.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+    assert!(paths.flat_map(|path| path.split(['/', '-'])).all(|part| part != pid), "{groups}");
+}

@@ -62,22 +62,27 @@ pub fn has_git_identity(folder: &Path) {
     git(folder, &["fsck", "--strict"]);
 }
 
-/// The control groups of a worker's sandboxes: none when nothing runs, its self-test included.
+/// The control groups of a worker's sandboxes: none when nothing runs, its self-test included. Their
+/// names say nothing of the worker, so it is asked for them.
 pub fn control_groups(worker: &Worker) -> Vec<String> {
-    let own = format!("dreamcore-run-{}-", worker.pid());
-    groups_called(Path::new("/sys/fs/cgroup"), &own, 4)
+    let log = worker.log();
+    let lines = log.lines().filter_map(|line| serde_json::from_str(line).ok());
+    let made =
+        lines.filter(|line: &serde_json::Value| line["message"] == "control groups were made");
+    let names = made.filter_map(|line| line["name"].as_str().map(str::to_owned));
+    names.flat_map(|name| groups_called(Path::new("/sys/fs/cgroup"), &name, 4)).collect()
 }
 
-/// Control groups whose names begin like this.
-fn groups_called(folder: &Path, prefix: &str, depth: u32) -> Vec<String> {
+/// Control groups with this name.
+fn groups_called(folder: &Path, name: &str, depth: u32) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
     let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
     let look = |entry: std::fs::DirEntry| {
         let path = entry.path();
-        if entry.file_name().to_string_lossy().starts_with(prefix) {
+        if entry.file_name() == name {
             return vec![path.display().to_string()];
         }
-        if depth == 0 { Vec::new() } else { groups_called(&path, prefix, depth - 1) }
+        if depth == 0 { Vec::new() } else { groups_called(&path, name, depth - 1) }
     };
     folders.flat_map(look).collect()
 }

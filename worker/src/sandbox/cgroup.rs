@@ -5,18 +5,21 @@
 //! half joins before it gives anything up, so no process of a sandbox is ever outside. Both
 //! versions of the kernel's interface are known. Where neither can be written, the mechanism is
 //! reported missing, and what is left is the worker's own watch.
+//!
+//! A sandbox can read the name of its group, so the name says nothing: whose a group is shows the
+//! lock on its folder, which the worker holds for as long as it lives.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dreamcore_wire::plan::Limits;
 use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 
-/// Groups of this worker are called this, its process id, and a number.
+/// Groups of sandboxes are called this and something random.
 const PREFIX: &str = "dreamcore-run-";
 /// Where the worker itself goes if its own group must be empty to have others below it.
 const OWN: &str = "dreamcore-worker";
@@ -47,11 +50,18 @@ struct Parent {
 /// The groups of one sandbox. Removed when dropped.
 #[derive(Debug)]
 pub struct Cgroup {
-    folders: Vec<PathBuf>,
+    folders: Vec<Folder>,
     /// The file that counts kills for want of memory.
     events: PathBuf,
     /// The file that counts processes that were refused.
     forks: PathBuf,
+}
+
+/// One group's folder, which no other worker takes for a leftover while this is held.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    _lock: Flock<File>,
 }
 
 impl Groups {
@@ -66,42 +76,48 @@ impl Groups {
 
     /// Makes the groups of one sandbox. The error says why there are none.
     pub fn make(&self, limits: Limits) -> Result<Cgroup, String> {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
         let parents = self.0.as_ref().as_ref().map_err(Clone::clone)?;
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{PREFIX}{}-{number}", std::process::id());
+        let name = format!("{PREFIX}{}", uuid::Uuid::new_v4().simple());
         let mut made =
             Cgroup { folders: Vec::new(), events: PathBuf::new(), forks: PathBuf::new() };
         for parent in parents {
-            let folder = parent.path.join(&name);
-            let done = fs::create_dir(&folder).and_then(|()| {
-                made.folders.push(folder.clone());
-                configure(parent.kind, &folder, limits)
+            let path = parent.path.join(&name);
+            let done = make_folder(&parent.path, &path).and_then(|folder| {
+                made.folders.push(folder);
+                configure(parent.kind, &path, limits)
             });
             match done {
                 Ok(()) => {}
                 // Nothing is unsafe without a share of the processor.
-                Err(_) if parent.kind == Kind::Cpu => made.folders.retain(|known| *known != folder),
-                Err(error) => return Err(format!("{}: {error}", folder.display())),
+                Err(_) if parent.kind == Kind::Cpu => {
+                    made.folders.retain(|known| known.path != path || !remove(&path));
+                }
+                Err(error) => return Err(format!("{}: {error}", path.display())),
             }
             match parent.kind {
                 Kind::V2 => {
-                    made.events = folder.join("memory.events");
-                    made.forks = folder.join("pids.events");
+                    made.events = path.join("memory.events");
+                    made.forks = path.join("pids.events");
                 }
-                Kind::Memory => made.events = folder.join("memory.oom_control"),
-                Kind::Pids => made.forks = folder.join("pids.events"),
+                Kind::Memory => made.events = path.join("memory.oom_control"),
+                Kind::Pids => made.forks = path.join("pids.events"),
                 Kind::Cpu => {}
             }
         }
+        tracing::debug!(name, "control groups were made");
         Ok(made)
     }
 }
 
 impl Cgroup {
     /// What is to be joined.
-    pub fn folders(&self) -> &[PathBuf] {
-        &self.folders
+    pub fn folders(&self) -> Vec<PathBuf> {
+        self.folders.iter().map(|folder| folder.path.clone()).collect()
+    }
+
+    /// The file that lists the processes.
+    pub fn members(&self) -> Option<PathBuf> {
+        self.folders.first().map(|folder| folder.path.join("cgroup.procs"))
     }
 
     /// How often the kernel killed a process of the sandbox because its memory was used up.
@@ -117,7 +133,7 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        self.folders.retain(|folder| !remove(folder));
+        self.folders.retain(|folder| !remove(&folder.path));
         if self.folders.is_empty() {
             return;
         }
@@ -127,10 +143,10 @@ impl Drop for Cgroup {
             for folder in folders {
                 let gone = (0..EMPTY_WITHIN).any(|_| {
                     pause();
-                    remove(&folder)
+                    remove(&folder.path)
                 });
                 if !gone {
-                    tracing::warn!(folder = %folder.display(), "a control group was left behind");
+                    tracing::warn!(folder = %folder.path.display(), "a control group was left behind");
                 }
             }
         });
@@ -147,6 +163,27 @@ fn count(file: &Path, name: &str) -> u64 {
 #[allow(clippy::disallowed_methods, reason = "in a thread of its own")]
 fn pause() {
     std::thread::sleep(Duration::from_millis(10));
+}
+
+/// Makes a group and takes its lock. The parent is locked meanwhile, so that nobody who tidies up
+/// finds the folder before it is locked.
+fn make_folder(parent: &Path, path: &Path) -> io::Result<Folder> {
+    let tidying = lock(parent, FlockArg::LockShared)?;
+    fs::create_dir(path)?;
+    let locked = lock(path, FlockArg::LockExclusiveNonblock);
+    drop(tidying);
+    match locked {
+        Ok(lock) => Ok(Folder { path: path.to_owned(), _lock: lock }),
+        Err(error) => {
+            remove(path);
+            Err(error)
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the kernel's files, not a project's")]
+fn lock(folder: &Path, how: FlockArg) -> io::Result<Flock<File>> {
+    Flock::lock(File::open(folder)?, how).map_err(|(_, errno)| errno.into())
 }
 
 /// Whether the folder is gone.
@@ -281,21 +318,19 @@ fn make_room(folder: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Removes groups that workers left which are gone. One that is in use cannot be removed.
+/// Removes groups that workers left which are gone: nobody holds their locks. One that is in use
+/// cannot be removed.
 #[allow(clippy::disallowed_methods, reason = "the kernel's files, not a project's")]
 fn sweep(parent: &Path) {
-    let Ok(entries) = fs::read_dir(parent) else {
+    let (Ok(_making), Ok(entries)) = (lock(parent, FlockArg::LockExclusive), fs::read_dir(parent))
+    else {
         return;
     };
     for entry in entries.filter_map(Result::ok) {
-        let name = entry.file_name();
-        let owner = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next());
-        let Some(pid) = owner.and_then(|pid| pid.parse::<i32>().ok()) else {
-            continue;
-        };
-        let alive = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None);
-        if alive == Err(Errno::ESRCH) {
-            remove(&entry.path());
+        let path = entry.path();
+        let is_one = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        if is_one && lock(&path, FlockArg::LockExclusiveNonblock).is_ok() {
+            remove(&path);
         }
     }
 }
@@ -316,6 +351,18 @@ mod tests {
         assert_eq!(folder("cpu").as_deref(), Some("/sys/fs/cgroup/cpu,cpuacct/"));
         assert_eq!(folder("").as_deref(), Some("/sys/fs/cgroup/unified/user.slice/x.scope"));
         assert_eq!(folder("pids"), None);
+    }
+
+    #[test]
+    fn what_a_worker_left_is_removed_and_what_one_holds_is_not() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = |name: &str| parent.path().join(format!("{PREFIX}{name}"));
+        let held = make_folder(parent.path(), &path("held")).unwrap();
+        drop(make_folder(parent.path(), &path("left")).unwrap());
+        fs::create_dir(parent.path().join("other")).unwrap();
+        sweep(parent.path());
+        assert!(held.path.is_dir() && parent.path().join("other").is_dir());
+        assert!(!path("left").exists());
     }
 
     #[test]

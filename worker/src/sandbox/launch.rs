@@ -141,7 +141,7 @@ impl Launcher {
         let mut cgroup = None;
         if plan.demand(Mechanism::Cgroup) != Demand::Off {
             let made = self.groups.make(plan.limits);
-            plan.cgroup = made.as_ref().map(|made| made.folders().to_vec()).map_err(Clone::clone);
+            plan.cgroup = made.as_ref().map(Cgroup::folders).map_err(Clone::clone);
             cgroup = made.ok();
         }
         control.send_plan(&plan).await?;
@@ -190,8 +190,7 @@ impl Handle {
     /// The same for whoever measures them again and again.
     pub fn members(&self) -> Members {
         let launcher = self.launcher.id().map_or(0, u32::cast_signed);
-        let group = self.cgroup.as_ref().and_then(|group| group.folders().first());
-        Members::new(launcher, group.map(|folder| folder.join("cgroup.procs")))
+        Members::new(launcher, self.cgroup.as_ref().and_then(Cgroup::members))
     }
 
     /// How often the kernel killed a process of the program because its memory was used up.
