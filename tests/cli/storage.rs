@@ -6,61 +6,11 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use harness::{Ids, Setup, git, has_git_identity};
+use harness::{Disk, Ids, Setup, git, has_git_identity};
 
 use crate::support::{
     GOOD, Scene, changes, expect_done, expect_error, fingerprint, only, root_or_skip, visible,
 };
-
-/// A small file system in memory, for as long as this lives.
-struct Disk(tempfile::TempDir);
-
-impl Disk {
-    fn new(options: &str) -> Self {
-        let folder = tempfile::Builder::new().prefix("dcd-").tempdir().expect("a folder");
-        run(
-            "mount",
-            &["-t", "tmpfs", "-o", options, "tmpfs", &folder.path().display().to_string()],
-        );
-        Self(folder)
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn remount(&self, options: &str) {
-        let (options, path) = (format!("remount,{options}"), self.path().display().to_string());
-        // The kernel gives back what a sandbox held a moment after its end, and refuses to shrink a
-        // disk before.
-        for _ in 0..100 {
-            let tried = Command::new("mount").args(["-o", &options, &path]).output();
-            if tried.expect("it can be executed").status.success() {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(100));
-        }
-        run("mount", &["-o", &options, &path]);
-    }
-
-    /// Leaves so many bytes free.
-    fn fill_up_to(&self, free: u64) {
-        let filler = self.path().join("filler");
-        drop(fs::remove_file(&filler));
-        let stat = nix::sys::statvfs::statvfs(self.path()).expect("it is mounted");
-        let available = stat.blocks_available() * stat.fragment_size();
-        let content =
-            vec![1_u8; usize::try_from(available.saturating_sub(free)).expect("it is small")];
-        fs::write(filler, content).expect("there is room");
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // Lazily, because a worker may still have it open when a test fails.
-        run("umount", &["-l", &self.path().display().to_string()]);
-    }
-}
 
 fn run(program: &str, arguments: &[&str]) {
     let status = Command::new(program).args(arguments).status().expect("it can be executed");

@@ -2,12 +2,14 @@
 //! that speaks as the relay does, and git's own command line to look at what was written.
 
 mod client;
+mod disk;
 mod events;
 mod places;
 mod project;
 mod worker;
 
 pub use client::{Answer, SECRET};
+pub use disk::Disk;
 pub use events::{Event, Stream, terminal};
 pub use places::{Kernel, claude, is_root, kernel, repository_root, target_dir};
 pub use project::{Ids, control_groups, git, has_git_identity, leftovers};
