@@ -6,6 +6,7 @@ mod apply;
 mod concurrency;
 mod containers;
 mod copy;
+mod full;
 mod interrupted;
 mod older;
 mod strace;

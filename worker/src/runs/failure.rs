@@ -106,10 +106,6 @@ impl From<ProjectError> for Failure {
             ProjectError::Io(error) => Self::new(ErrorCode::StorageError, error.kind().to_string()),
             ProjectError::Git(error) => {
                 tracing::error!(%error, "git failed");
-                // libgit2 reports a full disk as an ordinary error with the system's text.
-                if error.message().contains("No space left") {
-                    return Self::new(ErrorCode::StorageFull, "no space left");
-                }
                 let message = "the project's history could not be read or written";
                 Self::new(ErrorCode::StorageError, message)
             }

@@ -276,7 +276,7 @@ fn a_file_that_is_read_is_never_the_one_outside() {
                     read += 1;
                 }
                 Err(FileError::NotFound | FileError::NotRegular) => refused += 1,
-                Err(FileError::Io(error)) => panic!("{path}: {error}"),
+                Err(error) => panic!("{path}: {error}"),
             }
         }
     });
@@ -300,7 +300,7 @@ fn a_walk_never_finds_what_is_outside() {
                         assert!(INSIDE.starts_with(&text), "{}: {text}", file.path);
                     }
                     Err(FileError::NotFound | FileError::NotRegular) => {}
-                    Err(FileError::Io(error)) => panic!("{}: {error}", file.path),
+                    Err(error) => panic!("{}: {error}", file.path),
                 }
                 Ok(())
             },
@@ -326,7 +326,7 @@ fn what_is_written_never_lands_outside() {
             match result {
                 Ok(()) => written += 1,
                 Err(FileError::NotFound | FileError::NotRegular) => refused += 1,
-                Err(FileError::Io(error)) => panic!("{path}: {error}"),
+                Err(error) => panic!("{path}: {error}"),
             }
         }
     });

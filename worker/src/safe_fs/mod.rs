@@ -24,7 +24,7 @@ pub use write::WriteOptions;
 
 use std::io;
 
-/// Why a file was not opened.
+/// Why a file was not opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// There is no such file, or one of its parents is not a folder.
@@ -33,9 +33,22 @@ pub enum FileError {
     /// There is something, but it is not a regular file with one link, or a parent is a link.
     #[error("not a regular file")]
     NotRegular,
+    /// The disk, the volume or what its owner may have of it is used up.
+    #[error("no space left")]
+    Full,
     /// The operating system refused.
     #[error(transparent)]
-    Io(#[from] io::Error),
+    Io(io::Error),
+}
+
+impl From<io::Error> for FileError {
+    /// The one place that knows which errors of the system mean a full disk.
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
+            _ => Self::Io(error),
+        }
+    }
 }
 
 impl From<nix::errno::Errno> for FileError {
@@ -45,7 +58,7 @@ impl From<nix::errno::Errno> for FileError {
             Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG => Self::NotFound,
             // ELOOP: a symbolic link; ENXIO: a socket, or a fifo without a reader.
             Errno::ELOOP | Errno::EXDEV | Errno::ENXIO | Errno::EISDIR => Self::NotRegular,
-            other => Self::Io(other.into()),
+            other => io::Error::from(other).into(),
         }
     }
 }
@@ -54,7 +67,8 @@ impl From<FileError> for io::Error {
     fn from(error: FileError) -> Self {
         match error {
             FileError::Io(error) => error,
-            other => Self::other(other),
+            FileError::Full => io::ErrorKind::StorageFull.into(),
+            FileError::NotFound | FileError::NotRegular => Self::other(error),
         }
     }
 }

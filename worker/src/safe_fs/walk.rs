@@ -73,8 +73,7 @@ fn walk_folder<E: From<std::io::Error>>(
             Ok(stat) => stat,
             // Gone since the folder was read.
             Err(super::FileError::NotFound) => continue,
-            Err(super::FileError::Io(error)) => return Err(error.into()),
-            Err(error) => return Err(std::io::Error::other(error).into()),
+            Err(error) => return Err(std::io::Error::from(error).into()),
         };
         match Kind::of(&stat) {
             Kind::File if stat.st_nlink == 1 => file(FoundFile { path, stat, folder })?,
@@ -86,7 +85,7 @@ fn walk_folder<E: From<std::io::Error>>(
                 Ok(inner) => walk_folder(&inner, Some(&path), file, odd)?,
                 Err(super::FileError::NotFound) => {}
                 Err(super::FileError::NotRegular) => odd(path.as_str(), Oddity::Symlink)?,
-                Err(super::FileError::Io(error)) => return Err(error.into()),
+                Err(error) => return Err(std::io::Error::from(error).into()),
             },
         }
     }

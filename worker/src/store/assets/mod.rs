@@ -56,10 +56,7 @@ pub enum AssetError {
 
 impl From<io::Error> for AssetError {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
-            _ => Self::Io(error),
-        }
+        FileError::from(error).into()
     }
 }
 
@@ -70,7 +67,8 @@ impl From<FileError> for AssetError {
             FileError::NotRegular => {
                 Self::Unusable("a link or a special file is in the way".to_owned())
             }
-            FileError::Io(error) => error.into(),
+            FileError::Full => Self::Full,
+            FileError::Io(error) => Self::Io(error),
         }
     }
 }

@@ -68,15 +68,12 @@ pub enum ProjectError {
     Io(io::Error),
     /// git refused.
     #[error("git: {0}")]
-    Git(#[from] git2::Error),
+    Git(git2::Error),
 }
 
 impl From<io::Error> for ProjectError {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
-            _ => Self::Io(error),
-        }
+        FileError::from(error).into()
     }
 }
 
@@ -87,7 +84,8 @@ impl From<FileError> for ProjectError {
             FileError::NotRegular => {
                 Self::Unusable("a link or a special file is in the way".to_owned())
             }
-            FileError::Io(error) => error.into(),
+            FileError::Full => Self::Full,
+            FileError::Io(error) => Self::Io(error),
         }
     }
 }

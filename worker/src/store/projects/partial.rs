@@ -57,7 +57,9 @@ impl Project {
                     let (file, stat) = source.file(path.as_str())?;
                     snapshot::store(&repository, file, snapshot::size_of(&stat))?
                 }
-                Source::Bytes(bytes) => repository.blob(bytes)?,
+                Source::Bytes(bytes) => {
+                    git::written(&repository, bytes.len(), repository.blob(bytes))?
+                }
                 Source::Stored(stored) => stored.0,
             };
             builder.upsert(path.as_str(), id, FileMode::Blob);
@@ -71,7 +73,8 @@ impl Project {
                 builder.remove(path.as_str());
             }
         }
-        let tree = repository.find_tree(builder.create_updated(&repository, &tree)?)?;
+        let tree = git::written(&repository, 0, builder.create_updated(&repository, &tree))?;
+        let tree = repository.find_tree(tree)?;
         let parents: Vec<Oid> = base.into_iter().collect();
         let id = git::commit(&repository, &changes.message, &tree, &parents)?;
         // Everything that the reference leads to is on the disk before it.

@@ -14,7 +14,7 @@ use nix::sys::stat::FileStat;
 
 use super::files::Listing;
 use super::remembered::{Recalled, Remembered, STAGE, entry, hash};
-use super::{Project, ProjectError};
+use super::{Project, ProjectError, git};
 use crate::config::FileLimits;
 use crate::safe_fs::FileError;
 use crate::types::{ProjectPath, STYLE_STATE_FILE};
@@ -127,8 +127,8 @@ impl Snapshot {
     }
 
     /// Writes the tree of these files to the repository.
-    pub(super) fn write_tree(&mut self, repository: &Repository) -> Result<Oid, git2::Error> {
-        self.index.write_tree_to(repository)
+    pub(super) fn write_tree(&mut self, repository: &Repository) -> Result<Oid, ProjectError> {
+        git::written(repository, 0, self.index.write_tree_to(repository))
     }
 
     /// Replaces git's index. A failure costs `git status` some time and nothing else.
@@ -147,11 +147,7 @@ pub(super) fn store(
     let size = usize::try_from(size).map_err(io::Error::other)?;
     let mut writer = odb.writer(size, ObjectType::Blob)?;
     let copied = io::copy(&mut io::Read::take(&mut content, size as u64), &mut writer);
-    let copied = copied.map_err(|error| match error.kind() {
-        // libgit2's writer hides why it failed; the system still knows.
-        io::ErrorKind::Other => io::Error::last_os_error(),
-        _ => error,
-    })?;
+    let copied = copied.map_err(git::of_writer)?;
     if copied != size as u64 {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
     }
@@ -184,8 +180,8 @@ impl Cache {
                     Ok(index) => index,
                     Err(_) => Index::open(&path)?,
                 };
-                if let Some(head) = super::git::head(repository)? {
-                    index.read_tree(&super::git::tree_of(repository, head)?)?;
+                if let Some(head) = git::head(repository)? {
+                    index.read_tree(&git::tree_of(repository, head)?)?;
                 }
                 (index, None)
             }

@@ -8,7 +8,7 @@ use git2::{ObjectType, Oid, Repository};
 
 use super::changes::{Changes, Source};
 use super::snapshot::{self, Snapshot};
-use super::{Project, ProjectError};
+use super::{Project, ProjectError, git};
 use crate::safe_fs::{Dir, WriteOptions};
 use crate::types::ProjectPath;
 
@@ -67,7 +67,8 @@ impl Project {
                     return Ok(None);
                 }
                 let size = write(bytes)?;
-                Ok(Some((repository.blob(bytes)?, size)))
+                let id = git::written(repository, bytes.len(), repository.blob(bytes))?;
+                Ok(Some((id, size)))
             }
             Source::Stored(stored) if known == Some(stored.0) => Ok(None),
             Source::Stored(stored) => {

@@ -1,5 +1,6 @@
 //! A project's history: an ordinary git repository that is used but not trusted.
 
+mod fault;
 mod harden;
 mod open;
 mod refs;
@@ -8,6 +9,7 @@ use std::sync::Once;
 
 use git2::{Commit, ConfigLevel, Oid, Reference, Repository, Signature, Time, Transaction, Tree};
 
+pub(super) use fault::{of_writer, written};
 pub(super) use harden::Checked;
 pub(super) use open::{open, open_mended, open_to_write};
 pub(super) use refs::{OwnRef, PARTIAL, Standing, VERSIONS, is_ancestor, list};
@@ -54,12 +56,13 @@ pub(super) fn commit(
     message: &str,
     tree: &Tree<'_>,
     parents: &[Oid],
-) -> Result<Oid, git2::Error> {
+) -> Result<Oid, ProjectError> {
     let author = author()?;
     let parents: Vec<Commit<'_>> =
-        parents.iter().map(|id| repository.find_commit(*id)).collect::<Result<_, _>>()?;
+        parents.iter().map(|id| repository.find_commit(*id)).collect::<Result<_, git2::Error>>()?;
     let parents: Vec<_> = parents.iter().collect();
-    repository.commit(None, &author, &author, message, tree, &parents)
+    let id = repository.commit(None, &author, &author, message, tree, &parents);
+    written(repository, message.len(), id)
 }
 
 /// The newest version, if there is any.
