@@ -17,8 +17,8 @@ use super::{FileError, beneath};
 const FOLDER: OFlag =
     OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
-/// How often a file is opened anew because it was replaced in between.
-const ATTEMPTS: usize = 8;
+/// How often a file is looked for anew because it was replaced in between.
+pub(super) const ATTEMPTS: usize = 8;
 
 /// Mode of folders that are made: everybody may read, as git and the relay's tools expect.
 const FOLDER_MODE: Mode = Mode::S_IRWXU

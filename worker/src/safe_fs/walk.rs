@@ -1,9 +1,12 @@
 //! Walking a whole tree from a handle: regular files with valid paths are found, everything else is
 //! shown to the caller as an oddity, who skips it or gives up.
 
+use std::ffi::OsStr;
+
 use nix::sys::stat::FileStat;
 
-use super::{Dir, Kind};
+use super::dir::ATTEMPTS;
+use super::{Dir, FileError, Kind};
 use crate::types::{PathError, ProjectPath};
 
 /// A regular file with one link and a valid path.
@@ -69,10 +72,10 @@ fn walk_folder<E: From<std::io::Error>>(
                 continue;
             }
         };
-        let stat = match folder.status(entry.name()) {
+        let stat = match current_status(folder, entry.name()) {
             Ok(stat) => stat,
             // Gone since the folder was read.
-            Err(super::FileError::NotFound) => continue,
+            Err(FileError::NotFound) => continue,
             Err(error) => return Err(std::io::Error::from(error).into()),
         };
         match Kind::of(&stat) {
@@ -83,13 +86,25 @@ fn walk_folder<E: From<std::io::Error>>(
             // Depth is bounded by the path type, so recursion is too.
             Kind::Folder => match folder.folder(entry.name()) {
                 Ok(inner) => walk_folder(&inner, Some(&path), file, odd)?,
-                Err(super::FileError::NotFound) => {}
-                Err(super::FileError::NotRegular) => odd(path.as_str(), Oddity::Symlink)?,
+                Err(FileError::NotFound) => {}
+                Err(FileError::NotRegular) => odd(path.as_str(), Oddity::Symlink)?,
                 Err(error) => return Err(std::io::Error::from(error).into()),
             },
         }
     }
     Ok(())
+}
+
+/// What a name stands for now. A file without a link was replaced, as saves do, between the look at
+/// its name and the look at the file; the next look finds the one in its place.
+fn current_status(folder: &Dir, name: &OsStr) -> Result<FileStat, FileError> {
+    for _ in 0..ATTEMPTS {
+        let stat = folder.status(name)?;
+        if stat.st_nlink > 0 || Kind::of(&stat) != Kind::File {
+            return Ok(stat);
+        }
+    }
+    Err(FileError::NotFound)
 }
 
 /// A path that can be shown to a person: control characters escaped.
@@ -118,7 +133,7 @@ mod tests {
         {
             fs::write(base.join(file), "x").unwrap();
         }
-        fs::write(base.join(std::ffi::OsStr::from_bytes(b"\xff.js")), "x").unwrap();
+        fs::write(base.join(OsStr::from_bytes(b"\xff.js")), "x").unwrap();
         fs::hard_link(base.join("linked"), base.join(".second")).unwrap();
         symlink("/etc/passwd", base.join("passwd")).unwrap();
         symlink("/etc", base.join("etc")).unwrap();
