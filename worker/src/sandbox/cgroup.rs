@@ -20,7 +20,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 /// Groups of sandboxes are called this and something random.
-const PREFIX: &str = "dreamcore-run-";
+const PREFIX: &str = "dreamcore-sandbox-";
 /// Where the worker itself goes if its own group must be empty to have others below it.
 const OWN: &str = "dreamcore-worker";
 /// A quarter of what an ordinary process gets when the processor is scarce.
