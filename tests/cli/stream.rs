@@ -83,3 +83,34 @@ async fn a_reader_that_pauses_loses_nothing() {
     let expected: Vec<_> = (1..=10_000).map(|i| format!("{i}{pad} ")).collect();
     assert!(spoken(&events) == expected.concat());
 }
+
+#[tokio::test]
+async fn a_client_that_does_not_read_costs_no_memory() {
+    const PIECES: usize = 55;
+    const PIECE_BYTES: usize = 1_000_000;
+    let scene = Scene::start(Setup::default()).await;
+    scene.script(&format!(
+        r#"pad=$(head -c {PIECE_BYTES} /dev/zero | tr '\0' x)
+        for i in $(seq {PIECES}); do
+            printf '%s%s%s\n' '{{"type":"stream_event","event":{{"type":"content_block_delta","delta":{{"type":"text_delta","text":"' "$pad" '"}}}}}}'
+        done
+        {GOOD}"#
+    ));
+    let mut stream = scene.worker.generate_stream(Ids::new(), "test").await;
+    let mut events = vec![stream.next_of("stream").await];
+    // What is written is far less than a queue of 256 such events, so only bytes stop the run.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let held_kb = resident_kb(&scene);
+    events.extend(stream.collect().await);
+    expect_done(&scene.worker, &events);
+    assert_eq!(spoken(&events).len(), PIECES * PIECE_BYTES);
+    assert!(held_kb < 48_000, "the worker holds {held_kb} kB for a client that does not read");
+}
+
+fn resident_kb(scene: &Scene) -> u64 {
+    let path = format!("/proc/{}/status", scene.worker.pid());
+    let status = std::fs::read_to_string(path).expect("the worker's status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    let number = line.trim().strip_suffix("kB").expect("kilobytes").trim();
+    number.parse().expect("a number")
+}

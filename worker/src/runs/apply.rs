@@ -1,23 +1,22 @@
 //! Files that a client sends become a version.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::events::{Debug, Event, EventSink};
+use super::events::{Debug, Event};
 use super::failure::Failure;
 use super::generate::SAVING;
+use super::phase::Phase;
+use super::run::{OnDisconnect, RunStream};
 use super::{Runs, merge_warning};
 use crate::blocking;
-use crate::store::projects::{Changes, ProjectKey, Published, Source, StateChange};
+use crate::store::projects::{Changes, ProjectKey, Projects, Published, Source, StateChange};
 use crate::types::ProjectPath;
 
-/// What is to be changed.
+/// What a client wants to be changed.
 #[derive(Debug)]
-pub struct Application {
-    /// Where.
-    pub key: ProjectKey,
+pub struct SentFiles {
     /// Files to create or replace.
     pub write: BTreeMap<ProjectPath, Vec<u8>>,
     /// Files to remove.
@@ -30,52 +29,53 @@ pub struct Application {
 
 impl Runs {
     /// Saves files in the background, or reports why that cannot be. Saving is not broken off when
-    /// the reader leaves. `finished` is called when the files are not needed any more.
+    /// the client leaves. `finished` is called when the files are not needed any more.
     pub fn apply(
-        self: &Arc<Self>,
-        application: Result<Application, Failure>,
-        sink: EventSink,
-        finished: impl FnOnce() + Send + 'static,
-    ) {
-        let runs = Arc::clone(self);
-        let span = tracing::Span::current();
-        let work = async move {
-            let began = Instant::now();
-            let result = runs.apply_now(application, &sink).await;
-            finished();
-            for event in last_events(result, began) {
-                // A reader that left does not need to be told.
-                if sink.send(event).await.is_err() {
-                    break;
-                }
-            }
-        };
-        self.tasks.spawn(tracing::Instrument::instrument(work, span));
-    }
-
-    async fn apply_now(
         &self,
-        application: Result<Application, Failure>,
-        sink: &EventSink,
-    ) -> Result<Published, Failure> {
-        let application = application?;
-        if sink.status(SAVING).await.is_err() {
-            tracing::debug!("nobody reads; it is saved all the same");
-        }
+        project: ProjectKey,
+        files: Result<SentFiles, Failure>,
+        finished: impl FnOnce() + Send + 'static,
+    ) -> RunStream {
         let projects = self.projects.clone();
-        blocking::run(move || {
-            let write = application.write.into_iter();
-            let changes = Changes {
-                write: write.map(|(path, bytes)| (path, Source::Bytes(bytes))).collect(),
-                remove: application.remove,
-                state: application.state,
-                message: application.message,
-                ..Changes::default()
+        self.start(project, OnDisconnect::Continue, |run, log| async move {
+            let result = match files {
+                Ok(files) => {
+                    run.enter(Phase::Saving);
+                    log.write(Event::Status { message: SAVING.to_owned() }).await;
+                    save(&projects, project, files).await
+                }
+                Err(failure) => Err(failure),
             };
-            projects.publish(application.key, &changes).map_err(Failure::from)
+            finished();
+            match &result {
+                Ok(_) => run.enter(Phase::Done),
+                Err(failure) => run.fail(failure),
+            }
+            for event in last_events(result, run.began()) {
+                log.write(event).await;
+            }
         })
-        .await?
     }
+}
+
+async fn save(
+    projects: &Projects,
+    key: ProjectKey,
+    files: SentFiles,
+) -> Result<Published, Failure> {
+    let projects = projects.clone();
+    blocking::run(move || {
+        let write = files.write.into_iter();
+        let changes = Changes {
+            write: write.map(|(path, bytes)| (path, Source::Bytes(bytes))).collect(),
+            remove: files.remove,
+            state: files.state,
+            message: files.message,
+            ..Changes::default()
+        };
+        projects.publish(key, &changes).map_err(Failure::from)
+    })
+    .await?
 }
 
 fn last_events(result: Result<Published, Failure>, began: Instant) -> Vec<Event> {

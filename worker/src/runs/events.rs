@@ -1,14 +1,10 @@
 //! What a stream says, in the relay's words.
 
 use serde::Serialize;
-use tokio::sync::mpsc;
 
 use super::failure::Failure;
 use crate::models::broker::Totals;
 use crate::store::projects::SavedFile;
-
-/// Events that wait for a slow reader. More stop the run's reader until there is room.
-pub const QUEUE_LENGTH: usize = 256;
 
 /// One event of a stream.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -68,6 +64,21 @@ impl Event {
     pub fn is_terminal(&self) -> bool {
         matches!(self, Self::Done { .. } | Self::Error(_))
     }
+
+    /// Bytes of the texts in it, about what it takes in memory beside a fixed part.
+    pub fn text_bytes(&self) -> usize {
+        match self {
+            Self::Status { message } | Self::Warning { message } => message.len(),
+            Self::Stream { content } | Self::Log { content, .. } => content.len(),
+            Self::Debug(debug) => debug.stderr.len(),
+            Self::Result { files, summary, .. } => {
+                let paths = files.iter().map(|file| file.path.len());
+                paths.sum::<usize>() + summary.as_ref().map_or(0, String::len)
+            }
+            Self::Done { .. } => 0,
+            Self::Error(failure) => failure.message.len(),
+        }
+    }
 }
 
 /// How important a log line is.
@@ -101,32 +112,6 @@ pub struct Debug {
     /// The end of what the CLI wrote to standard error.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub stderr: String,
-}
-
-/// The reader of a stream is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gone;
-
-/// Where a run's events go.
-#[derive(Debug, Clone)]
-pub struct EventSink(mpsc::Sender<Event>);
-
-impl EventSink {
-    /// A sink, and the end that a stream reads.
-    pub fn new() -> (Self, mpsc::Receiver<Event>) {
-        let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
-        (Self(sender), receiver)
-    }
-
-    /// Sends one event, waiting for room.
-    pub async fn send(&self, event: Event) -> Result<(), Gone> {
-        self.0.send(event).await.map_err(|_| Gone)
-    }
-
-    /// Sends a line about progress.
-    pub async fn status(&self, message: &str) -> Result<(), Gone> {
-        self.send(Event::Status { message: message.to_owned() }).await
-    }
 }
 
 #[cfg(test)]

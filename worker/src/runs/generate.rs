@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use dreamcore_wire::plan::Mechanism;
 use tokio::net::TcpListener;
-use tokio::time::Instant;
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Runs;
 use super::claude::{self, Driver, Ended, Watch};
-use super::events::{Debug, Event, EventSink};
+use super::events::{Debug, Event};
 use super::failure::Failure;
+use super::log::LogWriter;
+use super::phase::Phase;
 use super::proof::{NOT_PROVEN, Proof};
+use super::run::{OnDisconnect, Run, RunStream};
 use super::save::merge_warning;
 use super::verdict::not_started;
 use super::wait::wait;
@@ -65,28 +66,25 @@ struct Started {
 }
 
 impl Runs {
-    /// Starts a generation in the background. It stops when the guard that is returned is dropped.
-    pub fn generate(self: &Arc<Self>, request: Request, sink: EventSink) -> DropGuard {
-        let cancel = self.stop.child_token();
-        let guard = cancel.clone().drop_guard();
+    /// Starts a generation in the background. It is cancelled when its client leaves.
+    pub fn generate(self: &Arc<Self>, request: Request) -> RunStream {
         let runs = Arc::clone(self);
-        let span = tracing::Span::current();
-        self.tasks.spawn(tracing::Instrument::instrument(
-            async move { runs.run(request, sink, cancel).await },
-            span,
-        ));
-        guard
+        self.start(request.key, OnDisconnect::Cancel, |run, log| async move {
+            runs.run(request, &run, &log).await;
+        })
     }
 
-    async fn run(&self, request: Request, sink: EventSink, cancel: CancellationToken) {
-        let began = Instant::now();
+    async fn run(&self, request: Request, run: &Run, log: &LogWriter) {
+        let began = run.began();
+        let id = run.id();
         let mut debug = Debug::default();
-        let result = self.run_in_place(&request, &sink, &cancel, &mut debug, began).await;
+        let result = self.run_in_place(&request, run, log, &mut debug).await;
         let elapsed_s = began.elapsed().as_secs_f64();
         debug.elapsed_seconds = elapsed_s;
         let last = match result {
             Ok(success) => {
-                tracing::info!(elapsed_s, "generated");
+                tracing::info!(run = %id, elapsed_s, "generated");
+                run.enter(Phase::Done);
                 debug.git_commit.clone_from(&success.published.version);
                 let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
                 let warning = success.published.merged.as_ref().map(merge_warning);
@@ -103,26 +101,23 @@ impl Runs {
                 last
             }
             Err(failure) => {
-                let code = failure.code.as_str();
-                tracing::warn!(code, elapsed_s, "not generated");
+                let (code, phase) = (failure.code.as_str(), run.phase().name());
+                tracing::warn!(run = %id, code, phase, elapsed_s, "not generated");
+                run.fail(&failure);
                 vec![Event::Debug(Box::new(debug)), Event::Error(failure)]
             }
         };
         for event in last {
-            // A reader that left does not need to be told.
-            if sink.send(event).await.is_err() {
-                break;
-            }
+            log.write(event).await;
         }
     }
 
     async fn run_in_place(
         &self,
         request: &Request,
-        sink: &EventSink,
-        cancel: &CancellationToken,
+        run: &Run,
+        log: &LogWriter,
         debug: &mut Debug,
-        began: Instant,
     ) -> Result<Success, Failure> {
         if self.config.anthropic.api_key.is_none() {
             // The CLI would try for minutes before it says so.
@@ -130,12 +125,13 @@ impl Runs {
         }
         let proof = self.proven().await?;
         let patience = self.config.runs.queue_timeout;
-        let permits = wait(request.key, &self.turns, &self.slots, patience, sink, cancel).await?;
-        say(sink, "AIを準備しています…").await?;
+        let permits =
+            wait(request.key, &self.turns, &self.slots, patience, log, run.cancel()).await?;
+        run.enter(Phase::Starting);
+        say(log, "AIを準備しています…").await;
         let workspace = self.make_workspace(permits.slot.number()).await?;
-        let result = self
-            .run_in_workspace(request, &workspace, &proof.confinement, sink, cancel, debug, began)
-            .await;
+        let result =
+            self.run_in_workspace(request, &workspace, &proof.confinement, run, log, debug).await;
         // After the last process, whatever the result; before the last event, so that whoever
         // sees it finds nothing left.
         let removed = blocking::run(move || workspace.remove()).await;
@@ -173,18 +169,17 @@ impl Runs {
         request: &Request,
         workspace: &Arc<Workspace>,
         confinement: &Confinement,
-        sink: &EventSink,
-        cancel: &CancellationToken,
+        run: &Run,
+        log: &LogWriter,
         debug: &mut Debug,
-        began: Instant,
     ) -> Result<Success, Failure> {
-        let skills = self.known_skills(request, sink).await?;
+        let skills = self.known_skills(request, log).await?;
         // The CLI takes half a second to come up and needs no file until it has its prompt.
         let mut copying = std::pin::pin!(self.copy_in(request, workspace));
         let (started, copied) = tokio::join!(self.start_cli(workspace, confinement), async {
             tokio::select! {
                 copied = &mut copying => Some(copied),
-                () = cancel.cancelled() => None,
+                () = run.cancel().cancelled() => None,
             }
         });
         let Started { confined, lease } = started?;
@@ -203,15 +198,17 @@ impl Runs {
                 return Err(Failure::stopped());
             }
         };
-        debug.started_ms = u64::try_from(began.elapsed().as_millis()).ok();
+        run.enter(Phase::Running);
+        debug.started_ms = u64::try_from(run.began().elapsed().as_millis()).ok();
 
         let watch = Watch {
-            deadline: began + self.config.runs.timeout,
+            deadline: run.began() + self.config.runs.timeout,
             idle_timeout: self.config.runs.idle_timeout,
             give_up: self.config.anthropic.give_up,
         };
         let prompt = claude::prompt_line(&request.prompt, &skills);
-        let outcome = driver.run(stdin, &prompt, sink, lease.ledger(), watch, cancel).await;
+        let outcome = driver.run(stdin, &prompt, log, lease.ledger(), watch, run.cancel()).await;
+        run.enter(Phase::Judging);
         debug.api = lease.ledger().totals();
         debug.skipped_lines = outcome.skipped;
         debug.stderr.clone_from(&outcome.stderr);
@@ -220,9 +217,11 @@ impl Runs {
         }
         let copied = Arc::new(copied);
         let result = match self.judge(outcome, &lease) {
+            Ok(_) if run.cancel().is_cancelled() => Err(Failure::stopped()),
             Ok(summary) => {
                 drop(lease);
-                say(sink, SAVING).await?;
+                run.enter(Phase::Saving);
+                say(log, SAVING).await;
                 let saved = self.save(request, workspace, &copied).await;
                 saved.map(|published| Success { published, summary })
             }
@@ -237,7 +236,7 @@ impl Runs {
     async fn known_skills(
         &self,
         request: &Request,
-        sink: &EventSink,
+        log: &LogWriter,
     ) -> Result<Vec<SkillName>, Failure> {
         if request.skills.is_empty() {
             return Ok(Vec::new());
@@ -247,7 +246,7 @@ impl Runs {
         if !unknown.is_empty() {
             let names: Vec<_> = unknown.iter().map(SkillName::as_str).collect();
             let message = format!("unknown skills are left out: {}", names.join(", "));
-            sink.send(Event::Warning { message }).await.map_err(|_| Failure::stopped())?;
+            log.write(Event::Warning { message }).await;
         }
         Ok(known)
     }
@@ -291,8 +290,8 @@ impl Runs {
     }
 }
 
-async fn say(sink: &EventSink, message: &str) -> Result<(), Failure> {
-    sink.status(message).await.map_err(|_| Failure::stopped())
+async fn say(log: &LogWriter, message: &str) {
+    log.write(Event::Status { message: message.to_owned() }).await;
 }
 
 /// Says early and clearly what the launcher would say later and less so.

@@ -1,4 +1,26 @@
-//! One generation, from request to saved version.
+//! Runs: a generation from its request to its version, or the save of files that a client sent.
+//!
+//! # The phases of a run
+//!
+//! ```text
+//! a generation    waiting ─▶ starting ─▶ running ─▶ judging ─▶ saving ─▶ done
+//! files sent      waiting ────────────────────────────────────▶ saving ─▶ done
+//!
+//! from each of them but done     ─▶ failed
+//!                                ─▶ cancelled
+//! ```
+//!
+//! | phase | what happens | ends with |
+//! | --- | --- | --- |
+//! | waiting | the proof of the confinement, the turn of the project, a slot | `SANDBOX_ERROR`, `PROJECT_BUSY`, `WORKER_BUSY` |
+//! | starting | the private copy, and beside it the CLI | `CLI_SPAWN_ERROR`, `SANDBOX_ERROR`, `STORAGE_ERROR` |
+//! | running | the CLI has its prompt; its output becomes events | every limit of a run |
+//! | judging | the verdict on how the CLI ended | the CLI's and the model API's failures |
+//! | saving | the harvest becomes a version; not interrupted | `OUTPUT_REJECTED`, `STORAGE_FULL`, … |
+//!
+//! `done` is earned: a result without error, exit code 0, files harvested, version written. Every
+//! other end is one `error` and leaves the project as it was. A run is cancelled by its client's
+//! leaving, if it was started so ([`run::OnDisconnect`]), or by the worker's stopping.
 
 mod apply;
 pub mod claude;
@@ -6,8 +28,12 @@ pub mod events;
 pub mod failure;
 mod generate;
 pub mod guard;
+pub mod log;
 pub mod permits;
+pub mod phase;
 pub mod proof;
+pub mod registry;
+pub mod run;
 mod save;
 mod verdict;
 mod wait;
@@ -17,18 +43,22 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
-pub use apply::Application;
+pub use apply::SentFiles;
 pub use generate::Request;
 pub use save::merge_warning;
 
 use crate::config::Config;
 use crate::models::broker::Broker;
 use crate::sandbox::launch::Launcher;
-use crate::store::projects::Projects;
+use crate::store::projects::{ProjectKey, Projects};
 use guard::Guard;
+use log::{Log, LogWriter};
 use permits::{Line, Turns};
 use proof::ProofWatch;
+use registry::Registry;
+use run::{OnDisconnect, Run, RunStream};
 use workspace::Scratch;
 
 /// The runs under way, and everything that a run needs.
@@ -43,6 +73,7 @@ pub struct Runs {
     guard: Guard,
     launcher: Launcher,
     proof: ProofWatch,
+    registry: Arc<Registry>,
     /// Runs under way, for waiting at the end.
     tasks: TaskTracker,
     /// Stops every run.
@@ -70,6 +101,7 @@ impl Runs {
             guard,
             launcher,
             proof,
+            registry: Arc::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         }
@@ -97,6 +129,31 @@ impl Runs {
 
     /// Stops every run; each tells its reader so.
     pub fn stop_all(&self) {
+        for run in self.registry.all() {
+            let (id, phase, project) = (run.id(), run.phase().name(), run.project());
+            tracing::warn!(run = %id, phase, user = %project.user, project = %project.project, "a run is stopped");
+        }
         self.stop.cancel();
+    }
+
+    /// Starts a run in the background, and returns the stream of what it says.
+    fn start<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        project: ProjectKey,
+        on_disconnect: OnDisconnect,
+        work: impl FnOnce(Arc<Run>, LogWriter) -> F,
+    ) -> RunStream {
+        let (writer, log) = Log::create();
+        let run = Arc::new(Run::new(project, on_disconnect, self.stop.child_token(), log));
+        // Attached before the run begins, so that it misses nothing.
+        let stream = run.stream();
+        let listed = self.registry.list(Arc::clone(&run));
+        let work = work(run, writer);
+        let listed_work = async move {
+            work.await;
+            drop(listed);
+        };
+        self.tasks.spawn(listed_work.in_current_span());
+        stream
     }
 }

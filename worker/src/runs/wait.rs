@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::events::EventSink;
+use super::events::Event;
 use super::failure::Failure;
+use super::log::LogWriter;
 use super::permits::{Line, Permit, Turns};
 use crate::api::ErrorCode;
 use crate::store::projects::ProjectKey;
@@ -24,7 +25,7 @@ pub(super) struct Permits {
 
 /// One run that is waiting.
 struct Waiter<'a> {
-    sink: &'a EventSink,
+    log: &'a LogWriter,
     cancel: &'a CancellationToken,
     deadline: Instant,
     was_told: bool,
@@ -36,11 +37,11 @@ pub(super) async fn wait(
     turns: &Turns,
     slots: &Line,
     patience: Duration,
-    sink: &EventSink,
+    log: &LogWriter,
     cancel: &CancellationToken,
 ) -> Result<Permits, Failure> {
     let deadline = Instant::now() + patience;
-    let mut waiter = Waiter { sink, cancel, deadline, was_told: false };
+    let mut waiter = Waiter { log, cancel, deadline, was_told: false };
     let busy = Failure::new(ErrorCode::ProjectBusy, "another run works on this project");
     let turn = waiter.permit(&turns.of(key), "project", busy).await?;
     let busy = Failure::new(ErrorCode::WorkerBusy, "all places are taken");
@@ -64,7 +65,7 @@ impl Waiter<'_> {
         tracing::debug!(permit = name, ahead = waiting.ahead(), "waiting");
         if !self.was_told {
             self.was_told = true;
-            self.sink.status(WAITING).await.map_err(|_| Failure::stopped())?;
+            self.log.write(Event::Status { message: WAITING.to_owned() }).await;
         }
         tokio::select! {
             permit = timeout_at(self.deadline, waiting.permit()) => permit.map_err(|_| busy),

@@ -5,27 +5,27 @@
 //! exactly one terminal event: should the run break off without one, the stream adds it.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::Response;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tokio_util::sync::DropGuard;
 
 use crate::api::ErrorCode;
 use crate::runs::events::Event;
 use crate::runs::failure::Failure;
+use crate::runs::log::Numbered;
+use crate::runs::run::RunStream;
 
 /// Longest silence. Things in between have been seen to drop streams after 16 s.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// A response that streams what comes out of `events`. `guard` is dropped when the client leaves or
-/// the stream ends.
-pub(super) fn respond(events: mpsc::Receiver<Event>, guard: DropGuard) -> Response {
-    let mut response = Response::new(Body::from_stream(stream(events, guard)));
+/// A response that streams what a run says.
+pub(super) fn respond(run: RunStream) -> Response {
+    let mut response = Response::new(Body::from_stream(stream(run)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -33,31 +33,28 @@ pub(super) fn respond(events: mpsc::Receiver<Event>, guard: DropGuard) -> Respon
     response
 }
 
-fn stream(
-    mut events: mpsc::Receiver<Event>,
-    guard: DropGuard,
-) -> impl futures_util::Stream<Item = Result<Bytes, Infallible>> {
+fn stream(mut run: RunStream) -> impl futures_util::Stream<Item = Result<Bytes, Infallible>> {
     async_stream::stream! {
-        let _guard = guard;
         yield Ok(Bytes::from_static(b": ok\n\n"));
-        let mut id = 0_u64;
+        let mut last = 0;
         loop {
-            let event = match timeout(HEARTBEAT, events.recv()).await {
+            let Numbered { number, event } = match timeout(HEARTBEAT, run.next()).await {
                 Err(_) => {
                     yield Ok(Bytes::from_static(b": still here\n\n"));
                     continue;
                 }
-                Ok(Some(event)) => event,
+                Ok(Some(next)) => next,
                 Ok(None) => {
                     tracing::error!("a run ended without a terminal event");
-                    Event::Error(Failure::new(ErrorCode::UnknownError, "the run broke off"))
+                    let failure = Failure::new(ErrorCode::UnknownError, "the run broke off");
+                    Numbered { number: last + 1, event: Arc::new(Event::Error(failure)) }
                 }
             };
-            id += 1;
-            yield Ok(frame(id, &event));
+            yield Ok(frame(number, &event));
             if event.is_terminal() {
                 return;
             }
+            last = number;
         }
     }
 }
@@ -74,18 +71,17 @@ fn frame(id: u64, event: &Event) -> Bytes {
 #[cfg(test)]
 mod tests {
     use futures_util::StreamExt as _;
-    use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::runs::run::OnDisconnect;
 
     async fn collect(events: Vec<Event>) -> String {
-        let (sender, receiver) = mpsc::channel(8);
+        let (writer, run, _) = RunStream::for_test(OnDisconnect::Cancel);
         for event in events {
-            sender.send(event).await.unwrap();
+            writer.write(event).await;
         }
-        drop(sender);
-        let guard = CancellationToken::new().drop_guard();
-        let parts: Vec<_> = stream(receiver, guard).map(|part| part.unwrap()).collect().await;
+        drop(writer);
+        let parts: Vec<_> = stream(run).map(|part| part.unwrap()).collect().await;
         String::from_utf8(parts.concat()).unwrap()
     }
 
@@ -107,25 +103,14 @@ mod tests {
     #[tokio::test]
     async fn a_run_that_breaks_off_still_gets_its_end() {
         let text = collect(vec![status("a")]).await;
-        assert!(text.contains("\"type\":\"error\",\"code\":\"UNKNOWN_ERROR\""), "{text}");
+        let end = "id: 2\ndata: {\"type\":\"error\",\"code\":\"UNKNOWN_ERROR\"";
+        assert!(text.contains(end), "{text}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn silence_is_filled() {
-        let (_sender, receiver) = mpsc::channel(8);
-        let guard = CancellationToken::new().drop_guard();
-        let parts: Vec<_> = stream(receiver, guard).take(3).map(|p| p.unwrap()).collect().await;
+        let (_writer, run, _) = RunStream::for_test(OnDisconnect::Cancel);
+        let parts: Vec<_> = stream(run).take(3).map(|p| p.unwrap()).collect().await;
         assert_eq!(parts.concat(), b": ok\n\n: still here\n\n: still here\n\n");
-    }
-
-    #[tokio::test]
-    async fn leaving_cancels() {
-        let (_sender, receiver) = mpsc::channel(8);
-        let token = CancellationToken::new();
-        let mut stream = Box::pin(stream(receiver, token.clone().drop_guard()));
-        drop(stream.next().await);
-        assert!(!token.is_cancelled());
-        drop(stream);
-        assert!(token.is_cancelled());
     }
 }

@@ -1,4 +1,4 @@
-//! User, project and asset ids: UUIDs in the hyphenated form, nothing else.
+//! User, project, asset and run ids: UUIDs in the hyphenated form, nothing else.
 //!
 //! `uuid` alone would also accept the braced, the URN and the bare form. Those are refused, because
 //! an id names a folder on the volume and must have exactly one spelling there: lower case.
@@ -59,6 +59,18 @@ id_type!(
     /// An asset: a file that a user has uploaded.
     AssetId
 );
+
+id_type!(
+    /// A run: one generation, or one save of files that were sent.
+    RunId
+);
+
+impl RunId {
+    /// A new one, which nothing else has. Those of later runs sort after those of earlier ones.
+    pub fn fresh() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
 
 impl AssetId {
     /// A new one, which nothing else has.

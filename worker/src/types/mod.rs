@@ -14,7 +14,7 @@ mod version_id;
 mod version_message;
 
 pub use file_name::{FileName, FileNameError};
-pub use id::{AssetId, IdError, ProjectId, UserId};
+pub use id::{AssetId, IdError, ProjectId, RunId, UserId};
 pub use project_path::{
     MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES, PathError, ProjectPath, RequestPath,
     STYLE_STATE_FILE,

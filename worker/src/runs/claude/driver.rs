@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::lines::LineSplitter;
 use super::parser::{CliEvent, Parser};
 use crate::models::broker::{ApiFailure, Ledger};
-use crate::runs::events::{Event, EventSink, Level};
+use crate::runs::events::{Event, Level};
 use crate::runs::guard::Excess;
+use crate::runs::log::LogWriter;
 use crate::sandbox::launch::{Confined, Handle, LaunchError};
 
 /// Most output of one run. A long generation with all its pieces is a few MiB.
@@ -122,12 +123,12 @@ impl Driver {
         mut self,
         stdin: ChildStdin,
         prompt: &[u8],
-        sink: &EventSink,
+        log: &LogWriter,
         ledger: &Ledger,
         watch: Watch,
         cancel: &CancellationToken,
     ) -> Outcome {
-        let ended = self.follow(stdin, prompt, sink, ledger, watch, cancel).await;
+        let ended = self.follow(stdin, prompt, log, ledger, watch, cancel).await;
         if !matches!(ended, Ended::Exited(_)) {
             self.handle.kill().await;
         }
@@ -151,7 +152,7 @@ impl Driver {
         &mut self,
         stdin: ChildStdin,
         prompt: &[u8],
-        sink: &EventSink,
+        log: &LogWriter,
         ledger: &Ledger,
         watch: Watch,
         cancel: &CancellationToken,
@@ -181,7 +182,7 @@ impl Driver {
                 read = self.stdout.read(&mut chunk), if out_open => {
                     let n = read.unwrap_or(0);
                     out_open = n > 0;
-                    if let Err(ended) = self.take(chunk.get(..n), sink, watch, cancel).await {
+                    if let Err(ended) = self.take(chunk.get(..n), log, watch, cancel).await {
                         return ended;
                     }
                     if !self.parser.last_was_ping() {
@@ -198,7 +199,7 @@ impl Driver {
                 }
                 exit = self.handle.wait() => {
                     return match exit {
-                        Ok(code) => self.drain(code, sink, watch, cancel).await,
+                        Ok(code) => self.drain(code, log, watch, cancel).await,
                         Err(error) => Ended::Broken(error),
                     };
                 }
@@ -210,13 +211,13 @@ impl Driver {
     async fn drain(
         &mut self,
         code: i32,
-        sink: &EventSink,
+        log: &LogWriter,
         watch: Watch,
         cancel: &CancellationToken,
     ) -> Ended {
         let mut chunk = vec![0_u8; CHUNK_BYTES];
         while let Ok(Ok(n @ 1..)) = timeout(DRAIN_TIMEOUT, self.stdout.read(&mut chunk)).await {
-            if let Err(ended) = self.take(chunk.get(..n), sink, watch, cancel).await {
+            if let Err(ended) = self.take(chunk.get(..n), log, watch, cancel).await {
                 return ended;
             }
         }
@@ -226,7 +227,7 @@ impl Driver {
         // A last line without its end counts if it is whole.
         let rest = self.splitter.rest().to_vec();
         let events = self.parser.line(&rest);
-        match self.pass_on(events, sink, watch, cancel).await {
+        match self.pass_on(events, log, watch, cancel).await {
             Ok(()) => Ended::Exited(code),
             Err(ended) => ended,
         }
@@ -235,7 +236,7 @@ impl Driver {
     async fn take(
         &mut self,
         bytes: Option<&[u8]>,
-        sink: &EventSink,
+        log: &LogWriter,
         watch: Watch,
         cancel: &CancellationToken,
     ) -> Result<(), Ended> {
@@ -247,14 +248,14 @@ impl Driver {
         let mut events = Vec::new();
         let parser = &mut self.parser;
         self.splitter.push(bytes, |line| events.extend(parser.line(line)));
-        self.pass_on(events, sink, watch, cancel).await
+        self.pass_on(events, log, watch, cancel).await
     }
 
     /// Passes events on. A reader that is slow stops the run here, and only this run.
     async fn pass_on(
         &mut self,
         events: Vec<CliEvent>,
-        sink: &EventSink,
+        log: &LogWriter,
         watch: Watch,
         cancel: &CancellationToken,
     ) -> Result<(), Ended> {
@@ -262,8 +263,11 @@ impl Driver {
             let Some(event) = self.translate(event) else {
                 continue;
             };
+            let Err(event) = log.try_write(event) else {
+                continue;
+            };
             tokio::select! {
-                sent = sink.send(event) => sent.map_err(|_| Ended::Stopped)?,
+                () = log.write(event) => {}
                 () = cancel.cancelled() => return Err(Ended::Stopped),
                 Ok(excess) = &mut self.excess => return Err(Ended::Excess(excess)),
                 () = sleep_until(watch.deadline) => return Err(Ended::Deadline),

@@ -9,13 +9,11 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
-use tokio_util::sync::CancellationToken;
 
 use super::versions;
 use crate::api::ErrorCode;
 use crate::app::App;
-use crate::runs::Application;
-use crate::runs::events::EventSink;
+use crate::runs::SentFiles;
 use crate::runs::failure::Failure;
 use crate::server::error::ApiError;
 use crate::server::extract::LargeBody;
@@ -93,26 +91,19 @@ pub(in crate::server) async fn apply_files(
         return Err(ApiError::shutting_down());
     }
     let message = body.commit_message.unwrap_or_default().or(DEFAULT_MESSAGE);
-    let mut application = application(key, files, message);
-    if let (Ok(application), Some(urls)) = (&mut application, &body.asset_urls) {
-        for (path, content) in &mut application.write {
+    let mut sent = sent_files(files, message);
+    if let (Ok(sent), Some(urls)) = (&mut sent, &body.asset_urls) {
+        for (path, content) in &mut sent.write {
             if let Some(replaced) = replace_in_file(path.as_str(), content, urls) {
                 *content = replaced;
             }
         }
     }
-    let (sink, events) = EventSink::new();
-    app.runs.apply(application, sink, || permit.release());
-    // Nothing to cancel: a save is whole or not at all.
-    Ok(sse::respond(events, CancellationToken::new().drop_guard()))
+    Ok(sse::respond(app.runs.apply(key, sent, || permit.release())))
 }
 
 /// All files, or the first reason why there can be no such save.
-fn application(
-    key: ProjectKey,
-    files: Vec<FileChange>,
-    message: String,
-) -> Result<Application, Failure> {
+fn sent_files(files: Vec<FileChange>, message: String) -> Result<SentFiles, Failure> {
     let mut write = BTreeMap::new();
     let mut remove = BTreeSet::new();
     let mut state = None;
@@ -147,7 +138,7 @@ fn application(
             outer = folder;
         }
     }
-    Ok(Application { key, write, remove, state, message })
+    Ok(SentFiles { write, remove, state, message })
 }
 
 fn content(shown: &str, file: FileChange) -> Result<Vec<u8>, Failure> {
@@ -176,10 +167,8 @@ mod tests {
         FileChange { path: path.to_owned(), content, action, encoding: None }
     }
 
-    fn read(files: Vec<FileChange>) -> Result<Application, Failure> {
-        let id = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
-        let key = ProjectKey { user: id.parse().unwrap(), project: id.parse().unwrap() };
-        application(key, files, "x".to_owned())
+    fn read(files: Vec<FileChange>) -> Result<SentFiles, Failure> {
+        sent_files(files, "x".to_owned())
     }
 
     #[test]

@@ -8,7 +8,6 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::runs::Request;
-use crate::runs::events::EventSink;
 use crate::server::error::ApiError;
 use crate::server::extract::Body;
 use crate::server::sse;
@@ -57,9 +56,7 @@ pub(in crate::server) async fn generate_game(
     if app.runs.is_closing() {
         return Err(ApiError::shutting_down());
     }
-    let (sink, events) = EventSink::new();
-    let guard = app.runs.generate(request, sink);
-    Ok(sse::respond(events, guard))
+    Ok(sse::respond(app.runs.generate(request)))
 }
 
 #[cfg(test)]
