@@ -6,10 +6,11 @@ use std::sync::Arc;
 use crate::blocking;
 use crate::config::Config;
 use crate::models::broker::Broker;
-use crate::runs::Runs;
 use crate::runs::guard::{Allowance, Guard};
+use crate::runs::permits::{Line, Turns};
 use crate::runs::proof::{self, ProofWatch};
 use crate::runs::workspace::Scratch;
+use crate::runs::{Resources, Runs};
 use crate::sandbox::launch::Launcher;
 use crate::sandbox::policy::sandbox_identity;
 use crate::store::Store;
@@ -64,15 +65,17 @@ impl App {
         let config = Arc::new(config);
         let store = Store::new(&config);
         let proof = proof::begin(&config, &launcher, &scratch);
-        let runs = Runs::new(
-            Arc::clone(&config),
-            store.projects.clone(),
+        let runs = Runs::new(Resources {
+            config: Arc::clone(&config),
+            projects: store.projects.clone(),
             scratch,
-            Broker::new(config.anthropic.clone())?,
-            Guard::start(allowance).map_err(StartError::Guard)?,
+            slots: Line::new(config.runs.max_runs),
+            turns: Turns::default(),
+            broker: Broker::new(config.anthropic.clone())?,
+            guard: Guard::start(allowance).map_err(StartError::Guard)?,
             launcher,
-            proof.clone(),
-        );
+            proof: proof.clone(),
+        });
         Ok(Self { store, proof, runs: Arc::new(runs), config })
     }
 }

@@ -1,15 +1,17 @@
 //! Files that a client sends become a version.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::events::{Debug, Event};
 use super::failure::Failure;
-use super::generate::SAVING;
+use super::log::LogWriter;
 use super::phase::Phase;
-use super::run::{OnDisconnect, RunStream};
-use super::{Runs, merge_warning};
+use super::resources::Resources;
+use super::run::Run;
+use super::save::{SAVING, merge_warning};
 use crate::blocking;
 use crate::store::projects::{Changes, ProjectKey, Projects, Published, Source, StateChange};
 use crate::types::ProjectPath;
@@ -27,34 +29,30 @@ pub struct SentFiles {
     pub message: String,
 }
 
-impl Runs {
-    /// Saves files in the background, or reports why that cannot be. Saving is not broken off when
-    /// the client leaves. `finished` is called when the files are not needed any more.
-    pub fn apply(
-        &self,
-        project: ProjectKey,
-        files: Result<SentFiles, Failure>,
-        finished: impl FnOnce() + Send + 'static,
-    ) -> RunStream {
-        let projects = self.projects.clone();
-        self.start(project, OnDisconnect::Continue, |run, log| async move {
-            let result = match files {
-                Ok(files) => {
-                    run.enter(Phase::Saving);
-                    log.write(Event::Status { message: SAVING.to_owned() }).await;
-                    save(&projects, project, files).await
-                }
-                Err(failure) => Err(failure),
-            };
-            finished();
-            match &result {
-                Ok(_) => run.enter(Phase::Done),
-                Err(failure) => run.fail(failure),
-            }
-            for event in last_events(result, run.began()) {
-                log.write(event).await;
-            }
-        })
+/// Saves files, or reports why that cannot be. `finished` is called when the files are not needed
+/// any more.
+pub(super) async fn apply(
+    resources: Arc<Resources>,
+    files: Result<SentFiles, Failure>,
+    finished: impl FnOnce(),
+    run: Arc<Run>,
+    log: LogWriter,
+) {
+    let result = match files {
+        Ok(files) => {
+            run.enter(Phase::Saving);
+            log.write(Event::Status { message: SAVING.to_owned() }).await;
+            save(&resources.projects, run.project(), files).await
+        }
+        Err(failure) => Err(failure),
+    };
+    finished();
+    match &result {
+        Ok(_) => run.enter(Phase::Done),
+        Err(failure) => run.fail(failure),
+    }
+    for event in last_events(result, run.began()) {
+        log.write(event).await;
     }
 }
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::api::ErrorCode;
 use crate::blocking::BrokeOff;
 use crate::models::broker::ApiFailure;
+use crate::sandbox::launch::LaunchError;
 use crate::store::projects::ProjectError;
 
 /// The code for an exit code of the CLI other than 0.
@@ -110,6 +111,15 @@ impl From<ProjectError> for Failure {
                 Self::new(ErrorCode::StorageError, message)
             }
         }
+    }
+}
+
+impl From<LaunchError> for Failure {
+    fn from(error: LaunchError) -> Self {
+        let code =
+            if error.is_program() { ErrorCode::CliSpawnError } else { ErrorCode::SandboxError };
+        tracing::error!(%error, "the CLI was not started");
+        Self::new(code, error.summary())
     }
 }
 

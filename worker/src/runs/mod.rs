@@ -24,6 +24,7 @@
 
 mod apply;
 pub mod claude;
+mod context;
 pub mod events;
 pub mod failure;
 mod generate;
@@ -33,8 +34,10 @@ pub mod permits;
 pub mod phase;
 pub mod proof;
 pub mod registry;
+pub mod resources;
 pub mod run;
 mod save;
+mod start;
 mod verdict;
 mod wait;
 pub mod workspace;
@@ -46,33 +49,20 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 pub use apply::SentFiles;
-pub use generate::Request;
-pub use save::merge_warning;
+pub use context::GenerateRequest;
+pub use resources::Resources;
 
-use crate::config::Config;
-use crate::models::broker::Broker;
-use crate::sandbox::launch::Launcher;
-use crate::store::projects::{ProjectKey, Projects};
-use guard::Guard;
+use crate::store::projects::ProjectKey;
+use context::Context;
+use failure::Failure;
 use log::{Log, LogWriter};
-use permits::{Line, Turns};
-use proof::ProofWatch;
 use registry::Registry;
 use run::{OnDisconnect, Run, RunStream};
-use workspace::Scratch;
 
-/// The runs under way, and everything that a run needs.
+/// The runs under way, and the way to start one.
 #[derive(Debug)]
 pub struct Runs {
-    config: Arc<Config>,
-    projects: Projects,
-    scratch: Scratch,
-    slots: Line,
-    turns: Turns,
-    broker: Broker,
-    guard: Guard,
-    launcher: Launcher,
-    proof: ProofWatch,
+    resources: Arc<Resources>,
     registry: Arc<Registry>,
     /// Runs under way, for waiting at the end.
     tasks: TaskTracker,
@@ -82,34 +72,40 @@ pub struct Runs {
 
 impl Runs {
     /// No runs yet.
-    pub fn new(
-        config: Arc<Config>,
-        projects: Projects,
-        scratch: Scratch,
-        broker: Broker,
-        guard: Guard,
-        launcher: Launcher,
-        proof: ProofWatch,
-    ) -> Self {
+    pub fn new(resources: Resources) -> Self {
         Self {
-            slots: Line::new(config.runs.max_runs),
-            turns: Turns::default(),
-            config,
-            projects,
-            scratch,
-            broker,
-            guard,
-            launcher,
-            proof,
+            resources: Arc::new(resources),
             registry: Arc::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         }
     }
 
+    /// Starts a generation in the background. It is cancelled when its client leaves.
+    pub fn generate(&self, request: GenerateRequest) -> RunStream {
+        let resources = Arc::clone(&self.resources);
+        self.start(request.key, OnDisconnect::Cancel, |run, log| {
+            generate::generate(Context { resources, request, run, log })
+        })
+    }
+
+    /// Saves files in the background, or reports why that cannot be. A save goes on when its client
+    /// leaves. `finished` is called when the files are not needed any more.
+    pub fn apply(
+        &self,
+        project: ProjectKey,
+        files: Result<SentFiles, Failure>,
+        finished: impl FnOnce() + Send + 'static,
+    ) -> RunStream {
+        let resources = Arc::clone(&self.resources);
+        self.start(project, OnDisconnect::Continue, |run, log| {
+            apply::apply(resources, files, finished, run, log)
+        })
+    }
+
     /// Runs that have a slot.
     pub fn running(&self) -> usize {
-        self.slots.taken()
+        self.resources.slots.taken()
     }
 
     /// Whether no new run is taken.

@@ -3,10 +3,9 @@
 use std::io::Read as _;
 use std::sync::Arc;
 
-use super::Runs;
+use super::context::Context;
 use super::events::Event;
 use super::failure::Failure;
-use super::generate::Request;
 use super::workspace::{Copied, Harvest, Workspace};
 use crate::blocking;
 use crate::store::assets::AssetUrls;
@@ -14,75 +13,59 @@ use crate::store::assets::replace::{is_code, replace_in_file};
 use crate::store::projects::{Changes, Merged, ProjectError, Published, Source};
 use crate::types::{Prompt, user_words};
 
+/// What the user sees while a version is made.
+pub(super) const SAVING: &str = "変更を保存しています…";
 /// Longest name of a version, in characters.
 const MAX_MESSAGE_CHARS: usize = 72;
 /// Files that one warning names.
 const NAMED_FILES: usize = 10;
 
-impl Runs {
-    /// Copies the project into the workspace.
-    pub(super) async fn copy_in(
-        &self,
-        request: &Request,
-        workspace: &Arc<Workspace>,
-    ) -> Result<Copied, Failure> {
-        let (projects, workspace, key) =
-            (self.projects.clone(), Arc::clone(workspace), request.key);
-        let copied = blocking::run(move || match projects.open(key) {
-            Ok(project) => workspace.copy_in(&project),
-            // The first generation makes the project, when it is saved.
-            Err(ProjectError::NotFound) => Ok(Copied::default()),
-            Err(error) => Err(error),
-        });
-        Ok(copied.await??)
-    }
-
-    /// Makes the run's work a version.
-    pub(super) async fn save(
-        &self,
-        request: &Request,
-        workspace: &Arc<Workspace>,
-        copied: &Arc<Copied>,
-    ) -> Result<Published, Failure> {
-        let (projects, workspace) = (self.projects.clone(), Arc::clone(workspace));
-        let (key, limits, copied) = (request.key, self.config.files, Arc::clone(copied));
-        let message = version_message(&request.prompt);
-        let urls = request.asset_urls.clone();
-        blocking::run(move || {
-            let harvest = workspace.harvest(&copied, limits)?;
-            let mut changes = changes(&workspace, harvest, &copied, message);
-            if let Some(urls) = urls {
-                put_urls(&workspace, &mut changes, &urls)?;
-            }
-            projects.publish(key, &changes).map_err(Failure::from)
-        })
-        .await?
-    }
-
-    /// Keeps what a failed run has done so far, and says so in its failure.
-    pub(super) async fn keep_partial(
-        &self,
-        request: &Request,
-        workspace: &Arc<Workspace>,
-        copied: &Arc<Copied>,
-        mut failure: Failure,
-    ) -> Failure {
-        let (projects, workspace) = (self.projects.clone(), Arc::clone(workspace));
-        let (key, limits, copied) = (request.key, self.config.files, Arc::clone(copied));
-        let message = version_message(&request.prompt);
-        let kept = blocking::run(move || {
-            let harvest = workspace.harvest_valid(&copied, limits)?;
-            let changes = changes(&workspace, harvest, &copied, message);
-            projects.keep_partial(key, &changes).map_err(Failure::from)
-        });
-        match kept.await.map_err(Failure::from).flatten() {
-            Ok(partial) => failure.partial_version = partial.map(|partial| partial.version),
-            Err(error) => {
-                tracing::warn!(error = error.message, "unfinished work could not be kept");
-            }
+/// Makes the run's work a version.
+pub(super) async fn save(
+    context: &Context,
+    workspace: &Arc<Workspace>,
+    copied: &Arc<Copied>,
+) -> Result<Published, Failure> {
+    context.say(SAVING).await;
+    let (resources, request) = (&context.resources, &context.request);
+    let (projects, workspace) = (resources.projects.clone(), Arc::clone(workspace));
+    let (key, limits, copied) = (request.key, resources.config.files, Arc::clone(copied));
+    let message = version_message(&request.prompt);
+    let urls = request.asset_urls.clone();
+    blocking::run(move || {
+        let harvest = workspace.harvest(&copied, limits)?;
+        let mut changes = changes(&workspace, harvest, &copied, message);
+        if let Some(urls) = urls {
+            put_urls(&workspace, &mut changes, &urls)?;
         }
-        failure
+        projects.publish(key, &changes).map_err(Failure::from)
+    })
+    .await?
+}
+
+/// Keeps what a failed run has done so far, and says so in its failure.
+pub(super) async fn keep_partial(
+    context: &Context,
+    workspace: &Arc<Workspace>,
+    copied: &Arc<Copied>,
+    mut failure: Failure,
+) -> Failure {
+    let (resources, request) = (&context.resources, &context.request);
+    let (projects, workspace) = (resources.projects.clone(), Arc::clone(workspace));
+    let (key, limits, copied) = (request.key, resources.config.files, Arc::clone(copied));
+    let message = version_message(&request.prompt);
+    let kept = blocking::run(move || {
+        let harvest = workspace.harvest_valid(&copied, limits)?;
+        let changes = changes(&workspace, harvest, &copied, message);
+        projects.keep_partial(key, &changes).map_err(Failure::from)
+    });
+    match kept.await.map_err(Failure::from).flatten() {
+        Ok(partial) => failure.partial_version = partial.map(|partial| partial.version),
+        Err(error) => {
+            tracing::warn!(error = error.message, "unfinished work could not be kept");
+        }
     }
+    failure
 }
 
 fn changes<'w>(
@@ -121,7 +104,7 @@ fn put_urls(
 }
 
 /// What is said when others saved while a run was under way.
-pub fn merge_warning(merged: &Merged) -> Event {
+pub(super) fn merge_warning(merged: &Merged) -> Event {
     let message = if merged.both.is_empty() {
         "the project was changed meanwhile; both changes are in it".to_owned()
     } else {

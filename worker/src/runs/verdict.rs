@@ -2,81 +2,82 @@
 
 use std::time::Duration;
 
-use super::Runs;
-use super::claude::{Ended, Outcome};
+use super::claude::{CliReport, Ended};
 use super::failure::{Failure, code_of_api, code_of_exit};
 use super::guard::Excess;
 use crate::api::ErrorCode;
-use crate::models::broker::Lease;
-use crate::sandbox::launch::LaunchError;
+use crate::config::Config;
+use crate::models::broker::Ledger;
 
-impl Runs {
-    /// Whether the CLI succeeded: its last words, or the failure.
-    pub(super) fn judge(&self, outcome: Outcome, lease: &Lease) -> Result<Option<String>, Failure> {
-        let seconds = |d: Duration| format!("{} s", d.as_secs_f64());
-        let code = match outcome.ended {
-            Ended::Exited(code) => code,
-            Ended::Broken(error) => return Err(not_started(&error)),
-            Ended::Stopped => return Err(Failure::stopped()),
-            Ended::Deadline => {
-                let limit = seconds(self.config.runs.timeout);
-                let message = format!("the run did not end within {limit}");
-                return Err(api_or(lease, Failure::new(ErrorCode::CliTimeout, message)));
-            }
-            Ended::Idle => {
-                let limit = seconds(self.config.runs.idle_timeout);
-                let message = format!("the CLI was silent for {limit}");
-                return Err(api_or(lease, Failure::new(ErrorCode::CliTimeout, message)));
-            }
-            Ended::Hung => {
-                let message = "the CLI gave its result and did not end";
-                return Err(Failure::new(ErrorCode::CliTimeout, message));
-            }
-            Ended::ApiDown(failure) => {
-                let limit = seconds(self.config.anthropic.give_up);
-                let message = format!("the model API has only failed for {limit}");
-                return Err(Failure::new(code_of_api(failure), message));
-            }
-            Ended::Excess(excess) => return Err(excess.into()),
-            Ended::TooMuchOutput => {
-                let message = "the CLI wrote more than is accepted";
-                return Err(Failure::new(ErrorCode::OutputRejected, message));
-            }
-        };
-        // Killed by a signal, and the kernel says why. Where it killed only a tool, the CLI goes on
-        // and its result counts: the assistant was told that the tool failed.
-        if code >= 128 && outcome.oom_kills > 0 {
-            let memory = Excess::Memory(self.config.runs.memory_bytes);
-            return Err(Failure::from(memory).with_exit_code(code));
+/// Whether the CLI succeeded: its last words, or the failure.
+pub(super) fn judge(
+    report: CliReport,
+    ledger: &Ledger,
+    config: &Config,
+) -> Result<Option<String>, Failure> {
+    let seconds = |d: Duration| format!("{} s", d.as_secs_f64());
+    let code = match report.ended {
+        Ended::Exited(code) => code,
+        Ended::Broken(error) => return Err(error.into()),
+        Ended::Stopped => return Err(Failure::stopped()),
+        Ended::Deadline => {
+            let limit = seconds(config.runs.timeout);
+            let message = format!("the run did not end within {limit}");
+            return Err(api_or(ledger, Failure::new(ErrorCode::CliTimeout, message)));
         }
-        // The CLI aborts when it gets no thread. A result that it gave all the same counts.
-        if code != 0 && outcome.result.is_none() && outcome.refused_forks > 0 {
-            let processes = Excess::Processes(self.config.runs.max_processes);
-            return Err(Failure::from(processes).with_exit_code(code));
+        Ended::Idle => {
+            let limit = seconds(config.runs.idle_timeout);
+            let message = format!("the CLI was silent for {limit}");
+            return Err(api_or(ledger, Failure::new(ErrorCode::CliTimeout, message)));
         }
-        match outcome.result {
-            Some((false, text)) if code == 0 => Ok(text),
-            Some((true, _)) => {
-                let code_of_cli = if code == 0 { 1 } else { code };
-                let message = "the CLI reported an error";
-                let failure = Failure::new(code_of_exit(code_of_cli), message);
-                Err(api_or(lease, failure.with_exit_code(code)))
-            }
-            Some((false, _)) => {
-                let message = "the CLI gave a result and ended with an error";
-                Err(api_or(lease, Failure::new(code_of_exit(code), message).with_exit_code(code)))
-            }
-            None => {
-                let message = format!("the CLI ended with code {code} and no result");
-                Err(api_or(lease, Failure::new(code_of_exit(code), message).with_exit_code(code)))
-            }
+        Ended::Hung => {
+            let message = "the CLI gave its result and did not end";
+            return Err(Failure::new(ErrorCode::CliTimeout, message));
+        }
+        Ended::ApiDown(failure) => {
+            let limit = seconds(config.anthropic.give_up);
+            let message = format!("the model API has only failed for {limit}");
+            return Err(Failure::new(code_of_api(failure), message));
+        }
+        Ended::Excess(excess) => return Err(excess.into()),
+        Ended::TooMuchOutput => {
+            let message = "the CLI wrote more than is accepted";
+            return Err(Failure::new(ErrorCode::OutputRejected, message));
+        }
+    };
+    // Killed by a signal, and the kernel says why. Where it killed only a tool, the CLI goes on
+    // and its result counts: the assistant was told that the tool failed.
+    if code >= 128 && report.oom_kills > 0 {
+        let memory = Excess::Memory(config.runs.memory_bytes);
+        return Err(Failure::from(memory).with_exit_code(code));
+    }
+    // The CLI aborts when it gets no thread. A result that it gave all the same counts.
+    if code != 0 && report.result.is_none() && report.refused_forks > 0 {
+        let processes = Excess::Processes(config.runs.max_processes);
+        return Err(Failure::from(processes).with_exit_code(code));
+    }
+    match report.result {
+        Some((false, text)) if code == 0 => Ok(text),
+        Some((true, _)) => {
+            let code_of_cli = if code == 0 { 1 } else { code };
+            let message = "the CLI reported an error";
+            let failure = Failure::new(code_of_exit(code_of_cli), message);
+            Err(api_or(ledger, failure.with_exit_code(code)))
+        }
+        Some((false, _)) => {
+            let message = "the CLI gave a result and ended with an error";
+            Err(api_or(ledger, Failure::new(code_of_exit(code), message).with_exit_code(code)))
+        }
+        None => {
+            let message = format!("the CLI ended with code {code} and no result");
+            Err(api_or(ledger, Failure::new(code_of_exit(code), message).with_exit_code(code)))
         }
     }
 }
 
 /// The API's failure where there is one, because it is the reason and the rest its consequence.
-fn api_or(lease: &Lease, failure: Failure) -> Failure {
-    match lease.ledger().last_failure() {
+fn api_or(ledger: &Ledger, failure: Failure) -> Failure {
+    match ledger.last_failure() {
         Some(api) => {
             let message = format!("{}; the last request to the model API failed", failure.message);
             let mut of_api = Failure::new(code_of_api(api), message);
@@ -85,11 +86,4 @@ fn api_or(lease: &Lease, failure: Failure) -> Failure {
         }
         None => failure,
     }
-}
-
-/// The failure of a CLI that was not started.
-pub(super) fn not_started(error: &LaunchError) -> Failure {
-    let code = if error.is_program() { ErrorCode::CliSpawnError } else { ErrorCode::SandboxError };
-    tracing::error!(%error, "the CLI was not started");
-    Failure::new(code, error.summary())
 }

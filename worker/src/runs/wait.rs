@@ -1,16 +1,14 @@
-//! The first phase of a run: waiting until its project is free and there is a slot for it.
+//! The first phase: a run waits until its sandbox is proven, its project is free and it has a slot.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use tokio::time::{Instant, timeout_at};
-use tokio_util::sync::CancellationToken;
 
-use super::events::Event;
+use super::context::Context;
 use super::failure::Failure;
-use super::log::LogWriter;
-use super::permits::{Line, Permit, Turns};
+use super::permits::{Line, Permit};
+use super::proof::{NOT_PROVEN, Proof};
 use crate::api::ErrorCode;
-use crate::store::projects::ProjectKey;
 
 /// What the user sees while a run waits.
 const WAITING: &str = "順番を待っています…";
@@ -25,27 +23,33 @@ pub(super) struct Permits {
 
 /// One run that is waiting.
 struct Waiter<'a> {
-    log: &'a LogWriter,
-    cancel: &'a CancellationToken,
+    context: &'a Context,
     deadline: Instant,
     was_told: bool,
 }
 
-/// Takes the turn of the project and then a slot. Both together take at most `patience`.
-pub(super) async fn wait(
-    key: ProjectKey,
-    turns: &Turns,
-    slots: &Line,
-    patience: Duration,
-    log: &LogWriter,
-    cancel: &CancellationToken,
-) -> Result<Permits, Failure> {
-    let deadline = Instant::now() + patience;
-    let mut waiter = Waiter { log, cancel, deadline, was_told: false };
+/// The proof that the policy is met; without it nothing is run.
+pub(super) async fn proof(context: &Context) -> Result<Arc<Proof>, Failure> {
+    let refuse = |reason: String| Failure::new(ErrorCode::SandboxError, reason);
+    let proof = context.resources.proof.wait().await;
+    let proof = proof.map_err(|_| refuse(NOT_PROVEN.to_owned()))?;
+    if proof.violations.is_empty() {
+        return Ok(proof);
+    }
+    let violations = proof.violations.join(", ");
+    Err(refuse(format!("the confinement policy is not met; not denied: {violations}")))
+}
+
+/// Takes the turn of the project and then a slot. There is one limit of time for both.
+pub(super) async fn permits(context: &Context) -> Result<Permits, Failure> {
+    let resources = &context.resources;
+    let deadline = Instant::now() + resources.config.runs.queue_timeout;
+    let mut waiter = Waiter { context, deadline, was_told: false };
     let busy = Failure::new(ErrorCode::ProjectBusy, "another run works on this project");
-    let turn = waiter.permit(&turns.of(key), "project", busy).await?;
+    let turns = resources.turns.of(context.request.key);
+    let turn = waiter.permit(&turns, "project", busy).await?;
     let busy = Failure::new(ErrorCode::WorkerBusy, "all places are taken");
-    let slot = waiter.permit(slots, "slot", busy).await?;
+    let slot = waiter.permit(&resources.slots, "slot", busy).await?;
     Ok(Permits { slot, _turn: turn })
 }
 
@@ -65,11 +69,11 @@ impl Waiter<'_> {
         tracing::debug!(permit = name, ahead = waiting.ahead(), "waiting");
         if !self.was_told {
             self.was_told = true;
-            self.log.write(Event::Status { message: WAITING.to_owned() }).await;
+            self.context.say(WAITING).await;
         }
         tokio::select! {
             permit = timeout_at(self.deadline, waiting.permit()) => permit.map_err(|_| busy),
-            () = self.cancel.cancelled() => Err(Failure::stopped()),
+            () = self.context.run.cancel().cancelled() => Err(Failure::stopped()),
         }
     }
 }

@@ -66,7 +66,7 @@ pub enum Ended {
 
 /// What is known after the end.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct CliReport {
     /// How it ended.
     pub ended: Ended,
     /// The CLI's own account: whether it failed, and its last words.
@@ -127,13 +127,13 @@ impl Driver {
         ledger: &Ledger,
         watch: Watch,
         cancel: &CancellationToken,
-    ) -> Outcome {
+    ) -> CliReport {
         let ended = self.follow(stdin, prompt, log, ledger, watch, cancel).await;
         if !matches!(ended, Ended::Exited(_)) {
             self.handle.kill().await;
         }
         let (oom_kills, refused_forks) = (self.handle.oom_kills(), self.handle.refused_forks());
-        Outcome {
+        CliReport {
             ended,
             result: self.result,
             stderr: String::from_utf8_lossy(&self.errors).trim().to_owned(),

@@ -6,6 +6,6 @@ mod lines;
 mod parser;
 
 pub use command::{Paths, prepare_home, program, prompt_line};
-pub use driver::{Driver, Ended, Outcome, Watch};
+pub use driver::{CliReport, Driver, Ended, Watch};
 pub use lines::{LineSplitter, MAX_LINE_BYTES};
 pub use parser::{CliEvent, Parser};

@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use crate::app::App;
-use crate::runs::Request;
+use crate::runs::GenerateRequest;
 use crate::server::error::ApiError;
 use crate::server::extract::Body;
 use crate::server::sse;
@@ -32,7 +32,7 @@ pub(in crate::server) struct GenerateGame {
 }
 
 impl GenerateGame {
-    fn into_request(self) -> Result<Request, ApiError> {
+    fn into_request(self) -> Result<GenerateRequest, ApiError> {
         let (prompt, message) = (self.prompt, self.message);
         let is_blank = prompt.as_ref().is_none_or(|text| text.trim().is_empty());
         let text = if is_blank { message.or(prompt) } else { prompt };
@@ -44,7 +44,7 @@ impl GenerateGame {
             return Err(ApiError::bad_request(format!("skills: at most {MAX_SKILLS}")));
         }
         let key = ProjectKey { user: self.user_id, project: self.project_id };
-        Ok(Request { key, prompt, skills, asset_urls: self.asset_urls.map(Arc::new) })
+        Ok(GenerateRequest { key, prompt, skills, asset_urls: self.asset_urls.map(Arc::new) })
     }
 }
 

@@ -1,0 +1,185 @@
+//! The second phase: the private copy is made, and the CLI comes up beside it, without a task yet.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dreamcore_wire::plan::Mechanism;
+use tokio::net::TcpListener;
+use tokio::process::ChildStdin;
+
+use super::claude::{self, Driver};
+use super::context::Context;
+use super::failure::Failure;
+use super::workspace::{Copied, Workspace};
+use crate::api::ErrorCode;
+use crate::blocking;
+use crate::models::broker::{Broker, Lease};
+use crate::sandbox::explore::Confinement;
+use crate::sandbox::launch::Confined;
+use crate::sandbox::policy::INNER_API_PORT;
+use crate::store::projects::ProjectError;
+use crate::store::skills;
+use crate::types::SkillName;
+
+/// What the user sees while the CLI comes up.
+const STARTING: &str = "AIを準備しています…";
+/// How much longer than the broker the CLI itself waits, so that it is the broker who gives up.
+const CLI_PATIENCE: Duration = Duration::from_mins(1);
+
+/// A CLI that is up and has the project before it.
+pub(super) struct Started {
+    pub(super) driver: Driver,
+    /// Where it gets its prompt.
+    pub(super) stdin: ChildStdin,
+    /// Its prompt, as the line that it reads.
+    pub(super) prompt: Vec<u8>,
+    /// Its right to the model API.
+    pub(super) lease: Lease,
+    /// What the project was when it was copied.
+    pub(super) copied: Copied,
+}
+
+/// A CLI that has started, with what it needs to live.
+struct Alive {
+    confined: Confined,
+    lease: Lease,
+}
+
+/// Makes the private copy's folders.
+pub(super) async fn workspace(context: &Context, slot: usize) -> Result<Arc<Workspace>, Failure> {
+    context.say(STARTING).await;
+    let scratch = context.resources.scratch.clone();
+    let workspace = blocking::run(move || {
+        let workspace = scratch.workspace(slot)?;
+        claude::prepare_home(&workspace)?;
+        std::io::Result::Ok(workspace)
+    });
+    Ok(Arc::new(workspace.await??))
+}
+
+/// Copies the project and starts the CLI. Whatever goes wrong, no process is left.
+pub(super) async fn start(
+    context: &Context,
+    workspace: &Arc<Workspace>,
+    confinement: &Confinement,
+) -> Result<Started, Failure> {
+    let skills = known_skills(context).await?;
+    // The CLI takes half a second to come up and needs no file until it has its prompt.
+    let mut copying = std::pin::pin!(copy_in(context, workspace));
+    let (alive, copied) = tokio::join!(start_cli(context, workspace, confinement), async {
+        tokio::select! {
+            copied = &mut copying => Some(copied),
+            () = context.run.cancel().cancelled() => None,
+        }
+    });
+    let Alive { confined, lease } = alive?;
+    let excess = context.resources.guard.watch(confined.handle.members(), workspace.folder()?);
+    let (driver, stdin) = Driver::new(confined, &workspace.game_path(), excess);
+    let copied = match copied {
+        Some(Ok(copied)) => copied,
+        Some(Err(failure)) => {
+            driver.abandon().await;
+            return Err(failure);
+        }
+        None => {
+            // A copy cannot be stopped in the middle, but no process has to wait for it.
+            driver.abandon().await;
+            drop(copying.await);
+            return Err(Failure::stopped());
+        }
+    };
+    let prompt = claude::prompt_line(&context.request.prompt, &skills);
+    Ok(Started { driver, stdin, prompt, lease, copied })
+}
+
+/// The skills that exist of those that were asked for. Of the others the operator is told.
+async fn known_skills(context: &Context) -> Result<Vec<SkillName>, Failure> {
+    let wanted = context.request.skills.clone();
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let global = context.resources.config.global_dir.clone();
+    let (known, unknown) = blocking::run(move || skills::sort(&global, &wanted)).await?;
+    if !unknown.is_empty() {
+        let names: Vec<_> = unknown.iter().map(SkillName::as_str).collect();
+        context.warn(format!("unknown skills are left out: {}", names.join(", "))).await;
+    }
+    Ok(known)
+}
+
+/// Copies the project into the workspace.
+async fn copy_in(context: &Context, workspace: &Arc<Workspace>) -> Result<Copied, Failure> {
+    let (projects, key) = (context.resources.projects.clone(), context.request.key);
+    let workspace = Arc::clone(workspace);
+    let copied = blocking::run(move || match projects.open(key) {
+        Ok(project) => workspace.copy_in(&project),
+        // The first generation makes the project, when it is saved.
+        Err(ProjectError::NotFound) => Ok(Copied::default()),
+        Err(error) => Err(error),
+    });
+    Ok(copied.await??)
+}
+
+async fn start_cli(
+    context: &Context,
+    workspace: &Workspace,
+    confinement: &Confinement,
+) -> Result<Alive, Failure> {
+    let resources = &context.resources;
+    let config = &resources.config;
+    let (bin, global) = (config.claude_bin.clone(), config.global_dir.clone());
+    let plugin =
+        blocking::run(move || check_program(&bin).map(|()| skills::plugin_folder(&global)));
+    let plugin = plugin.await?.map_err(|reason| Failure::new(ErrorCode::CliSpawnError, reason))?;
+
+    // Where the sandbox shares the worker's network, the worker opens the listener.
+    let own_network = confinement.holds(Mechanism::NetworkNamespace);
+    let (outer, port) = if own_network {
+        (None, INNER_API_PORT)
+    } else {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let port = listener.local_addr()?.port();
+        (Some(listener), port)
+    };
+    let token = Broker::new_token();
+    let paths = claude::Paths { claude: config.claude_bin.clone(), plugin };
+    let patience = config.anthropic.give_up + CLI_PATIENCE;
+    let model = config.model.as_deref();
+    let program = claude::program(&paths, workspace, port, &token, model, patience.as_millis());
+    let plan = confinement.policy.plan(program);
+    let mut confined = resources.launcher.start(&plan).await.map_err(Failure::from)?;
+    let Some(listener) = outer.or_else(|| confined.listener.take()) else {
+        confined.handle.kill().await;
+        return Err(Failure::new(ErrorCode::SandboxError, "no listener came out of the sandbox"));
+    };
+    let lease = resources.broker.lend(listener, token);
+    Ok(Alive { confined, lease })
+}
+
+/// Says early and clearly what the launcher would say later and less so.
+fn check_program(path: &Path) -> Result<(), String> {
+    use std::os::unix::fs::PermissionsExt as _;
+    match std::fs::metadata(path) {
+        Ok(meta) if !meta.is_file() => Err("the Claude CLI is not a file".to_owned()),
+        Ok(meta) if meta.permissions().mode() & 0o111 == 0 => {
+            Err("the Claude CLI is not executable".to_owned())
+        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("the Claude CLI cannot be found: {}", error.kind())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_or_unusable_cli_is_explained() {
+        let temp = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(check_program(temp.path()), Err("the Claude CLI is not executable".into()));
+        assert_eq!(check_program(Path::new("/")), Err("the Claude CLI is not a file".into()));
+        assert!(check_program(Path::new("/nonexistent")).unwrap_err().contains("cannot be found"));
+        assert_eq!(check_program(Path::new("/bin/sh")), Ok(()));
+    }
+}
