@@ -53,7 +53,8 @@ fn without_or_with_a_wrong_command_nothing_starts() {
 
 #[tokio::test]
 async fn a_running_worker_shows_no_secret_in_its_environment() {
-    let worker = Setup::default().var("GEMINI_API_KEY", "AIza-not-to-be-seen").start().await;
+    let setup = Setup::default().var("GEMINI_API_KEY", "AIza-not-to-be-seen");
+    let worker = setup.var("MODAL_IDENTITY_TOKEN", "eyJ-not-to-be-seen").start().await;
     let environment = std::fs::read(format!("/proc/{}/environ", worker.pid()));
     if !is_root() {
         // The file is root's, because the worker may not be traced.
@@ -61,7 +62,7 @@ async fn a_running_worker_shows_no_secret_in_its_environment() {
         return;
     }
     let environment = String::from_utf8(environment.unwrap()).unwrap();
-    for secret in [SECRET, REAL_KEY, "AIza-not-to-be-seen"] {
+    for secret in [SECRET, REAL_KEY, "AIza-not-to-be-seen", "eyJ-not-to-be-seen"] {
         assert!(!environment.contains(secret), "{environment}");
     }
     // It is the right file, and what is not secret stays.

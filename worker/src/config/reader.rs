@@ -81,11 +81,13 @@ impl Reader {
     }
 
     /// A setting that may be missing; an empty value counts as missing.
-    pub(super) fn optional<T>(
+    pub(super) fn optional<T: Value>(
         &mut self,
         setting: &Setting,
         parse: impl Fn(&str) -> Parsed<T>,
     ) -> Option<T> {
+        // What is kept as a secret is marked as one, and the other way round.
+        debug_assert_eq!(setting.is_secret, T::IS_SECRET, "{}", setting.name);
         let given = self.vars.get(setting.name).map(String::as_str).filter(|t| !t.is_empty());
         match parse(given.or(setting.default)?) {
             Ok(value) => Some(value),
@@ -98,7 +100,7 @@ impl Reader {
 
     /// A setting that must have a value. After a mistake the placeholder that this returns is
     /// never seen, because [`Reader::finish`] refuses the whole.
-    pub(super) fn required<T: Placeholder>(
+    pub(super) fn required<T: Value>(
         &mut self,
         setting: &Setting,
         parse: impl Fn(&str) -> Parsed<T>,
@@ -116,14 +118,26 @@ impl Reader {
     }
 }
 
-/// A value to go on with after a mistake, so that the other settings are checked too.
-pub(super) trait Placeholder {
+/// What a setting may be.
+pub(super) trait Value {
+    /// Whether it must never be shown.
+    const IS_SECRET: bool = false;
+
+    /// A value to go on with after a mistake, so that the other settings are checked too.
     fn placeholder() -> Self;
+}
+
+impl Value for Secret {
+    const IS_SECRET: bool = true;
+
+    fn placeholder() -> Self {
+        Self::default()
+    }
 }
 
 macro_rules! placeholder {
     ($($type:ty => $value:expr;)*) => {
-        $(impl Placeholder for $type {
+        $(impl Value for $type {
             fn placeholder() -> Self {
                 $value
             }
@@ -133,7 +147,6 @@ macro_rules! placeholder {
 
 placeholder! {
     SocketAddr => SocketAddr::from(([127, 0, 0, 1], 0));
-    Secret => Secret::default();
     PathBuf => PathBuf::new();
     Duration => Duration::ZERO;
     String => String::new();

@@ -6,16 +6,32 @@
 pub struct Setting {
     /// Name of the environment variable.
     pub name: &'static str,
+    /// Whether its value must not be shown: it is read as a [`Secret`](super::Secret), and taken out
+    /// of the environment once it is read.
+    pub is_secret: bool,
     /// Default as it would be written; `None` where there is none.
     pub default: Option<&'static str>,
     /// What it does, with its unit.
     pub help: &'static str,
 }
 
+macro_rules! is_secret {
+    () => {
+        false
+    };
+    (secret) => {
+        true
+    };
+}
+
 macro_rules! settings {
-    ($($constant:ident = $name:literal, $default:expr, $help:literal;)*) => {
-        $(pub(super) const $constant: Setting =
-            Setting { name: $name, default: $default, help: $help };)*
+    ($($constant:ident = $($secret:ident)? $name:literal, $default:expr, $help:literal;)*) => {
+        $(pub(super) const $constant: Setting = Setting {
+            name: $name,
+            is_secret: is_secret!($($secret)?),
+            default: $default,
+            help: $help,
+        };)*
 
         /// Every setting, in the order in which they are explained.
         pub const SETTINGS: &[Setting] = &[$($constant),*];
@@ -23,9 +39,9 @@ macro_rules! settings {
 }
 
 settings! {
-    SECRET = "MODAL_INTERNAL_SECRET", None,
+    SECRET = secret "MODAL_INTERNAL_SECRET", None,
         "Required. What callers send as X-Modal-Secret; at least 32 characters.";
-    SECRET_PREVIOUS = "MODAL_INTERNAL_SECRET_PREVIOUS", None,
+    SECRET_PREVIOUS = secret "MODAL_INTERNAL_SECRET_PREVIOUS", None,
         "Accepted as well, while callers move to a new secret.";
     LISTEN = "DREAMCORE_LISTEN", Some("0.0.0.0:8000"),
         "Address and port to listen on. Port 0 takes a free one and logs it.";
@@ -83,7 +99,7 @@ settings! {
         "Assets of a user, 1 to 10000. Deleted ones as above.";
     ASSET_BASE_URL = "DREAMCORE_ASSET_BASE_URL", None,
         "What the URLs of assets begin with, for example https://assets.example.com. Without it they are relative: /get_asset?user_id=…&asset_id=….";
-    ANTHROPIC_API_KEY = "ANTHROPIC_API_KEY", None,
+    ANTHROPIC_API_KEY = secret "ANTHROPIC_API_KEY", None,
         "Key for the model API. It stays in the worker; the CLI gets a token that is good for one run. Without it every run ends with AUTH_ERROR.";
     ANTHROPIC_BASE_URL = "ANTHROPIC_BASE_URL", Some("https://api.anthropic.com"),
         "Where the broker forwards model requests to.";
@@ -93,7 +109,7 @@ settings! {
         "Longest silence within a streamed model answer, in seconds.";
     API_GIVE_UP_S = "DREAMCORE_API_GIVE_UP_S", Some("100"),
         "How long a run goes on while the model API only fails, in seconds.";
-    GEMINI_API_KEY = "GEMINI_API_KEY", None,
+    GEMINI_API_KEY = secret "GEMINI_API_KEY", None,
         "Key for the Gemini API.";
     GEMINI_BASE_URL = "GEMINI_BASE_URL", Some("https://generativelanguage.googleapis.com"),
         "Where Gemini requests go.";
