@@ -6,6 +6,7 @@ mod bad_cli;
 mod ends;
 mod generation;
 mod hostile_files;
+mod hostile_output;
 mod inputs;
 mod secrets;
 mod storage;

@@ -6,6 +6,7 @@ mod disk;
 mod events;
 mod places;
 mod project;
+mod pulse;
 mod worker;
 
 pub use client::{Answer, SECRET};

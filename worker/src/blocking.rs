@@ -4,6 +4,7 @@
 //! caller of `spawn_blocking`, because that forgets the request: here the request's span goes
 //! along, so a line that the work logs has the request's id.
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tracing::Span;
 
 /// The work panicked, or the runtime ended before it began. The panic's own message is in the log.
@@ -24,6 +25,16 @@ pub fn detach(work: impl FnOnce() + Send + 'static) {
     drop(spawn(work));
 }
 
+/// Runs work that takes the processor for a while on this very thread. The other tasks that were
+/// to run on it go to another one meanwhile.
+pub fn in_place<T>(work: impl FnOnce() -> T) -> T {
+    // Tests and fuzz targets have runtimes of one thread, where there is no other.
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "this is the one place that carries the span along")]
 fn spawn<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
@@ -36,6 +47,7 @@ fn spawn<T: Send + 'static>(
 mod tests {
     use std::sync::{Arc, Mutex};
     use std::thread::{self, ThreadId};
+    use std::time::Duration;
 
     use tracing::span::Id;
     use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
@@ -62,6 +74,18 @@ mod tests {
         let worked_on = tracing::Instrument::instrument(work, span).await.unwrap();
         assert_ne!(worked_on, thread::current().id());
         assert!(entered.0.lock().unwrap().contains(&worked_on));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn other_tasks_of_the_thread_go_on_meanwhile() {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let busy = tokio::spawn(async move {
+            tokio::spawn(async move { sender.send(()) });
+            in_place(|| receiver.recv_timeout(Duration::from_secs(30)))
+        });
+        assert_eq!(busy.await.unwrap(), Ok(()));
+        let alone = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        assert_eq!(run(move || alone.block_on(async { in_place(|| 3) })).await, Ok(3));
     }
 
     #[tokio::test]

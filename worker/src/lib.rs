@@ -8,6 +8,7 @@
 //! | module | what it is for |
 //! | --- | --- |
 //! | [`blocking`] | work that may wait, on threads that may |
+//! | [`json`] | parts of JSON that a stranger wrote |
 //! | [`types`] | what clients send, each checked once |
 //! | [`config`] | every setting, read once from the environment |
 //! | [`api`] | the contract with callers as data |
@@ -41,6 +42,7 @@ pub mod api;
 pub mod app;
 pub mod blocking;
 pub mod config;
+pub mod json;
 pub mod models;
 pub mod runs;
 pub mod safe_fs;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::lines::LineSplitter;
 use super::parser::{CliEvent, Parser};
+use crate::blocking;
 use crate::models::broker::{ApiFailure, Ledger};
 use crate::runs::events::{Event, Level};
 use crate::runs::guard::Excess;
@@ -19,6 +20,8 @@ use crate::sandbox::launch::{Confined, Handle, LaunchError};
 
 /// Most output of one run. A long generation with all its pieces is a few MiB.
 const MAX_OUTPUT_BYTES: u64 = 64 << 20;
+/// A line from this length on keeps the processor busy for milliseconds.
+const LONG_LINE_BYTES: usize = 256 * 1024;
 /// How much of standard error is kept: its end.
 const MAX_STDERR_BYTES: usize = 2048;
 /// How long the CLI may take to end after its result. It takes milliseconds, unless something that
@@ -247,7 +250,13 @@ impl Driver {
         }
         let mut events = Vec::new();
         let parser = &mut self.parser;
-        self.splitter.push(bytes, |line| events.extend(parser.line(line)));
+        self.splitter.push(bytes, |line| {
+            events.extend(if line.len() < LONG_LINE_BYTES {
+                parser.line(line)
+            } else {
+                blocking::in_place(|| parser.line(line))
+            });
+        });
         self.pass_on(events, log, watch, cancel).await
     }
 

@@ -1,9 +1,12 @@
 //! Driving the Claude CLI: its command line, its output, its end.
 
+mod any;
 mod command;
 mod driver;
+mod line;
 mod lines;
 mod parser;
+mod replay;
 
 pub use command::{Paths, prepare_home, program, prompt_line};
 pub use driver::{CliReport, Driver, Ended, Watch};

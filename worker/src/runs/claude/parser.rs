@@ -1,15 +1,35 @@
 //! TRUST BOUNDARY 5, second half: a line of the CLI's output into what it means. Pure, without I/O.
 //!
 //! Lines come from a program that untrusted text controls, and from versions that we have not seen:
-//! what is unknown or broken is passed over and counted, never an error.
+//! what is unknown or broken is passed over and counted, never an error. What is remembered from
+//! line to line has a bound.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::collections::VecDeque;
 
-use serde::Deserialize;
-use serde_json::Value;
+use super::any::Any;
+use super::line::{Line, Message, RawEvent, Told};
+use super::replay::Replay;
+use crate::json::Object;
 
 /// Longest detail of a tool call, in characters.
 const MAX_DETAIL_CHARS: usize = 200;
+/// How much of a tool's argument is looked at, in bytes, before paths in it are shortened.
+const MAX_ARGUMENT_BYTES: usize = 8 * 1024;
+/// Longest text of one event, in bytes. A longer one is passed on in pieces, so that events that
+/// wait for a slow reader have a bound in bytes too.
+const MAX_TEXT_BYTES: usize = 64 * 1024;
+/// Longest last words of a run, in bytes; longer ones are cut.
+const MAX_RESULT_BYTES: usize = 1 << 20;
+/// Longest version of the CLI, in bytes.
+const MAX_VERSION_BYTES: usize = 64;
+/// Longest line that is read although it is not UTF-8, in bytes.
+const MAX_MENDED_BYTES: usize = 1 << 20;
+/// Longest id of a message, in bytes; a longer one counts as none. The API's have about 30.
+const MAX_ID_BYTES: usize = 128;
+/// Messages of which it is remembered that pieces were passed on. The whole of a message follows
+/// its pieces at once.
+const MAX_STREAMED: usize = 64;
 
 /// What a line means to a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,66 +69,14 @@ pub enum CliEvent {
 pub struct Parser {
     /// Stripped from the paths that tools are called with.
     folder: String,
-    /// Messages of which pieces were passed on; the whole that follows is then not repeated.
-    streamed: HashSet<String>,
+    /// The last messages of which pieces were passed on; the whole that follows is then not
+    /// repeated.
+    streamed: VecDeque<String>,
     /// The message that pieces belong to now.
     current: Option<String>,
     replay: Replay,
     skipped: u64,
     ping: bool,
-}
-
-/// After an answer broke off, the next attempt often begins with the same words. They are held back
-/// for as long as they repeat what was shown.
-#[derive(Debug, Default)]
-struct Replay {
-    /// Text that was shown of a message whose end has not been seen.
-    shown: String,
-    /// What the new attempt has said so far, while it repeats.
-    held: Option<String>,
-    /// Whether the message under way has announced its end. The CLI closes broken messages itself,
-    /// but does not announce it.
-    ending: bool,
-}
-
-#[derive(Deserialize)]
-struct Line {
-    #[serde(rename = "type")]
-    kind: String,
-    subtype: Option<String>,
-    event: Option<RawEvent>,
-    message: Option<Message>,
-    #[serde(default)]
-    parent_tool_use_id: Value,
-    #[serde(default)]
-    is_error: Value,
-    #[serde(default)]
-    result: Value,
-    #[serde(default)]
-    claude_code_version: Value,
-    #[serde(default)]
-    attempt: Value,
-    #[serde(default)]
-    max_retries: Value,
-}
-
-#[derive(Deserialize)]
-struct RawEvent {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    delta: Value,
-    message: Option<Message>,
-}
-
-#[derive(Deserialize)]
-struct Message {
-    #[serde(default)]
-    id: Value,
-    #[serde(default)]
-    model: Value,
-    #[serde(default)]
-    content: Value,
 }
 
 /// What the CLI calls the model of messages that it wrote itself, about errors.
@@ -136,116 +104,102 @@ impl Parser {
         if line.iter().all(u8::is_ascii_whitespace) {
             return Vec::new();
         }
-        // Bytes that are not UTF-8 become replacement characters, so that one of them in a file
-        // that the agent reads does not hide the line.
-        let text = String::from_utf8_lossy(line);
-        let Ok(line) = serde_json::from_str::<Line>(&text) else {
+        let text = to_text(line);
+        let line = text.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        let Some(Object(line)): Option<Object<Line<'_>>> = line else {
             self.skipped += 1;
             return Vec::new();
         };
-        self.ping = line.event.as_ref().is_some_and(|event| event.kind == "ping");
-        match (line.kind.as_str(), line.subtype.as_deref()) {
+        self.ping = line.event.as_ref().is_some_and(|Object(event)| event.kind.0 == "ping");
+        match (&*line.kind.0, line.subtype.text()) {
             ("system", Some("init")) => {
-                let version = line.claude_code_version.as_str().map(str::to_owned);
-                vec![CliEvent::Started { version }]
+                let version = line.claude_code_version.text();
+                vec![CliEvent::Started { version: version.map(|v| cut(v, MAX_VERSION_BYTES)) }]
             }
             ("system", Some("api_retry")) => vec![CliEvent::Retry {
-                attempt: line.attempt.as_u64().unwrap_or(1),
-                max: line.max_retries.as_u64().unwrap_or(1),
+                attempt: line.attempt.number().unwrap_or(1),
+                max: line.max_retries.number().unwrap_or(1),
             }],
             // What a helper of the assistant says is not what the assistant says.
-            ("stream_event" | "assistant", _) if !line.parent_tool_use_id.is_null() => Vec::new(),
-            ("stream_event", _) => line.event.map_or_else(Vec::new, |e| self.raw_event(&e)),
-            ("assistant", _) => line.message.map_or_else(Vec::new, |m| self.message(&m)),
+            ("stream_event" | "assistant", _) if line.parent_tool_use_id.is_some() => Vec::new(),
+            ("stream_event", _) => line.event.map_or_else(Vec::new, |e| self.raw_event(&e.0)),
+            ("assistant", _) => line.message.map_or_else(Vec::new, |m| self.message(&m.0)),
             ("result", _) => vec![CliEvent::Result {
                 // Anything but a clear "no" counts as an error.
-                is_error: line.is_error != Value::Bool(false),
-                text: line.result.as_str().map(str::to_owned),
+                is_error: line.is_error != Any::Bool(false),
+                text: line.result.text().map(|text| cut(text, MAX_RESULT_BYTES)),
             }],
             _ => Vec::new(),
         }
     }
 
-    fn raw_event(&mut self, event: &RawEvent) -> Vec<CliEvent> {
-        match event.kind.as_str() {
+    fn raw_event(&mut self, event: &RawEvent<'_>) -> Vec<CliEvent> {
+        match &*event.kind.0 {
             "message_start" => {
-                self.current =
-                    event.message.as_ref().and_then(|m| m.id.as_str()).map(str::to_owned);
-                self.begin_attempt();
+                self.current = event.message.as_ref().and_then(|Object(message)| id_of(message));
+                self.replay.begin_attempt();
                 Vec::new()
             }
             "message_delta" => {
-                self.replay.ending = true;
+                self.replay.announce_end();
                 Vec::new()
             }
             "message_stop" => {
-                if self.replay.ending {
-                    self.replay = Replay::default();
-                }
+                self.replay.end();
                 Vec::new()
             }
-            "content_block_delta" if event.delta.get("type") == Some(&"text_delta".into()) => {
-                let text = event.delta.get("text").and_then(Value::as_str).unwrap_or_default();
-                if let Some(id) = &self.current {
-                    self.streamed.insert(id.clone());
+            "content_block_delta" => {
+                let Some(delta) = event.delta.object() else {
+                    return Vec::new();
+                };
+                if delta.kind.text() != Some("text_delta") {
+                    return Vec::new();
                 }
-                self.piece(text)
+                self.remember_streamed();
+                pieces(self.replay.piece(delta.text.text().unwrap_or_default()).as_deref())
             }
             _ => Vec::new(),
         }
     }
 
-    /// A piece of text: passed on, or held back while it repeats what was shown.
-    fn piece(&mut self, text: &str) -> Vec<CliEvent> {
-        if text.is_empty() {
-            return Vec::new();
-        }
-        let Some(mut held) = self.replay.held.take() else {
-            self.replay.shown.push_str(text);
-            return vec![CliEvent::Text(text.to_owned())];
+    /// Notes that a piece of the current message was passed on.
+    fn remember_streamed(&mut self) {
+        let Some(id) = &self.current else {
+            return;
         };
-        held.push_str(text);
-        if self.replay.shown.starts_with(&held) {
-            self.replay.held = Some(held);
-            return Vec::new();
+        if self.streamed.back() == Some(id) {
+            return;
         }
-        let new = match held.strip_prefix(self.replay.shown.as_str()) {
-            Some(continuation) => continuation.to_owned(),
-            // Another answer than before: it stands for itself, on a new line.
-            None => format!("\n\n{held}"),
-        };
-        self.replay.shown = held;
-        vec![CliEvent::Text(new)]
-    }
-
-    /// A message begins. If text of one without an end was shown, this is the next attempt at it.
-    fn begin_attempt(&mut self) {
-        let broke_off = !self.replay.shown.is_empty();
-        self.replay.held = broke_off.then(String::new);
-        self.replay.ending = false;
+        if self.streamed.len() == MAX_STREAMED {
+            self.streamed.pop_front();
+        }
+        self.streamed.push_back(id.clone());
     }
 
     /// A whole message: its tools, and its text unless pieces of it were passed on.
-    fn message(&mut self, message: &Message) -> Vec<CliEvent> {
-        if message.model == SYNTHETIC {
+    fn message(&mut self, message: &Message<'_>) -> Vec<CliEvent> {
+        if message.model.text() == Some(SYNTHETIC) {
             // The CLI's own words about an error; the run's last event says it better.
             return Vec::new();
         }
-        let told = message.id.as_str().is_some_and(|id| self.streamed.contains(id));
-        let blocks = message.content.as_array().map(Vec::as_slice).unwrap_or_default();
+        let Some(blocks) = message.content.list() else {
+            return Vec::new();
+        };
+        if blocks.is_cut {
+            self.skipped += 1;
+        }
+        let told = id_of(message).is_some_and(|id| self.streamed.contains(&id));
         let mut events = Vec::new();
-        for block in blocks {
-            let text_of = |name: &str| block.get(name).and_then(Value::as_str);
-            match (text_of("type"), text_of("text"), text_of("name")) {
-                (Some("text"), Some(text), _) if !told => {
+        for block in &blocks.told {
+            match block.told() {
+                Some(Told::Text(text)) if !told => {
                     // Not streamed: often the second attempt at a message that broke off.
-                    self.begin_attempt();
-                    events.extend(self.piece(text));
-                    self.replay = Replay::default();
+                    self.replay.begin_attempt();
+                    events.extend(pieces(self.replay.piece(text).as_deref()));
+                    self.replay.forget();
                 }
-                (Some("tool_use"), _, Some(name)) => {
-                    let input = block.get("input").unwrap_or(&Value::Null);
-                    let detail = self.detail(input);
+                Some(Told::Tool(name, argument)) => {
+                    let detail = self.detail(argument);
                     events.push(CliEvent::Tool { name: one_line(name), detail });
                 }
                 _ => {}
@@ -254,14 +208,59 @@ impl Parser {
         events
     }
 
-    /// The one argument of a tool call that a person wants to see.
-    fn detail(&self, input: &Value) -> String {
-        const TELLING: [&str; 6] = ["file_path", "command", "pattern", "path", "skill", "url"];
-        let text = TELLING.iter().find_map(|name| input.get(name)?.as_str()).unwrap_or_default();
+    /// A tool's argument for a line about progress.
+    fn detail(&self, argument: &str) -> String {
+        let argument = argument.trim_start();
+        let looked_at = argument.floor_char_boundary(MAX_ARGUMENT_BYTES);
+        let text = argument.get(..looked_at).unwrap_or_default();
         // The machine's path is nobody's business, wherever in the text it stands.
         let inside = format!("{}/", self.folder);
-        one_line(&text.replace(&inside, "").replace(&self.folder, "."))
+        let mut text = text.replace(&inside, "").replace(&self.folder, ".");
+        if looked_at < argument.len() {
+            // Half of a path may stand at the end, which was not recognised.
+            let end = text.len().saturating_sub(self.folder.len());
+            text.truncate(text.floor_char_boundary(end));
+        }
+        one_line(&text)
     }
+}
+
+/// A line as text. Bytes that are not UTF-8 become replacement characters, so that one of them in a
+/// file that the agent reads does not hide the line. Each may become three bytes, so a line that is
+/// very long is then not read at all.
+fn to_text(line: &[u8]) -> Option<Cow<'_, str>> {
+    match std::str::from_utf8(line) {
+        Ok(text) => Some(Cow::Borrowed(text)),
+        Err(_) if line.len() > MAX_MENDED_BYTES => None,
+        Err(_) => Some(String::from_utf8_lossy(line)),
+    }
+}
+
+/// The id of a message, if it has one that is worth remembering.
+fn id_of(message: &Message<'_>) -> Option<String> {
+    message.id.text().filter(|id| id.len() <= MAX_ID_BYTES).map(str::to_owned)
+}
+
+/// A text as events of a bounded length.
+fn pieces(text: Option<&str>) -> Vec<CliEvent> {
+    let mut events = Vec::new();
+    let mut rest = text.unwrap_or_default();
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at(rest.floor_char_boundary(MAX_TEXT_BYTES));
+        events.push(CliEvent::Text(piece.to_owned()));
+        rest = after;
+    }
+    events
+}
+
+/// A text of at most so many bytes, with an ellipsis where it was longer.
+fn cut(text: &str, max_bytes: usize) -> String {
+    let end = text.floor_char_boundary(max_bytes);
+    let mut cut = text.get(..end).unwrap_or_default().to_owned();
+    if end < text.len() {
+        cut.push('…');
+    }
+    cut
 }
 
 /// The first line, cut to a length that fits a progress line.

@@ -1,9 +1,10 @@
 //! Tests of the parser, with lines as the CLI writes them.
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
+use crate::runs::claude::line::MAX_BLOCKS;
 
 fn feed(parser: &mut Parser, lines: &[Value]) -> Vec<CliEvent> {
     lines.iter().flat_map(|line| parser.line(line.to_string().as_bytes())).collect()
@@ -222,6 +223,83 @@ fn what_helpers_of_the_assistant_say_is_not_shown() {
     let mut line = delta("inner");
     line["parent_tool_use_id"] = json!("toolu_1");
     assert!(feed(&mut parser, &[line]).is_empty());
+}
+
+#[test]
+fn an_object_is_not_written_as_a_list() {
+    let mut parser = Parser::new("/w");
+    let message = json!({"id": "m", "content": [{"type": "text", "text": "a"}]});
+    let line = json!(["assistant", null, null, message.clone()]);
+    assert!(feed(&mut parser, &[line]).is_empty());
+    let line = json!({"type": "assistant", "message": ["m", null, message["content"]]});
+    assert!(feed(&mut parser, &[line]).is_empty());
+    assert_eq!(parser.skipped(), 2);
+    let line = json!({"type": "assistant", "message": {"id": "m", "content": [["text", "a"]]}});
+    assert!(feed(&mut parser, &[line]).is_empty());
+}
+
+#[test]
+fn a_message_tells_a_bounded_number_of_things() {
+    let mut parser = Parser::new("/w");
+    let mut content = vec![json!({}); 5000];
+    content.extend(vec![json!({"type": "tool_use", "name": "Bash", "input": 3}); MAX_BLOCKS]);
+    let line = |content: &[Value]| json!({"type": "assistant", "message": {"content": content}});
+    assert_eq!(feed(&mut parser, &[line(&content)]).len(), MAX_BLOCKS);
+    assert_eq!(parser.skipped(), 0);
+    content.push(json!({"type": "tool_use", "name": "Read"}));
+    assert_eq!(feed(&mut parser, &[line(&content)]).len(), MAX_BLOCKS);
+    assert_eq!(parser.skipped(), 1);
+}
+
+#[test]
+fn long_texts_come_in_pieces_that_can_wait() {
+    let text = "あ".repeat(100_000);
+    let mut parser = Parser::new("/w");
+    let events = feed(&mut parser, &[whole("m", &text)]);
+    assert_eq!(text_of(&events), text);
+    for event in events {
+        assert!(matches!(event, CliEvent::Text(piece) if piece.len() <= MAX_TEXT_BYTES));
+    }
+}
+
+#[test]
+fn what_is_remembered_of_messages_has_a_bound() {
+    let mut parser = Parser::new("/w");
+    let one = |parser: &mut Parser, id: &str| {
+        let events = feed(parser, &[start(id), delta("a"), stop(), closed(), whole(id, "a")]);
+        text_of(&events)
+    };
+    for n in 0..10 * MAX_STREAMED {
+        assert_eq!(one(&mut parser, &n.to_string()), "a");
+    }
+    assert!(parser.streamed.len() <= MAX_STREAMED);
+    // Nobody has such an id, so the message is taken for another one and said again.
+    assert_eq!(one(&mut parser, &"x".repeat(MAX_ID_BYTES + 1)), "aa");
+}
+
+#[test]
+fn last_words_and_arguments_are_cut() {
+    let mut parser = Parser::new("/w");
+    let line =
+        json!({"type": "result", "is_error": false, "result": "あ".repeat(MAX_RESULT_BYTES)});
+    let events = feed(&mut parser, &[line]);
+    let [CliEvent::Result { text: Some(text), .. }] = events.as_slice() else {
+        panic!("{events:?}");
+    };
+    assert!(text.len() <= MAX_RESULT_BYTES + "…".len() && text.ends_with("あ…"), "{}", text.len());
+
+    // Folders that shrink to nothing, and one that the look at the argument cuts in half.
+    for before in 0..20 {
+        let mut parser = Parser::new("/scratch/0/game");
+        let command = format!("{}{}", "x".repeat(before), "/scratch/0/game/".repeat(10_000));
+        let line = json!({"type": "assistant", "message": {"id": "m", "content": [
+            {"type": "tool_use", "name": "Bash", "input": {"command": command}}]}});
+        let events = feed(&mut parser, &[line]);
+        let [CliEvent::Tool { detail, .. }] = events.as_slice() else {
+            panic!("{events:?}");
+        };
+        assert!(!detail.contains("scr"), "{detail}");
+    }
 }
 
 proptest! {

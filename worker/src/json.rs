@@ -1,0 +1,145 @@
+//! Parts of JSON that a stranger wrote, read without building more than is asked for.
+//!
+//! Three habits of the usual readers are unwanted at the edge. A derived reader takes a list for an
+//! object, its values in the order of the fields. A list is built to its end however many items it
+//! has, and an item of two bytes may take a hundred in memory. And a string is copied although the
+//! whole body is in memory already.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+/// A `T` that is written as an object, and as nothing else.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Object<T>(pub T);
+
+/// A list of at most `MAX` items. One more is an error, before it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List<T, const MAX: usize>(pub Vec<T>);
+
+/// A string, borrowed from the text that it stands in unless it has escapes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Text<'a>(pub Cow<'a, str>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for List<T, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Items<T, const MAX: usize>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for Items<T, MAX> {
+            type Value = List<T, MAX>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a list of at most {MAX} items")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+                let mut list = Vec::new();
+                while list.len() < MAX {
+                    match items.next_element()? {
+                        Some(item) => list.push(item),
+                        None => return Ok(List(list)),
+                    }
+                }
+                match items.next_element::<serde::de::IgnoredAny>()? {
+                    Some(_) => Err(A::Error::custom(format_args!("more than {MAX} items"))),
+                    None => Ok(List(list)),
+                }
+            }
+        }
+
+        deserializer.deserialize_seq(Items(PhantomData))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Borrowed<'a>(PhantomData<&'a str>);
+
+        impl<'de: 'a, 'a> Visitor<'de> for Borrowed<'a> {
+            type Value = Text<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'a>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Text<'a>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(Borrowed(PhantomData))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Pair<'a> {
+        #[serde(borrow)]
+        a: Text<'a>,
+        b: Option<u8>,
+    }
+
+    #[test]
+    fn an_object_is_no_list() {
+        let read = serde_json::from_str::<Object<Pair<'_>>>;
+        let expected = Pair { a: Text("x".into()), b: Some(1) };
+        assert_eq!(read(r#"{"a":"x","b":1,"c":[]}"#).unwrap(), Object(expected));
+        // Without the wrapper this one would do.
+        assert!(serde_json::from_str::<Pair<'_>>(r#"["x",1]"#).is_ok());
+        for text in [r#"["x",1]"#, "[]", "null", "3", r#""x""#, r#"{"a":3}"#] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_list_has_an_end() {
+        let read = serde_json::from_str::<List<u8, 2>>;
+        assert_eq!(read("[1,2]").unwrap(), List(vec![1, 2]));
+        assert_eq!(read("[]").unwrap(), List(vec![]));
+        let error = read("[1,2,3]").unwrap_err().to_string();
+        assert!(error.contains("more than 2 items"), "{error}");
+        // What follows is not read any more, so it need not be JSON.
+        assert!(read("[1,2,3,").unwrap_err().to_string().contains("more than 2 items"));
+        assert!(read("{}").is_err());
+    }
+
+    #[test]
+    fn a_string_is_copied_only_for_its_escapes() {
+        let read = |text| serde_json::from_str::<Text<'_>>(text).unwrap().0;
+        assert!(matches!(read(r#""あ""#), Cow::Borrowed("あ")));
+        assert!(matches!(read(r#""a\n""#), Cow::Owned(text) if text == "a\n"));
+        assert!(serde_json::from_str::<Text<'_>>("[]").is_err());
+    }
+}
