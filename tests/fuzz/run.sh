@@ -38,9 +38,12 @@ mkdir -p .run/fuzz
 for target in "${targets[@]}"; do
     mkdir -p ".run/fuzz/$target"
     log=".run/fuzz/$target.log"
+    # What reads a stream must stay small whatever comes; the others hold whole repositories or requests.
+    memory_mb=2048
+    [ "$target" = cli_output ] && memory_mb=512
     echo "fuzzing $target for $seconds s"
     if "${CARGO_TARGET_DIR:-target}/debug/fuzz-${target//_/-}" \
-        -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
+        -max_total_time="$seconds" -timeout=20 -rss_limit_mb="$memory_mb" -print_final_stats=1 \
         -artifact_prefix=.run/fuzz/ ".run/fuzz/$target" "tests/fuzz/seeds/$target" >"$log" 2>&1; then
         grep -E 'cov:.*DONE|DONE.*cov:' "$log" || tail -n 3 "$log"
     else

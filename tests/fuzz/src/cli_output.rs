@@ -1,11 +1,22 @@
-//! The CLI's output into events: no panic, nothing twice, and the same wherever the stream is cut.
+//! The CLI's output into events: no panic, nothing twice, the same wherever the stream is cut, and
+//! little more memory than the output has bytes.
 
+use crate::growth_of;
 use dreamcore_worker::runs::claude::{CliEvent, LineSplitter, Parser};
 
 /// Longest text of a progress line: 200 characters and an ellipsis.
 const MAX_DETAIL_CHARS: usize = 201;
 
-/// The first byte says how long the pieces are in which the rest arrives.
+/// Begins and ends a part that is repeated; UTF-8 has no such byte.
+const REPEAT: u8 = 0xfe;
+/// The most that repeated parts become, in bytes.
+const MAX_REPEATED_BYTES: usize = 4 << 20;
+/// What reading takes for itself: a line of the greatest length, and copies of it.
+const OWN_BYTES: u64 = 32 << 20;
+
+/// The first byte says how long the pieces are in which the rest arrives. What stands between two
+/// bytes FE is repeated, to a size of which the byte after the first of them is the logarithm: so
+/// small inputs make large lines.
 ///
 /// # Panics
 ///
@@ -14,7 +25,11 @@ pub fn cli_output(data: &[u8]) {
     let Some((size, output)) = data.split_first() else {
         return;
     };
-    let whole = read(output.chunks(output.len().max(1)));
+    let output = repeated(output);
+    let length = output.len() as u64;
+    let (whole, growth) = growth_of(|| read(output.chunks(output.len().max(1))));
+    // Text that is passed on is held here, and three times as long where it was not UTF-8.
+    assert!(growth <= 4 * length + OWN_BYTES, "{growth} bytes taken to read {length}");
     let pieces = read(output.chunks(usize::from(*size).max(1)));
     assert_eq!(whole, pieces, "cutting the stream elsewhere changes what it says");
 
@@ -33,6 +48,21 @@ pub fn cli_output(data: &[u8]) {
     }
     // A byte that is no UTF-8 becomes three, and an answer that is begun anew an empty line.
     assert!(said <= output.len() * 3, "{said} bytes said, {} read", output.len());
+}
+
+fn repeated(input: &[u8]) -> Vec<u8> {
+    let mut output = Vec::new();
+    for (number, part) in input.split(|byte| *byte == REPEAT).enumerate() {
+        if let (1, Some((logarithm, unit))) = (number % 2, part.split_first()) {
+            let size = 1_usize.checked_shl(u32::from(*logarithm)).unwrap_or(usize::MAX);
+            let room = MAX_REPEATED_BYTES.saturating_sub(output.len());
+            let times = size.min(room).checked_div(unit.len()).unwrap_or(0);
+            output.extend(unit.repeat(times));
+        } else {
+            output.extend_from_slice(part);
+        }
+    }
+    output
 }
 
 fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<CliEvent> {

@@ -4,12 +4,14 @@
 mod cli_output;
 mod git;
 mod http;
+mod memory;
 mod scene;
 mod types;
 
 pub use cli_output::cli_output;
 pub use git::git;
 pub use http::{body, query};
+pub use memory::growth_of;
 pub use types::types;
 
 /// A fuzz target.
