@@ -41,6 +41,7 @@
 pub mod block;
 pub mod builtin;
 pub mod fault;
+mod form;
 mod message;
 mod plan;
 mod play;

@@ -20,6 +20,9 @@ pub(crate) struct Question {
     pub(crate) stream: bool,
     /// Not part of the agent's main loop.
     pub(crate) side: bool,
+    /// Whether the CLI asks: it says for which of its sessions, also beside the conversation. The
+    /// worker asks without.
+    pub(crate) of_the_cli: bool,
     /// The script asked for by a marker.
     pub(crate) marker: Option<String>,
     /// Assistant messages so far.
@@ -41,6 +44,13 @@ impl Question {
                 .filter(move |message| message.get("role").and_then(Value::as_str) == Some(wanted))
         };
         let first_user = role("user").next().map(texts).unwrap_or_default();
+        let of_the_cli = body.pointer("/metadata/user_id").is_some();
+        let side = body.get("tools").and_then(Value::as_array).is_none_or(Vec::is_empty);
+        let is_form = body.pointer("/tool_choice/type").and_then(Value::as_str) == Some("tool");
+        let last_user = role("user").next_back().map(texts).unwrap_or_default();
+        // A question of the worker brings along what was said before it.
+        let is_single = !of_the_cli && (side || is_form);
+        let asking = if is_single { &last_user } else { &first_user };
 
         let mut hasher = DefaultHasher::new();
         first_user.hash(&mut hasher);
@@ -56,9 +66,10 @@ impl Question {
         Ok(Self {
             model: body.get("model").and_then(Value::as_str).unwrap_or("scripted").to_owned(),
             stream: body.get("stream").and_then(Value::as_bool).unwrap_or(false),
-            side: body.get("tools").and_then(Value::as_array).is_none_or(Vec::is_empty),
-            marker: first_user.iter().rev().find_map(|text| marker(text)).map(str::to_owned),
-            turn: role("assistant").count(),
+            side,
+            of_the_cli,
+            marker: asking.iter().rev().find_map(|text| marker(text)).map(str::to_owned),
+            turn: if is_single { 0 } else { role("assistant").count() },
             cwd: stated.map(str::to_owned),
             conversation: hasher.finish(),
         })
@@ -116,7 +127,7 @@ mod tests {
     #[test]
     fn the_marker_may_be_anywhere_in_the_first_user_message_only() {
         let asked = |content: Value| {
-            read(&json!({"messages": [
+            read(&json!({"tools": [{"name": "Bash"}], "messages": [
                 {"role": "user", "content": content},
                 {"role": "assistant", "content": "[script:no]"},
                 {"role": "user", "content": "[script:no]"},
@@ -140,9 +151,9 @@ mod tests {
         let user = json!({"role": "user", "content": "x"});
         let assistant = json!({"role": "assistant", "content": []});
         let system = json!({"role": "system", "content": []});
-        assert_eq!(read(&json!({"messages": [user, system]})).turn, 0);
+        assert_eq!(read(&json!({"tools": [{"name": "Bash"}], "messages": [user, system]})).turn, 0);
         assert_eq!(
-            read(&json!({"messages": [user, system, assistant, user, assistant, user]})).turn,
+            read(&json!({"tools": [{"name": "Bash"}], "messages": [user, system, assistant, user, assistant, user]})).turn,
             2
         );
     }

@@ -29,6 +29,8 @@ pub struct Recorded {
 pub enum TakenAs {
     /// Not part of the agent's main loop.
     Side,
+    /// A question that forces the form of its answer.
+    Form,
     /// A turn of a conversation.
     Turn {
         /// The script's name.

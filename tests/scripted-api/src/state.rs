@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::{
     block::{Block, text},
+    form,
     message::{Context, Message},
     plan::{Answer, Plan, plan},
     question::{Question, tokens},
@@ -24,8 +25,8 @@ use crate::{
 /// Requests kept for tests. A body is about 30 kB, so this bounds a long benchmark to some 15 MB.
 const KEPT: usize = 500;
 
-/// Answers what the CLI asks beside the conversation.
-const SIDE_TEXT: &str = "Scripted reply";
+/// Answers what is asked beside a conversation.
+const SIDE_TEXT: &str = form::FILLER;
 /// Answers after the last turn of a script.
 const AFTER_LAST_TEXT: &str = "台本はここまでです。(The script has ended; this is not a model.)";
 
@@ -85,7 +86,13 @@ impl State {
             Ok(question) => question,
             Err(message) => return refused(&message),
         };
-        if question.side {
+        if question.marker.is_none()
+            && let Some(form) = form::filled(body)
+        {
+            let message = self.message(&[form], &question, bytes);
+            return (plan(&message, question.stream, None), Some(TakenAs::Form));
+        }
+        if question.side && (question.marker.is_none() || question.of_the_cli) {
             let message = self.message(&[text(SIDE_TEXT)], &question, bytes);
             return (plan(&message, question.stream, None), Some(TakenAs::Side));
         }
@@ -224,9 +231,31 @@ mod tests {
         let state = two_scripts();
         let mut side = ask("[script:b]", 0);
         side["tools"] = json!([]);
+        side["metadata"] = json!({"user_id": "session"});
         let (status, text) = answer(&state, &side);
-        assert!(status == 200 && text.contains(SIDE_TEXT));
+        assert!(status == 200 && text.contains("Scripted reply"));
         assert_eq!(answer(&state, &ask("[script:b]", 0)).0, 529);
+    }
+
+    #[test]
+    fn a_question_without_tools_may_name_a_script() {
+        let state = two_scripts();
+        let mut question = ask("[script:a]", 0);
+        question["tools"] = json!([]);
+        assert!(answer(&state, &question).1.contains("A0"));
+        assert!(answer(&state, &json!({"messages": []})).1.contains("Scripted reply"));
+    }
+
+    #[test]
+    fn a_forced_form_is_filled_in_unless_a_script_is_named() {
+        let state = two_scripts();
+        let mut question = ask("hi", 0);
+        question["tools"] = json!([{"name": "label", "input_schema": {"enum": [1, 2]}}]);
+        question["tool_choice"] = json!({"type": "tool", "name": "label"});
+        let (status, text) = answer(&state, &question);
+        assert!(status == 200 && text.contains("\"name\":\"label\""), "{text}");
+        question["messages"] = ask("[script:a]", 0)["messages"].clone();
+        assert!(answer(&state, &question).1.contains("A0"));
     }
 
     #[test]
