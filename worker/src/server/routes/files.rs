@@ -17,8 +17,10 @@ use crate::server::file_answer::{Described, FileAnswer, Validators};
 use crate::server::media::Media;
 use crate::server::query::{Query, parse_value};
 use crate::store::projects::{Detail, ProjectError};
-use crate::types::RequestPath;
+use crate::types::{ProjectPath, RequestPath};
 
+/// The style of a game, which its author chooses before there is one.
+const STYLE_FILE: &str = "STYLE.md";
 /// The last second of the year 9999.
 const LATEST_S: u64 = 253_402_300_799;
 
@@ -69,9 +71,18 @@ pub(in crate::server) async fn list_files(
     let listed = blocking::run(move || {
         let project = app.store.projects.open(key)?;
         if with_details {
-            return Ok(described(&project.details()?));
+            let details = project.details()?;
+            return Ok(described(if is_only_style(&details, |one| &one.path) {
+                &[]
+            } else {
+                &details
+            }));
         }
-        let files: Vec<_> = project.list()?.into_iter().map(|file| file.path).collect();
+        let mut files = project.list()?;
+        if is_only_style(&files, |one| &one.path) {
+            files.clear();
+        }
+        let files: Vec<_> = files.into_iter().map(|file| file.path).collect();
         Ok(json!({ "files": files }))
     });
     match listed.await? {
@@ -83,6 +94,12 @@ pub(in crate::server) async fn list_files(
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether the style that a user has chosen is all there is. The relay writes it before the first game,
+/// and takes a project in which a file is listed for one that has a game already.
+fn is_only_style<T>(files: &[T], path: impl Fn(&T) -> &ProjectPath) -> bool {
+    matches!(files, [only] if path(only).as_str() == STYLE_FILE)
 }
 
 /// The plain list, and beside it what is known of each file.
