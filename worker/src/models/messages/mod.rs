@@ -1,0 +1,261 @@
+//! One question to the Messages API, asked by the worker itself, and its answer in one piece.
+//!
+//! The answer is bounded in size and time. Where a tool is given, the model must call it and the
+//! answer is what it called it with; text is then no answer, whatever it says. A request that failed
+//! is asked again while there is time, because nothing of an answer has been passed on.
+
+mod answer;
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep, timeout_at};
+
+pub use answer::Answer;
+
+use super::broker::ApiFailure;
+use crate::config::Anthropic;
+
+/// Version of the API whose shapes are used here.
+const API_VERSION: &str = "2023-06-01";
+/// Most bytes of an answer that are read.
+const MAX_ANSWER_BYTES: usize = 1 << 20;
+/// Most requests for one question.
+const MAX_ATTEMPTS: u32 = 4;
+/// First pause before a request is repeated; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// A question is not asked again when less than this would be left for its answer.
+const LEAST_TIME: Duration = Duration::from_millis(500);
+
+/// Who speaks in a turn of a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// One turn of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Turn {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said; never empty.
+    pub content: String,
+}
+
+/// The form that an answer must have: the input of a tool that the model has to call.
+#[derive(Debug, Clone)]
+pub struct Form {
+    /// The tool's name.
+    pub name: &'static str,
+    /// What it is for, for the model.
+    pub description: &'static str,
+    /// JSON Schema of its input.
+    pub schema: Value,
+}
+
+/// A question.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// Full name of the model.
+    pub model: String,
+    /// Instructions that do not come from a user.
+    pub system: String,
+    /// The conversation; it begins and ends with the user's turn.
+    pub turns: Vec<Turn>,
+    /// Most tokens of the answer.
+    pub max_tokens: u32,
+    /// The form of the answer; `None` asks for text.
+    pub form: Option<Form>,
+}
+
+/// Why there is no answer. The text is for the log, and holds neither key nor address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct NoAnswer {
+    /// Which kind of failure.
+    pub failure: ApiFailure,
+    reason: String,
+}
+
+impl NoAnswer {
+    /// A failure and its reason.
+    pub fn new(failure: ApiFailure, reason: impl Into<String>) -> Self {
+        Self { failure, reason: reason.into() }
+    }
+}
+
+/// A request that failed, and the pause that the API asks for before it is repeated.
+struct Failed {
+    error: NoAnswer,
+    may_repeat: bool,
+    retry_after: Option<Duration>,
+}
+
+impl Failed {
+    fn for_good(failure: ApiFailure, reason: impl Into<String>) -> Self {
+        Self { error: NoAnswer::new(failure, reason), may_repeat: false, retry_after: None }
+    }
+}
+
+/// Asks the Messages API. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Messages {
+    settings: std::sync::Arc<Anthropic>,
+    client: reqwest::Client,
+}
+
+impl Messages {
+    /// A client of the API that `settings` describe, over the connections of `client`.
+    pub fn new(settings: Anthropic, client: reqwest::Client) -> Self {
+        Self { settings: std::sync::Arc::new(settings), client }
+    }
+
+    /// Asks, and asks again while the API only fails for the moment and `patience` is not over.
+    pub async fn ask(&self, question: &Question, patience: Duration) -> Result<Answer, NoAnswer> {
+        let deadline = Instant::now() + patience;
+        let body = body(question);
+        let mut pause = FIRST_PAUSE;
+        let mut attempt = 1;
+        loop {
+            let asked = timeout_at(deadline, self.ask_once(question, &body)).await;
+            let failed = match asked {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(failed)) => failed,
+                Err(_) => {
+                    return Err(NoAnswer::new(ApiFailure::Timeout, "no answer within the time"));
+                }
+            };
+            let wait = failed.retry_after.unwrap_or(pause);
+            let is_late = Instant::now() + wait + LEAST_TIME > deadline;
+            if !failed.may_repeat || is_late || attempt == MAX_ATTEMPTS {
+                return Err(failed.error);
+            }
+            tracing::debug!(error = %failed.error, attempt, "a question is asked again");
+            sleep(wait).await;
+            pause *= 2;
+            attempt += 1;
+        }
+    }
+
+    async fn ask_once(&self, question: &Question, body: &str) -> Result<Answer, Failed> {
+        let Some(key) = &self.settings.api_key else {
+            return Err(Failed::for_good(ApiFailure::Auth, "there is no ANTHROPIC_API_KEY"));
+        };
+        let request = self
+            .client
+            .post(format!("{}/v1/messages", self.settings.base_url))
+            .header("x-api-key", key.expose())
+            .header("anthropic-version", API_VERSION)
+            .header("content-type", "application/json")
+            .body(body.to_owned());
+        let response = request.send().await.map_err(|error| Failed {
+            error: NoAnswer::new(ApiFailure::Network, error.without_url().to_string()),
+            may_repeat: true,
+            retry_after: None,
+        })?;
+        let status = response.status();
+        if let Some(failure) = ApiFailure::of_status(status.as_u16()) {
+            let may_repeat = matches!(
+                failure,
+                ApiFailure::Network | ApiFailure::RateLimit | ApiFailure::Timeout
+            );
+            let error = NoAnswer::new(failure, format!("the model API answered {status}"));
+            return Err(Failed { error, may_repeat, retry_after: retry_after(response.headers()) });
+        }
+        let bytes = read(response).await?;
+        Answer::read(&bytes, question.form.as_ref())
+            .map_err(|reason| Failed::for_good(ApiFailure::Refused, reason))
+    }
+}
+
+/// The request's body.
+fn body(question: &Question) -> String {
+    let mut body = json!({
+        "model": question.model,
+        "max_tokens": question.max_tokens,
+        "system": question.system,
+        "messages": question.turns,
+    });
+    if let Some(form) = &question.form {
+        body["tools"] = json!([{
+            "name": form.name,
+            "description": form.description,
+            "input_schema": form.schema,
+        }]);
+        body["tool_choice"] = json!({ "type": "tool", "name": form.name });
+    }
+    body.to_string()
+}
+
+/// The whole body of an answer, if it is not too large.
+async fn read(response: reqwest::Response) -> Result<Vec<u8>, Failed> {
+    let mut bytes = Vec::new();
+    let mut stream = response.bytes_stream();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|error| Failed {
+            error: NoAnswer::new(ApiFailure::Network, error.without_url().to_string()),
+            may_repeat: true,
+            retry_after: None,
+        })?;
+        if bytes.len() + chunk.len() > MAX_ANSWER_BYTES {
+            return Err(Failed::for_good(ApiFailure::Refused, "the answer is too long"));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// The pause that the API asks for, in seconds as a number; a date is not used by it.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn question(form: Option<Form>) -> Question {
+        Question {
+            model: "claude-x".to_owned(),
+            system: "s".to_owned(),
+            turns: vec![Turn { role: Role::User, content: "q".to_owned() }],
+            max_tokens: 9,
+            form,
+        }
+    }
+
+    #[test]
+    fn a_form_forces_the_call_of_its_tool() {
+        let form = Form { name: "say", description: "d", schema: json!({ "type": "object" }) };
+        let body: Value = serde_json::from_str(&body(&question(Some(form)))).unwrap();
+        assert_eq!(body["tool_choice"], json!({ "type": "tool", "name": "say" }));
+        assert_eq!(body["tools"][0]["input_schema"], json!({ "type": "object" }));
+        assert_eq!(body["messages"], json!([{ "role": "user", "content": "q" }]));
+    }
+
+    #[test]
+    fn without_a_form_there_is_no_tool() {
+        let body: Value = serde_json::from_str(&body(&question(None))).unwrap();
+        assert!(body.get("tools").is_none() && body.get("tool_choice").is_none());
+    }
+
+    #[test]
+    fn a_pause_is_read_in_seconds() {
+        let of = |text: &str| {
+            let value = text.parse().unwrap();
+            retry_after(&HeaderMap::from_iter([(RETRY_AFTER, value)]))
+        };
+        assert_eq!(of("3"), Some(Duration::from_secs(3)));
+        assert_eq!(of(" 0 "), Some(Duration::ZERO));
+        assert_eq!(of("Wed, 21 Oct 2015 07:28:00 GMT"), None);
+        assert_eq!(of("-1"), None);
+    }
+}
