@@ -40,6 +40,7 @@
 
 pub mod api;
 pub mod app;
+pub mod assist;
 pub mod blocking;
 pub mod config;
 pub mod json;

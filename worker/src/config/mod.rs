@@ -57,6 +57,8 @@ pub struct Config {
     pub assets: AssetLimits,
     /// The model API that the broker forwards to.
     pub anthropic: Anthropic,
+    /// Short questions to a model.
+    pub assist: Assist,
     /// The Gemini API.
     pub gemini: Gemini,
     /// Most connections at once; more wait in the kernel's queue.
@@ -142,6 +144,23 @@ pub struct Anthropic {
     pub max_tokens: u64,
     /// Beginnings of the names of models that a run may use.
     pub allowed_models: Vec<String>,
+}
+
+/// Short questions to a model: which models are asked, and for how long.
+#[derive(Debug, Clone)]
+pub struct Assist {
+    /// The model for quick answers: intent, skills, chat, publishing.
+    pub quick_model: String,
+    /// The model for careful answers.
+    pub careful_model: String,
+    /// Longest wait for the intent of a message.
+    pub intent_timeout: Duration,
+    /// Longest wait for the choice of skills.
+    pub skills_timeout: Duration,
+    /// Longest wait for an answer of the chat.
+    pub chat_timeout: Duration,
+    /// Longest wait for the introduction of a game.
+    pub publish_timeout: Duration,
 }
 
 /// The Gemini API.
@@ -235,6 +254,14 @@ impl Config {
                 max_requests: r.required(&s::RUN_MAX_REQUESTS, reader::positive),
                 max_tokens: r.required(&s::RUN_MAX_TOKENS, reader::positive),
                 allowed_models: r.required(&s::ALLOWED_MODELS, reader::model_names),
+            },
+            assist: Assist {
+                quick_model: r.required(&s::QUICK_MODEL, reader::model_name),
+                careful_model: r.required(&s::CAREFUL_MODEL, reader::model_name),
+                intent_timeout: r.required(&s::INTENT_TIMEOUT_S, reader::seconds),
+                skills_timeout: r.required(&s::SKILLS_TIMEOUT_S, reader::seconds),
+                chat_timeout: r.required(&s::CHAT_TIMEOUT_S, reader::seconds),
+                publish_timeout: r.required(&s::PUBLISH_TIMEOUT_S, reader::seconds),
             },
             gemini: Gemini {
                 api_key: r.optional(&s::GEMINI_API_KEY, reader::header_secret),

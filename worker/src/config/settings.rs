@@ -59,6 +59,18 @@ settings! {
         "The launcher; dreamcore-probe must lie beside it. Default: dreamcore-confine beside this program.";
     MODEL = "DREAMCORE_MODEL", None,
         "Model that the CLI is told to use. Default: the CLI's own choice.";
+    QUICK_MODEL = "DREAMCORE_QUICK_MODEL", Some("claude-haiku-4-5"),
+        "Model for short questions that want a quick answer: intent, skills, chat, publishing.";
+    CAREFUL_MODEL = "DREAMCORE_CAREFUL_MODEL", Some("claude-sonnet-4-5"),
+        "Model for short questions that want a careful answer: chat_sonnet.";
+    INTENT_TIMEOUT_S = "DREAMCORE_INTENT_TIMEOUT_S", Some("8"),
+        "Longest wait for a model's answer to detect_intent, in seconds; then a table of patterns decides.";
+    SKILLS_TIMEOUT_S = "DREAMCORE_SKILLS_TIMEOUT_S", Some("10"),
+        "The same for detect_skills, where a table of words decides.";
+    CHAT_TIMEOUT_S = "DREAMCORE_CHAT_TIMEOUT_S", Some("30"),
+        "Longest wait for a model's answer to chat_haiku and chat_sonnet, in seconds.";
+    PUBLISH_TIMEOUT_S = "DREAMCORE_PUBLISH_TIMEOUT_S", Some("30"),
+        "Longest wait for a model's answer to generate_publish_info, in seconds.";
     ALLOWED_MODELS = "DREAMCORE_ALLOWED_MODELS", Some("claude-"),
         "Models that the broker lets a run use: beginnings of names, separated by commas.";
     CONFINEMENT = "DREAMCORE_CONFINEMENT", Some("strict"),
