@@ -127,6 +127,17 @@ const PARAMETERS: &[(&str, Takes)] = &[
             "{}",
         ),
     ),
+    ("detect_intent", Takes::Json(&[], "{}")),
+    ("detect_skills", Takes::Json(&[], "{}")),
+    ("chat_haiku", Takes::Json(&[], "{}")),
+    ("chat_sonnet", Takes::Json(&[], "{}")),
+    (
+        "generate_publish_info",
+        Takes::Json(&[("/user_id", Kind::Id), ("/project_id", Kind::Id)], "{}"),
+    ),
+    // Names that no skill can have are left out of the answer.
+    ("get_skill_content", Takes::Json(&[], "{}")),
+    ("prewarm_sandbox", Takes::Json(&[("/user_id", Kind::Id)], "{}")),
     ("upload_asset", Takes::Upload(&[("user_id", Kind::Id)])),
     ("get_asset", Takes::Query(&[("user_id", Kind::Id), ("asset_id", Kind::Id)])),
     ("list_assets", Takes::Query(&[("user_id", Kind::Id)])),

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::assist::Assist;
 use crate::blocking;
 use crate::config::Config;
 use crate::models::broker::Broker;
+use crate::models::client;
+use crate::models::messages::Messages;
 use crate::runs::guard::{Allowance, Guard};
 use crate::runs::permits::{Line, Turns};
 use crate::runs::proof::{self, ProofWatch};
@@ -24,6 +27,8 @@ pub struct App {
     pub store: Store,
     /// What is proven of the confinement, as soon as it is.
     pub proof: ProofWatch,
+    /// Short questions to a model.
+    pub assist: Assist,
     /// The runs under way, and the way to start one.
     pub runs: Arc<Runs>,
 }
@@ -62,6 +67,8 @@ impl App {
             disk_bytes: config.runs.disk_bytes,
             disk_reserve_bytes: config.runs.disk_reserve_bytes,
         };
+        let messages = Messages::new(config.anthropic.clone(), client::new()?);
+        let assist = Assist::new(messages, config.assist.clone());
         let config = Arc::new(config);
         let store = Store::new(&config);
         let proof = proof::begin(&config, &launcher, &scratch);
@@ -76,6 +83,6 @@ impl App {
             launcher,
             proof: proof.clone(),
         });
-        Ok(Self { store, proof, runs: Arc::new(runs), config })
+        Ok(Self { store, proof, assist, runs: Arc::new(runs), config })
     }
 }

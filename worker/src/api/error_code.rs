@@ -80,6 +80,9 @@ error_codes! {
     /// The model API did not answer in time.
     ApiTimeout = "API_TIMEOUT", 504, recoverable,
         "AIサービスからの応答がありませんでした。もう一度お試しください。";
+    /// A model refused, or answered with something that is not what was asked for. Short questions only.
+    ModelAnswer = "MODEL_ANSWER", 502, recoverable,
+        "AIから使える答えが返りませんでした。もう一度お試しください。";
     /// The sandbox could not be made.
     SandboxError = "SANDBOX_ERROR", 500, final,
         "安全な実行環境を用意できませんでした。しばらくしてからもう一度お試しください。";

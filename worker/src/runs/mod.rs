@@ -108,6 +108,11 @@ impl Runs {
         self.resources.slots.taken()
     }
 
+    /// Whether a run that is asked for now would get a slot at once.
+    pub fn has_free_slot(&self) -> bool {
+        self.running() < self.resources.config.runs.max_runs
+    }
+
     /// Whether no new run is taken.
     pub fn is_closing(&self) -> bool {
         self.tasks.is_closed()

@@ -1,9 +1,14 @@
 //! Shared skills: read by the CLI from the global folder, without a copy.
 
+use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::safe_fs::Dir;
 use crate::types::SkillName;
+
+/// Largest SKILL.md that is handed out, in bytes. They are read by a model, so they are short.
+const MAX_CONTENT_BYTES: u64 = 256 * 1024;
 
 /// The folder that holds `skills/`, if it is there. Blocking.
 pub fn plugin_folder(global: &Path) -> Option<PathBuf> {
@@ -14,11 +19,29 @@ pub fn plugin_folder(global: &Path) -> Option<PathBuf> {
 
 /// Splits the wanted skills into those that exist and those that do not. Blocking.
 pub fn sort(global: &Path, wanted: &[SkillName]) -> (Vec<SkillName>, Vec<SkillName>) {
-    let skills =
-        plugin_folder(global).and_then(|path| Dir::open_root(&path).ok()?.folder("skills").ok());
+    let skills = folder(global);
     let exists = |name: &SkillName| {
         let file = format!("{name}/SKILL.md");
         skills.as_ref().is_some_and(|skills| skills.file(&file).is_ok())
     };
     wanted.iter().cloned().partition(exists)
+}
+
+/// The texts of these skills by name. One that does not exist, is too large or no text is left out.
+/// Blocking.
+pub fn contents(global: &Path, names: &[SkillName]) -> BTreeMap<String, String> {
+    let Some(skills) = folder(global) else {
+        return BTreeMap::new();
+    };
+    let content = |name: &SkillName| {
+        let (file, _) = skills.file(&format!("{name}/SKILL.md")).ok()?;
+        let mut text = String::new();
+        file.take(MAX_CONTENT_BYTES + 1).read_to_string(&mut text).ok()?;
+        (text.len() as u64 <= MAX_CONTENT_BYTES).then(|| (name.to_string(), text))
+    };
+    names.iter().filter_map(content).collect()
+}
+
+fn folder(global: &Path) -> Option<Dir> {
+    plugin_folder(global).and_then(|path| Dir::open_root(&path).ok()?.folder("skills").ok())
 }

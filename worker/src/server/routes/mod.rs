@@ -2,6 +2,7 @@
 
 pub(super) mod apply;
 pub(super) mod assets;
+pub(super) mod assist;
 pub(super) mod files;
 pub(super) mod generate;
 pub(super) mod health;

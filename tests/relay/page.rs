@@ -1,0 +1,43 @@
+//! What the page of the relay makes of the list of versions.
+
+use serde_json::Value;
+
+/// Versions whose message contains one of these are not shown.
+const HIDDEN: [&str; 4] =
+    ["Before restore", "Restored to", "Initial project setup", "Migration from"];
+
+/// One version, as `git_log` tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Version {
+    /// For restoring and comparing.
+    pub(crate) hash: String,
+    /// What is shown.
+    pub(crate) message: String,
+}
+
+/// All versions of an answer of `git_log`, newest first.
+pub(crate) fn versions(answer: &Value) -> Vec<Version> {
+    let commits = answer["commits"].as_array().expect("a list of versions");
+    let text = |commit: &Value, field: &str| commit[field].as_str().expect("a text").to_owned();
+    commits
+        .iter()
+        .map(|commit| Version { hash: text(commit, "hash"), message: text(commit, "message") })
+        .collect()
+}
+
+/// The versions that the page shows.
+pub(crate) fn visible(answer: &Value) -> Vec<Version> {
+    let is_hidden =
+        |version: &Version| HIDDEN.iter().any(|hidden| version.message.contains(hidden));
+    versions(answer).into_iter().filter(|version| !is_hidden(version)).collect()
+}
+
+/// The version that "元に戻して" restores: the second of those that are shown.
+pub(crate) fn undone_to(answer: &Value) -> Option<Version> {
+    visible(answer).into_iter().nth(1)
+}
+
+/// The version whose diff "変更箇所を見る" shows at the i-th newest answer, from 0.
+pub(crate) fn version_of_answer(answer: &Value, newest: usize) -> Option<Version> {
+    visible(answer).into_iter().nth(newest)
+}

@@ -1,0 +1,230 @@
+//! The relay's client and what its server does with a message of a user.
+
+use harness::script::ScriptSet;
+use harness::{Answer, Event, Ids, Setup, Stream, Worker, terminal};
+use serde_json::{Value, json};
+
+use crate::page;
+
+/// A relay that serves one user and one project.
+pub(crate) struct Relay {
+    /// The worker that it is switched to.
+    pub(crate) worker: Worker,
+    /// Whose project.
+    pub(crate) ids: Ids,
+    /// `MODAL_ENDPOINT`.
+    endpoint: String,
+    /// The conversation, as the relay stores it.
+    conversation: Vec<Value>,
+}
+
+/// What a message of the user came to.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// A run ended like this.
+    Generated {
+        /// The events, all of them.
+        events: Vec<Event>,
+        /// The assistant's reply: the sum of all text that was streamed.
+        reply: String,
+    },
+    /// The assistant answered.
+    Answered {
+        /// What.
+        message: String,
+        /// The buttons below it.
+        suggestions: Vec<String>,
+    },
+    /// An earlier version was brought back.
+    Restored(page::Version),
+    /// There was none.
+    NothingToRestore,
+}
+
+impl Outcome {
+    /// The reply of a run that succeeded.
+    pub(crate) fn reply(self) -> String {
+        match self {
+            Self::Generated { events, reply } => {
+                assert_eq!(terminal(&events).kind(), "done", "{events:#?}");
+                reply
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+impl Relay {
+    /// A worker that plays these scripts, and a relay whose endpoint is the worker's
+    /// `generate_game`.
+    pub(crate) async fn start(setup: Setup, scripts: ScriptSet) -> Self {
+        let worker = setup.scripts(scripts).start().await;
+        let endpoint = format!("{}/generate_game", worker.base_url());
+        Self { worker, ids: Ids::new(), endpoint, conversation: Vec::new() }
+    }
+
+    /// The address of an endpoint: the first `generate-game` or `generate_game` in the relay's own
+    /// endpoint is replaced by the hyphenated name.
+    fn url(&self, endpoint: &str) -> String {
+        let name = endpoint.replace('_', "-");
+        let found = ["generate-game", "generate_game"]
+            .into_iter()
+            .filter_map(|own| Some((self.endpoint.find(own)?, own)))
+            .min();
+        let (_, own) = found.expect("the endpoint names generate_game");
+        self.endpoint.replacen(own, &name, 1)
+    }
+
+    fn path(&self, endpoint: &str) -> String {
+        let url = self.url(endpoint);
+        url.strip_prefix(self.worker.base_url()).expect("the worker's address").to_owned()
+    }
+
+    /// A POST of JSON, answered in one piece.
+    pub(crate) async fn post(&self, endpoint: &str, body: &Value) -> Answer {
+        self.worker.post(&self.path(endpoint), body).await
+    }
+
+    /// A GET about the project.
+    pub(crate) async fn get(&self, endpoint: &str, further: &str) -> Answer {
+        let (user, project) = (self.ids.user, self.ids.project);
+        let path = self.path(endpoint);
+        self.worker.get(&format!("{path}?user_id={user}&project_id={project}{further}")).await
+    }
+
+    /// The body of a request about the project.
+    pub(crate) fn about(&self, further: &Value) -> Value {
+        let mut body = json!({ "user_id": self.ids.user, "project_id": self.ids.project });
+        for (name, value) in further.as_object().expect("an object") {
+            body[name] = value.clone();
+        }
+        body
+    }
+
+    /// The files that the preview shows.
+    pub(crate) async fn files(&self) -> Vec<String> {
+        let files = self.get("list_files", "").await.json()["files"].clone();
+        serde_json::from_value(files).expect("a list of names")
+    }
+
+    /// The text of a file.
+    pub(crate) async fn file(&self, path: &str) -> String {
+        let answer = self.get("get_file", &format!("&path={path}")).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        answer.text()
+    }
+
+    /// The list of versions.
+    pub(crate) async fn log(&self) -> Value {
+        let body = self.about(&json!({ "action": "git_log", "limit": 50 }));
+        let answer = self.post("apply_files", &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()
+    }
+
+    /// The diff that the page shows at the i-th newest answer of the assistant, from 0.
+    pub(crate) async fn diff_of_answer(&self, newest: usize) -> String {
+        let version = page::version_of_answer(&self.log().await, newest).expect("a version");
+        let body = self.about(&json!({ "action": "git_diff", "commit": version.hash }));
+        let answer = self.post("apply_files", &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["diff"].as_str().expect("a diff").to_owned()
+    }
+
+    /// Brings back a version, as the page asks for it.
+    pub(crate) async fn restore(&self, hash: &str) {
+        let body = self.about(&json!({ "action": "git_restore", "commit": hash }));
+        let answer = self.post("apply_files", &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.json()["success"], true);
+    }
+
+    /// What happens when the user presses the button to take back the last change.
+    pub(crate) async fn undo(&self) -> Outcome {
+        match page::undone_to(&self.log().await) {
+            Some(version) => {
+                self.restore(&version.hash).await;
+                Outcome::Restored(version)
+            }
+            None => Outcome::NothingToRestore,
+        }
+    }
+
+    /// Writes the style that the user has chosen before anything else.
+    pub(crate) async fn choose_style(&self, text: &str) {
+        let files = json!([{ "path": "STYLE.md", "content": text, "action": "create" }]);
+        let body = self.about(&json!({ "files": files, "commit_message": "Add style" }));
+        let events = self.stream("apply_files", &body).await.collect().await;
+        assert_eq!(terminal(&events).kind(), "done", "{events:#?}");
+    }
+
+    /// A POST that is answered by a stream.
+    pub(crate) async fn stream(&self, endpoint: &str, body: &Value) -> Stream {
+        self.worker.stream(&self.path(endpoint), body).await
+    }
+
+    /// Everything that the relay does with a message of the user.
+    pub(crate) async fn say(&mut self, message: &str) -> Outcome {
+        self.conversation.push(json!({
+            "role": "user", "content": message, "timestamp": "2026-11-24T00:00:00.000Z",
+        }));
+        let has_game = !self.files().await.is_empty();
+        let intent = self.post("detect_intent", &json!({ "message": message })).await;
+        assert_eq!(intent.status, 200, "without an answer the message hangs for ever");
+        let outcome = match intent.json()["intent"].as_str() {
+            Some("restore") => self.undo().await,
+            Some("chat") if has_game => self.chat(message).await,
+            Some("chat" | "edit") => self.generate(message).await,
+            other => panic!("{other:?} is no intent"),
+        };
+        let said = match &outcome {
+            Outcome::Generated { reply, .. } => reply.clone(),
+            Outcome::Answered { message, .. } => message.clone(),
+            Outcome::Restored(_) | Outcome::NothingToRestore => "元に戻しました。".to_owned(),
+        };
+        self.conversation.push(json!({ "role": "assistant", "content": said }));
+        outcome
+    }
+
+    /// Asks for an answer in words.
+    pub(crate) async fn chat(&self, message: &str) -> Outcome {
+        let body = json!({
+            "message": message,
+            "game_spec": "# 仕様",
+            "conversation_history": self.conversation,
+        });
+        let answer = self.post("chat_haiku", &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let answer = answer.json();
+        Outcome::Answered {
+            message: answer["message"].as_str().expect("a message").to_owned(),
+            suggestions: serde_json::from_value(answer["suggestions"].clone()).expect("a list"),
+        }
+    }
+
+    /// Asks for skills, composes the prompt and reads the stream to its end.
+    pub(crate) async fn generate(&self, message: &str) -> Outcome {
+        let body = json!({ "message": message, "dimension": "2d", "existing_code": "" });
+        let answer = self.post("detect_skills", &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let skills: Vec<String> =
+            serde_json::from_value(answer.json()["skills"].clone()).expect("a list of names");
+        let prompt = self.prompt(message, &skills);
+        let body = self.about(&json!({ "prompt": prompt }));
+        let events = self.stream("generate_game", &body).await.collect().await;
+        let pieces = events.iter().filter(|event| event.kind() == "stream");
+        let reply = pieces.map(|event| event.text("content")).collect();
+        Outcome::Generated { events, reply }
+    }
+
+    /// The one prompt that the relay sends.
+    pub(crate) fn prompt(&self, message: &str, skills: &[String]) -> String {
+        let (user, project) = (self.ids.user, self.ids.project);
+        let lines = skills.iter().map(|name| format!("- .claude/skills/{name}/SKILL.md を読む"));
+        let reading = lines.collect::<Vec<_>>().join("\n");
+        format!(
+            "<system>\nあなたはゲーム開発者です。\n作業ディレクトリ: /data/users/{user}/projects/{project}\n\
+             【必須】最初に次のスキルを読んでください。\n{reading}\n</system>\n\n<user>\n{message}\n</user>"
+        )
+    }
+}

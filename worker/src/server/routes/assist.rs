@@ -1,0 +1,189 @@
+//! Short questions to a model: `POST /detect_intent`, `/detect_skills`, `/chat_haiku`, `/chat_sonnet`,
+//! `/generate_publish_info`; and what belongs to them: `/get_skill_content`, `/prewarm_sandbox`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+
+use crate::api::ErrorCode;
+use crate::app::App;
+use crate::assist::chat::{Care, Chat, Reply};
+use crate::assist::conversation::Entry;
+use crate::assist::intent::Judged;
+use crate::assist::publish::{Game, Introduction};
+use crate::assist::skills::{Chosen, Dimension, OFFERED};
+use crate::blocking;
+use crate::models::broker::ApiFailure;
+use crate::models::messages::NoAnswer;
+use crate::server::error::ApiError;
+use crate::server::extract::{Body, LargeBody};
+use crate::store::skills;
+use crate::types::{ProjectId, SkillName, UserId};
+
+/// Most skills in one request for their content.
+const MAX_SKILLS: usize = 20;
+
+#[derive(Debug, Deserialize)]
+pub(in crate::server) struct DetectIntent {
+    message: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::server) struct DetectSkills {
+    message: String,
+    dimension: Option<Dimension>,
+    existing_code: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::server) struct AskChat {
+    message: String,
+    game_spec: Option<String>,
+    conversation_history: Option<Vec<Entry>>,
+    system_prompt: Option<String>,
+    raw_output: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::server) struct GeneratePublishInfo {
+    #[expect(dead_code, reason = "checked by being read; the answer needs no project")]
+    user_id: UserId,
+    #[expect(dead_code, reason = "as above")]
+    project_id: ProjectId,
+    project_name: Option<String>,
+    game_code: Option<String>,
+    spec_content: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::server) struct GetSkillContent {
+    /// Names that no skill can have are left out, like those of skills that do not exist.
+    skill_names: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(in crate::server) struct SkillContents {
+    skills: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::server) struct PrewarmSandbox {
+    #[expect(
+        dead_code,
+        reason = "checked by being read; every user's runs have the same sandboxes"
+    )]
+    user_id: UserId,
+}
+
+#[derive(Debug, Serialize)]
+pub(in crate::server) struct Warmth {
+    status: &'static str,
+}
+
+impl From<NoAnswer> for ApiError {
+    fn from(error: NoAnswer) -> Self {
+        tracing::warn!(%error, "a model gave no answer");
+        let (code, message) = match error.failure {
+            ApiFailure::Network => (ErrorCode::NetworkError, "the model API cannot be reached"),
+            ApiFailure::Auth => (ErrorCode::AuthError, "the model API refused the key"),
+            ApiFailure::RateLimit => (ErrorCode::RateLimit, "the model API is busy"),
+            ApiFailure::Timeout => (ErrorCode::ApiTimeout, "the model API did not answer in time"),
+            ApiFailure::Refused | ApiFailure::Budget => {
+                (ErrorCode::ModelAnswer, "the model gave no answer that can be used")
+            }
+        };
+        Self::new(code, message)
+    }
+}
+
+pub(in crate::server) async fn detect_intent(
+    State(app): State<Arc<App>>,
+    Body(body): Body<DetectIntent>,
+) -> Json<Judged> {
+    Json(app.assist.detect_intent(&body.message).await)
+}
+
+pub(in crate::server) async fn detect_skills(
+    State(app): State<Arc<App>>,
+    LargeBody { value: body, permit }: LargeBody<DetectSkills>,
+) -> Result<Json<Chosen>, ApiError> {
+    let global = app.config.global_dir.clone();
+    let offered: Vec<SkillName> = OFFERED.iter().filter_map(|name| name.parse().ok()).collect();
+    let (exist, _) = blocking::run(move || skills::sort(&global, &offered)).await?;
+    let dimension = body.dimension.unwrap_or_default();
+    let code = body.existing_code.as_deref();
+    let chosen = app.assist.detect_skills(&body.message, dimension, code, &exist).await;
+    permit.release();
+    Ok(Json(chosen))
+}
+
+pub(in crate::server) async fn chat_haiku(
+    State(app): State<Arc<App>>,
+    body: LargeBody<AskChat>,
+) -> Result<Json<Reply>, ApiError> {
+    chat(&app, Care::Quick, body).await
+}
+
+pub(in crate::server) async fn chat_sonnet(
+    State(app): State<Arc<App>>,
+    body: LargeBody<AskChat>,
+) -> Result<Json<Reply>, ApiError> {
+    chat(&app, Care::Careful, body).await
+}
+
+async fn chat(
+    app: &App,
+    care: Care,
+    LargeBody { value: body, permit }: LargeBody<AskChat>,
+) -> Result<Json<Reply>, ApiError> {
+    if body.message.trim().is_empty() {
+        return Err(ApiError::bad_request("message: must not be empty"));
+    }
+    let chat = Chat {
+        message: body.message,
+        game_spec: body.game_spec,
+        history: body.conversation_history.unwrap_or_default(),
+        system_prompt: body.system_prompt,
+        is_raw: body.raw_output.unwrap_or(false),
+    };
+    let reply = app.assist.chat(care, &chat).await?;
+    permit.release();
+    Ok(Json(reply))
+}
+
+pub(in crate::server) async fn generate_publish_info(
+    State(app): State<Arc<App>>,
+    LargeBody { value: body, permit }: LargeBody<GeneratePublishInfo>,
+) -> Result<Json<Introduction>, ApiError> {
+    let game = Game { name: body.project_name, code: body.game_code, spec: body.spec_content };
+    let introduction = app.assist.introduce(&game).await?;
+    permit.release();
+    Ok(Json(introduction))
+}
+
+pub(in crate::server) async fn get_skill_content(
+    State(app): State<Arc<App>>,
+    Body(body): Body<GetSkillContent>,
+) -> Result<Json<SkillContents>, ApiError> {
+    if body.skill_names.len() > MAX_SKILLS {
+        return Err(ApiError::bad_request(format!("skill_names: at most {MAX_SKILLS}")));
+    }
+    let names: Vec<SkillName> = body.skill_names.iter().filter_map(|n| n.parse().ok()).collect();
+    let global = app.config.global_dir.clone();
+    let skills = blocking::run(move || skills::contents(&global, &names)).await?;
+    Ok(Json(SkillContents { skills }))
+}
+
+/// Says whether a run of this user would start at once. There is nothing to be warmed: what a run
+/// needs is up as soon as the self-test has passed, and a slot is free or is not.
+pub(in crate::server) async fn prewarm_sandbox(
+    State(app): State<Arc<App>>,
+    Body(PrewarmSandbox { .. }): Body<PrewarmSandbox>,
+) -> Json<Warmth> {
+    let is_proven = matches!(app.proof.now(), Some(Ok(proof)) if proof.violations.is_empty());
+    let is_warm = is_proven && app.runs.has_free_slot() && !app.runs.is_closing();
+    Json(Warmth { status: if is_warm { "already_warm" } else { "warmed" } })
+}
