@@ -23,8 +23,8 @@
 //! # Trust boundaries
 //!
 //! Where something that is not trusted passes into something that is. Each file says so in its
-//! first lines; these are the files to read first in a review. Those of the launcher, a package of its
-//! own, are below `worker/`, the others below `worker/src/`.
+//! first lines; these are the files to read first in a review. Those of the packages beside it, `confine`
+//! and `import`, are below `worker/`, the others below `worker/src/`.
 //!
 //! | boundary | from | to | files |
 //! | --- | --- | --- | --- |
@@ -35,6 +35,7 @@
 //! | 5 | the CLI's output | events | `runs/claude/lines.rs`, `runs/claude/parser.rs` |
 //! | 6 | the agent's files | a project | `runs/workspace.rs` |
 //! | 7 | the CLI's requests | the model API with its key | `models/broker/mod.rs` |
+//! | 8 | a stranger's repository | a project | `import/src/receive.rs` |
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests look at the disk by name"))]
 
