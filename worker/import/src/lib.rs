@@ -4,7 +4,7 @@
 //! every byte of it may be an attack on whatever reads it: compressed objects that never end, trees
 //! that name each other until they stand for billions of files, a million references. The worker
 //! therefore never reads such a folder itself. The program of this package reads it once, in a
-//! sandbox, and writes the history as a plain stream of whole objects ([`frames`]). The
+//! sandbox ([`walk`]), and writes the history as a plain stream of whole objects ([`frames`]). The
 //! worker reads that stream and believes nothing of it ([`receive()`]): every object is hashed
 //! again, parsed, measured, and may refer only to objects that came before it. What passes is a
 //! history that this worker could have written itself, with the ids that it always had.
@@ -20,6 +20,7 @@ mod measure;
 mod names;
 pub mod object;
 pub mod receive;
+pub mod walk;
 
 pub use id::Id;
 pub use limits::{
