@@ -185,7 +185,10 @@ async fn submodules_worktrees_and_links_are_lived_with() {
     let head = git(outside.path(), &["for-each-ref"]);
     write(&worker, ids, "new.txt", "2").await;
     assert_eq!(messages(&worker, ids).await, ["変更", "最初のバージョン"]);
-    assert!(folder.join(".git/before-dreamcore").is_file());
+    let kept: Vec<_> = fs::read_dir(folder.join(".git/before-dreamcore")).unwrap().collect();
+    assert_eq!(kept.len(), 1);
+    let kept = fs::read_to_string(kept[0].as_ref().unwrap().path()).unwrap();
+    assert!(kept.starts_with("gitdir: "), "{kept}");
     assert_eq!(git(outside.path(), &["for-each-ref"]), head, "the other repository is not touched");
     healthy(&folder);
 }

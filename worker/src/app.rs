@@ -10,6 +10,7 @@ use crate::models::broker::Broker;
 use crate::models::client;
 use crate::models::messages::Messages;
 use crate::runs::guard::{Allowance, Guard};
+use crate::runs::import;
 use crate::runs::permits::{Line, Turns};
 use crate::runs::proof::{self, ProofWatch};
 use crate::runs::workspace::Scratch;
@@ -70,8 +71,9 @@ impl App {
         let messages = Messages::new(config.anthropic.clone(), client::new()?);
         let assist = Assist::new(messages, config.assist.clone());
         let config = Arc::new(config);
-        let store = Store::new(&config);
         let proof = proof::begin(&config, &launcher, &scratch);
+        let importer = import::importer(launcher.clone(), scratch.clone(), proof.clone());
+        let store = Store::new(&config, importer);
         let runs = Runs::new(Resources {
             config: Arc::clone(&config),
             projects: store.projects.clone(),

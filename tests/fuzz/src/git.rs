@@ -14,8 +14,14 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use dreamcore_import::walk::walk;
 use dreamcore_worker::config::FileLimits;
-use dreamcore_worker::store::projects::{Changes, Part, ProjectKey, Projects, Source};
+use dreamcore_worker::runs::import::copy_repository;
+use dreamcore_worker::runs::workspace::ImportFolder;
+use dreamcore_worker::safe_fs::Dir;
+use dreamcore_worker::store::projects::{
+    Changes, ForeignError, Importer, Part, ProjectKey, Projects, Source,
+};
 use dreamcore_worker::store::volume::Volume;
 use dreamcore_worker::types::{ProjectPath, RequestPath};
 use git2::{ObjectType, Repository};
@@ -79,7 +85,7 @@ pub fn git(data: &[u8]) {
     let before = scene.surroundings();
 
     let limits = FileLimits { max_file_bytes: 1 << 20, max_project_bytes: 1 << 20, max_files: 100 };
-    let projects = Projects::new(Volume::new(scene.data()), limits);
+    let projects = Projects::new(Volume::new(scene.data()), limits, importer(&scene));
     let key = ProjectKey { user: ID.parse().expect("an id"), project: ID.parse().expect("an id") };
     read(&projects, key);
     let page: ProjectPath = "index.html".parse().expect("a path");
@@ -90,8 +96,8 @@ pub fn git(data: &[u8]) {
         keep_unsaved: true,
         ..Changes::default()
     };
-    // Whether they succeed is not the question.
-    drop(projects.publish(key, &changes));
+    // Whatever the history was, the project goes on.
+    projects.publish(key, &changes).expect("it is saved");
     let log = projects
         .log(key, Part { limit: 10, ..Part::default() })
         .map(|log| log.versions)
@@ -107,6 +113,21 @@ pub fn git(data: &[u8]) {
     }
     read(&projects, key);
     assert_eq!(scene.surroundings(), before, "something outside the project has changed");
+}
+
+/// What an import does, all but its sandbox: libFuzzer would not see into another process.
+fn importer(scene: &Scene) -> Importer {
+    let place = scene.path("scratch");
+    fs::create_dir_all(&place).expect("a folder");
+    Importer::new(move |git, limits, receive| {
+        let copy = tempfile::tempdir_in(&place).expect("a folder");
+        copy_repository(git, &Dir::open_root(copy.path()).expect("it was made"))?;
+        let mut stream = Vec::new();
+        let walked = walk(&copy.path().join(ImportFolder::COPY), limits, &mut stream);
+        walked.map_err(|error| ForeignError::Refused(error.to_string()))?;
+        assert!(receive(&mut stream.as_slice()), "what is sent is received");
+        Ok(String::new())
+    })
 }
 
 /// Everything that can be listed, read.

@@ -56,7 +56,12 @@ fn list(folder: &Path, without: &Path, found: &mut Vec<String>) {
     for entry in fs::read_dir(folder).expect("a folder can be read") {
         let path = entry.expect("an entry").path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if path == without || (folder.ends_with("data/users") && name.parse::<UserId>().is_ok()) {
+        // The worker's own keys, which it makes once.
+        let is_own = name == ".dreamcore";
+        if is_own
+            || path == without
+            || (folder.ends_with("data/users") && name.parse::<UserId>().is_ok())
+        {
             continue;
         }
         let kind = path.symlink_metadata().expect("it is there").file_type();

@@ -102,6 +102,7 @@ impl From<ProjectError> for Failure {
             ProjectError::Exists | ProjectError::Ambiguous => {
                 Self::new(ErrorCode::StorageError, error.to_string())
             }
+            ProjectError::Foreign(_) => Self::new(ErrorCode::StorageError, error.to_string()),
             ProjectError::Busy => Self::new(ErrorCode::ProjectBusy, error.to_string()),
             ProjectError::Quota(reason) => Self::new(ErrorCode::QuotaExceeded, reason),
             ProjectError::Io(error) => Self::new(ErrorCode::StorageError, error.kind().to_string()),

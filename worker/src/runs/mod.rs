@@ -29,6 +29,7 @@ pub mod events;
 pub mod failure;
 mod generate;
 pub mod guard;
+pub mod import;
 pub mod log;
 pub mod permits;
 pub mod phase;

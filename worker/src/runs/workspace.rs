@@ -31,6 +31,8 @@ const TMP: &str = "tmp";
 const ROOT: &str = "root";
 /// For finding out at start how runs can be confined.
 const TRIAL: &str = "trial";
+/// The places of imports, with a number behind.
+const IMPORT: &str = "import-";
 
 /// The scratch folder: one folder a place.
 #[derive(Debug, Clone)]
@@ -49,6 +51,23 @@ pub struct Workspace {
     slot: Dir,
     game: Dir,
     owner: Option<Identity>,
+}
+
+/// The place of one import. [`Scratch::remove_import_folder`] takes it away; the next import in the
+/// same place does so too, should that not have happened.
+#[derive(Debug)]
+pub struct ImportFolder {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The same, held open.
+    pub dir: Dir,
+}
+
+impl ImportFolder {
+    /// The folder in it for the copy of a repository.
+    pub const COPY: &str = "git";
+    /// An empty folder for the minimal root.
+    pub const ROOT: &str = ROOT;
 }
 
 /// What was copied in, for finding out later what changed.
@@ -119,6 +138,22 @@ impl Scratch {
     /// Takes it away again. Blocking.
     pub fn remove_trial_folder(&self) -> io::Result<()> {
         Dir::open_root(&self.path)?.remove_empty_folder(TRIAL).map(drop).map_err(io::Error::from)
+    }
+
+    /// Makes an empty place for an import, beside those of runs. Blocking.
+    pub fn import_folder(&self, number: usize) -> io::Result<ImportFolder> {
+        let name = format!("{IMPORT}{number}");
+        let (dir, path) = (Dir::open_root(&self.path)?.make_folder(&name)?, self.path.join(&name));
+        clear(&dir, &path)?;
+        dir.make_folder(ROOT)?;
+        Ok(ImportFolder { path, dir })
+    }
+
+    /// Takes it away. Blocking.
+    pub fn remove_import_folder(&self, folder: &ImportFolder) -> io::Result<()> {
+        clear(&folder.dir, &folder.path)?;
+        let name = folder.path.file_name().unwrap_or_default();
+        Dir::open_root(&self.path)?.remove_empty_folder(name).map(drop).map_err(io::Error::from)
     }
 
     /// Makes the folders of one run. Blocking.

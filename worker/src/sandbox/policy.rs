@@ -94,6 +94,13 @@ impl Policy {
         self
     }
 
+    /// The same with less memory for all processes together, in bytes.
+    #[must_use]
+    pub fn with_memory(mut self, bytes: u64) -> Self {
+        self.limits.memory_bytes = self.limits.memory_bytes.min(bytes);
+        self
+    }
+
     /// Whether `mechanism` is demanded of every start.
     pub fn demands(&self, mechanism: Mechanism) -> bool {
         self.demands.get(&mechanism) == Some(&Demand::Required)

@@ -7,7 +7,7 @@ pub mod volume;
 
 use crate::config::Config;
 use assets::Assets;
-use projects::Projects;
+use projects::{Importer, Projects};
 use volume::Volume;
 
 /// The volume and everything that is kept on it.
@@ -22,11 +22,12 @@ pub struct Store {
 }
 
 impl Store {
-    /// What these settings name. Nothing is opened yet.
-    pub fn new(config: &Config) -> Self {
+    /// What these settings name, and what reads histories that another program wrote. Nothing is
+    /// opened yet.
+    pub fn new(config: &Config, importer: Importer) -> Self {
         let volume = Volume::new(&config.data_dir);
         Self {
-            projects: Projects::new(volume.clone(), config.files),
+            projects: Projects::new(volume.clone(), config.files, importer),
             assets: Assets::new(volume.clone(), config.assets.clone()),
             volume,
         }

@@ -37,7 +37,7 @@ impl Projects {
 
         let name = format!("{TEMPORARY}{}", uuid::Uuid::new_v4().simple());
         let path = self.volume.path_of(projects).join(&name);
-        let copy = self.project_at(path, parent.make_folder(&name)?);
+        let copy = self.project_at(path, parent.make_folder(&name)?, request.to);
         // Tells others that somebody is at it; lost with the process.
         let _held = writer::hold(&copy.dir)?;
         let result = copy.fill(&source, request).and_then(|published| {
@@ -82,17 +82,17 @@ impl Project {
     }
 
     fn copy_history(&self, source: &Self) -> Result<(), ProjectError> {
-        let Some(from) = git::open_mended(source)? else { return Ok(()) };
+        let Some(from) = git::open(source)? else { return Ok(()) };
         let Some(head) = git::head(&from)? else { return Ok(()) };
         let writer = Writer::wait(self)?;
         let staging = writer.stage()?;
-        let (to, _) = git::open_to_write(self, &staging)?;
+        let to = git::open_to_write(self, &writer, &staging)?;
         let mut walk = from.revwalk()?;
         walk.push(head)?;
         let mut builder = from.packbuilder()?;
         builder.insert_walk(&mut walk)?;
         builder.write(&to.path().join("objects/pack"), 0o444)?;
-        to.odb()?.refresh()?;
+        git::copy_cuts(source, self, &to)?;
         git::hold_head(self, &to)?.move_to(head)?;
         writer.clear(&staging)
     }

@@ -12,7 +12,7 @@ use nix::sys::stat::FileStat;
 
 use super::files::Listing;
 use super::remembered::{Remembered, hash, path_of};
-use super::{Project, ProjectError, ProjectKey, Projects, writer};
+use super::{Project, ProjectError, ProjectKey, Projects, git, writer};
 use crate::safe_fs::{FileError, is_local, open_cached};
 use crate::store::volume::Location;
 use crate::types::{ProjectPath, RequestPath};
@@ -80,8 +80,12 @@ fn modified(stat: &FileStat) -> SystemTime {
     if stat.st_mtime < 0 { UNIX_EPOCH - seconds + part } else { UNIX_EPOCH + seconds + part }
 }
 
-/// What git's index remembers. Without an index, or with one that cannot be read, nothing.
+/// What git's index remembers. Without an index, or with one that cannot be read or that another
+/// program wrote, nothing.
 fn remembered(project: &Project) -> Remembered {
+    if !git::is_own(project).unwrap_or(false) {
+        return Remembered::default();
+    }
     let Ok((file, stat)) = project.dir().file(".git/index") else {
         return Remembered::default();
     };

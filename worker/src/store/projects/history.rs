@@ -74,13 +74,13 @@ impl Projects {
             opened => opened?,
         };
         let mut is_new = false;
-        let repository = match git::open_mended(&project)? {
+        let repository = match git::open(&project)? {
             Some(repository) if git::head(&repository)?.is_some() => Some(repository),
             _ => {
                 let message = FIRST.to_owned();
                 let begun = Changes { message, keep_unsaved: true, ..Changes::default() };
                 is_new = self.publish(key, &begun)?.is_new;
-                git::open_mended(&project)?
+                git::open(&project)?
             }
         };
         let Some(repository) = repository else {
@@ -118,7 +118,7 @@ fn listed(project: &Project, repository: &Repository, part: Part) -> Result<Log,
 impl Project {
     /// The newest version now, for whoever begins to work on a copy.
     pub fn base(&self) -> Result<Base, ProjectError> {
-        Ok(Base(match git::open_mended(self)? {
+        Ok(Base(match git::open(self)? {
             Some(repository) => git::head(&repository)?,
             None => None,
         }))
@@ -126,7 +126,7 @@ impl Project {
 
     /// Unfinished work of runs that failed, newest first. Blocking.
     pub fn unfinished(&self) -> Result<Vec<Version>, ProjectError> {
-        let Some(repository) = git::open_mended(self)? else {
+        let Some(repository) = git::open(self)? else {
             return Ok(Vec::new());
         };
         let mut found = git::list(&repository, PARTIAL)?;
@@ -141,7 +141,7 @@ impl Project {
 
     /// What a version changed, against the one before. Blocking.
     pub fn diff(&self, version: &VersionId) -> Result<Diff, ProjectError> {
-        let repository = git::open_mended(self)?.ok_or(ProjectError::NotFound)?;
+        let repository = git::open(self)?.ok_or(ProjectError::NotFound)?;
         let commit = find(&repository, version)?;
         let before = match commit.parent(0) {
             Ok(parent) => Some(parent.tree()?),

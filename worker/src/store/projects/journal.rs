@@ -15,7 +15,7 @@ use super::changes::StateChange;
 use super::git::{self, OwnRef, VERSIONS};
 use super::snapshot::Snapshot;
 use super::writer::{Staging, Writer};
-use super::{Project, ProjectError};
+use super::{Project, ProjectError, import};
 use crate::safe_fs::{Dir, FileError, Kind, WriteOptions};
 use crate::types::STYLE_STATE_FILE;
 
@@ -118,21 +118,32 @@ pub(super) fn finish(project: &Project, writer: &Writer<'_>) -> Result<(), Proje
         return writer.clear_all();
     }
     tracing::warn!(saves = left_behind.len(), "a save was killed; the project is being mended");
+    for staging in &left_behind {
+        import::recover(project, staging)?;
+    }
     sweep(project, false)?;
+    let mut has_journal = false;
     for staging in &left_behind {
         if let Some(journal) = Journal::read(&staging.dir)? {
-            finish_one(project, staging, &journal)?;
+            finish_one(project, writer, staging, &journal)?;
+            has_journal = true;
         }
     }
-    if let Some(repository) = git::open(project)? {
+    // Without a journal no file was moved.
+    if has_journal && let Some(repository) = git::open_in_turn(project, writer)? {
         Snapshot::take(project, &repository)?.write_index()?;
     }
     project.dir().sync_file_system()?;
     writer.clear_all()
 }
 
-fn finish_one(project: &Project, staging: &Staging, journal: &Journal) -> Result<(), ProjectError> {
-    let (repository, _) = git::open_to_write(project, staging)?;
+fn finish_one(
+    project: &Project,
+    writer: &Writer<'_>,
+    staging: &Staging,
+    journal: &Journal,
+) -> Result<(), ProjectError> {
+    let repository = git::open_to_write(project, writer, staging)?;
     let id = |text: &Option<String>| text.as_deref().map(Oid::from_str).transpose();
     let (before, head) = (id(&journal.before)?, id(&journal.head)?);
     let version = Oid::from_str(&journal.version)?;
@@ -178,6 +189,10 @@ fn is_whole(repository: &Repository, before: Option<Oid>, version: Oid) -> bool 
 /// After a save that went well, only the references of versions can have been locked by something
 /// that failed.
 pub(super) fn sweep(project: &Project, is_saved: bool) -> Result<(), ProjectError> {
+    // Nothing of ours is in another program's repository, and it may be of any size and depth.
+    if !git::is_own(project)? {
+        return Ok(());
+    }
     let Ok(git) = project.dir().folder(".git") else {
         return Ok(());
     };

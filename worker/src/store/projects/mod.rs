@@ -6,6 +6,7 @@ mod details;
 mod files;
 mod git;
 mod history;
+mod import;
 mod journal;
 mod lineage;
 mod partial;
@@ -29,13 +30,14 @@ pub use copy::CopyRequest;
 pub use details::Detail;
 pub use files::{Listing, OpenFile};
 pub use history::{DIFF_LIMIT_BYTES, Diff, Log, MAX_LOG_LENGTH, Part, Version};
+pub use import::{ForeignError, Importer, Receive};
 pub use partial::Partial;
 
 pub use crate::store::volume::ProjectKey;
 
 use crate::config::FileLimits;
 use crate::safe_fs::{Dir, FileError};
-use crate::store::volume::{Location, Volume};
+use crate::store::volume::{Keyring, Location, Volume};
 use writer::Writer;
 
 /// Why something could not be done with a project.
@@ -60,6 +62,9 @@ pub enum ProjectError {
     /// A file or the project would become larger than is allowed.
     #[error("{0}")]
     Quota(String),
+    /// The history was written by another program and cannot be imported at the moment.
+    #[error("the history was written by another program and cannot be imported now: {0}")]
+    Foreign(String),
     /// The disk or the volume is full.
     #[error("no space left")]
     Full,
@@ -94,10 +99,17 @@ impl From<FileError> for ProjectError {
 #[derive(Debug, Clone)]
 pub struct Projects {
     volume: Volume,
-    limits: FileLimits,
-    checked: Arc<git::Checked>,
+    shared: Arc<Shared>,
     /// Whether they lie on a file system of this machine, once it was looked at.
     is_local: Arc<OnceLock<bool>>,
+}
+
+/// What all projects have in common.
+#[derive(Debug)]
+struct Shared {
+    limits: FileLimits,
+    keyring: Keyring,
+    importer: Importer,
 }
 
 /// One project, held open by a handle on its folder.
@@ -107,15 +119,18 @@ pub struct Project {
     /// For libgit2, which takes paths only. The handle was opened along the same names without
     /// following a link, and nobody but workers can change the volume.
     path: PathBuf,
-    limits: FileLimits,
-    checked: Arc<git::Checked>,
+    /// Whose it is. A copy that is being made is already that of its place to be.
+    key: ProjectKey,
+    shared: Arc<Shared>,
 }
 
 impl Projects {
-    /// The projects on this volume, with the limits of one of them.
-    pub fn new(volume: Volume, limits: FileLimits) -> Self {
+    /// The projects on this volume, with the limits of one of them, and with what reads histories
+    /// that another program wrote.
+    pub fn new(volume: Volume, limits: FileLimits, importer: Importer) -> Self {
         git::prepare_library();
-        Self { volume, limits, checked: Arc::default(), is_local: Arc::default() }
+        let shared = Shared { limits, keyring: Keyring::new(volume.clone()), importer };
+        Self { volume, shared: Arc::new(shared), is_local: Arc::default() }
     }
 
     /// Opens a project. What a save left that was killed is mended first. Blocking.
@@ -136,11 +151,11 @@ impl Projects {
     }
 
     fn project(&self, key: ProjectKey, dir: Dir) -> Project {
-        self.project_at(self.volume.path_of(Location::Project(key)), dir)
+        self.project_at(self.volume.path_of(Location::Project(key)), dir, key)
     }
 
-    fn project_at(&self, path: PathBuf, dir: Dir) -> Project {
-        Project { dir, path, limits: self.limits, checked: Arc::clone(&self.checked) }
+    fn project_at(&self, path: PathBuf, dir: Dir, key: ProjectKey) -> Project {
+        Project { dir, path, key, shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -155,12 +170,25 @@ impl Project {
         &self.path
     }
 
-    fn limits(&self) -> FileLimits {
-        self.limits
+    fn key(&self) -> ProjectKey {
+        self.key
     }
 
-    fn checked(&self) -> &git::Checked {
-        &self.checked
+    /// For the log.
+    fn name(&self) -> String {
+        Location::Project(self.key).path()
+    }
+
+    fn limits(&self) -> FileLimits {
+        self.shared.limits
+    }
+
+    fn keyring(&self) -> &Keyring {
+        &self.shared.keyring
+    }
+
+    fn importer(&self) -> &Importer {
+        &self.shared.importer
     }
 
     /// Finishes or takes away what a killed save left, unless somebody is at it.

@@ -43,7 +43,7 @@ impl Project {
         let writer = Writer::wait(self)?;
         journal::finish(self, &writer)?;
         let staging = writer.stage()?;
-        let (repository, _) = git::open_to_write(self, &staging)?;
+        let repository = git::open_to_write(self, &writer, &staging)?;
         writer.clear(&staging)?;
 
         let base = match changes.base {

@@ -160,7 +160,7 @@ impl Project {
         }
 
         // Beside the project.
-        let (repository, _) = git::open_to_write(self, staging)?;
+        let repository = git::open_to_write(self, writer, staging)?;
         let head = git::head(&repository)?;
         let saved_tree = head.map(|id| git::tree_of(&repository, id)).transpose()?;
         let mut snapshot = Snapshot::take(self, &repository)?;

@@ -22,7 +22,7 @@ impl Projects {
     /// first, and so does the result: going back can itself be undone. Blocking.
     pub fn restore(&self, key: ProjectKey, version: &VersionId) -> Result<Published, ProjectError> {
         let project = self.open(key)?;
-        let repository = git::open_mended(&project)?.ok_or(ProjectError::NotFound)?;
+        let repository = git::open(&project)?.ok_or(ProjectError::NotFound)?;
         let commit = history::find(&repository, version)?;
         let short = git::short_id(&repository, commit.id())?;
 

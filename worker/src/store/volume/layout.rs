@@ -6,6 +6,7 @@
 //! users/{user}/projects/{project}/.dreamcore/  a save that is under way, or was killed
 //! users/{user}/assets/{asset}/                 an asset: its bytes and their record
 //! users/{user}/assets/.trash/                  assets that were deleted
+//! .dreamcore/keys/{key}                        what this worker marks its histories with
 //! …/.dreamcore-tmp-{random}                    something that is being made beside its place
 //! ```
 
@@ -13,6 +14,8 @@ use crate::types::{AssetId, ProjectId, UserId};
 
 /// A project's folder while it is being saved. Hidden, so nobody is served half a save.
 pub(in crate::store) const SAVE: &str = ".dreamcore";
+/// The keys of this volume's marks, below its root.
+pub(in crate::store) const KEYS: &str = ".dreamcore/keys";
 /// The folder of deleted assets beside the others. Hidden, so it is no asset.
 pub(in crate::store) const TRASH: &str = ".trash";
 
@@ -36,6 +39,8 @@ pub(in crate::store) enum Location {
     Assets(UserId),
     /// One asset.
     Asset(UserId, AssetId),
+    /// All keys.
+    Keys,
 }
 
 impl Location {
@@ -49,6 +54,7 @@ impl Location {
             }
             Self::Assets(user) => format!("users/{user}/assets"),
             Self::Asset(user, asset) => format!("users/{user}/assets/{asset}"),
+            Self::Keys => KEYS.to_owned(),
         }
     }
 }

@@ -1,7 +1,8 @@
-//! A project's history: an ordinary git repository that is used but not trusted.
+//! A project's history: an ordinary git repository that this worker wrote, or checked when it was
+//! imported.
 
 mod fault;
-mod harden;
+mod mark;
 mod open;
 mod refs;
 
@@ -10,12 +11,17 @@ use std::sync::Once;
 use git2::{Commit, ConfigLevel, Oid, Reference, Repository, Signature, Time, Transaction, Tree};
 
 pub(super) use fault::{of_writer, written};
-pub(super) use harden::Checked;
-pub(super) use open::{open, open_mended, open_to_write};
+pub(super) use mark::mark;
+pub(super) use open::{
+    Foreign, exclude_own, init, is_own, open, open_at, open_in_turn, open_to_write,
+};
 pub(super) use refs::{OwnRef, PARTIAL, Standing, VERSIONS, is_ancestor, list};
 
 use super::{Project, ProjectError};
+use crate::safe_fs::{FileError, WriteOptions};
 
+/// The file that names versions whose parents are left out.
+pub(super) const SHALLOW: &str = "shallow";
 const AUTHOR_NAME: &str = "Game Creator";
 const AUTHOR_EMAIL: &str = "gamecreator@dreamcore.app";
 
@@ -127,6 +133,32 @@ pub(super) fn move_head_back(
         // There was no branch.
         None => Ok(repository.head()?.delete()?),
     }
+}
+
+/// Lets a copy of a history be cut where the original is.
+pub(super) fn copy_cuts(
+    from: &Project,
+    to: &Project,
+    repository: &Repository,
+) -> Result<(), ProjectError> {
+    let mut text = String::new();
+    match from.dir().folder(".git")?.file(SHALLOW) {
+        Ok((mut file, _)) => drop(std::io::Read::read_to_string(&mut file, &mut text)?),
+        Err(FileError::NotFound) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    }
+    let odb = repository.odb()?;
+    odb.refresh()?;
+    let is_copied = |line: &&str| Oid::from_str(line).is_ok_and(|id| odb.exists(id));
+    let cuts: Vec<_> = text.lines().filter(is_copied).map(|line| format!("{line}\n")).collect();
+    if cuts.is_empty() {
+        return Ok(());
+    }
+    let options = WriteOptions::default();
+    let text = cuts.concat();
+    let git = to.dir().folder(".git")?;
+    Ok(git
+        .replace_file(SHALLOW, options, |file| std::io::Write::write_all(file, text.as_bytes()))?)
 }
 
 /// The abbreviated hash that people see, long enough to be unique now.

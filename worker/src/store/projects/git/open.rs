@@ -1,75 +1,124 @@
-//! Opening a history, mending one that cannot be opened, or beginning one.
+//! Opening a history of this worker's own. One that is not is imported first.
 
-use git2::{Config, ErrorClass, ErrorCode, Repository, RepositoryInitOptions};
+use std::fmt;
+use std::path::{Path, PathBuf};
 
-use super::{VERSIONS, harden, refs};
+use git2::{Config, ErrorClass, Repository, RepositoryInitOptions, RepositoryOpenFlags};
+
+use super::mark::is_marked;
 use crate::safe_fs::{Dir, FileError, WriteOptions};
 use crate::store::projects::writer::{Staging, Writer};
-use crate::store::projects::{Project, ProjectError};
+use crate::store::projects::{Project, ProjectError, import, journal};
+use crate::store::volume::SAVE;
 
 /// Locks that a killed git left behind. Only whoever may save takes them away.
 const LOCKS: [&str; 4] = ["index.lock", "HEAD.lock", "packed-refs.lock", "config.lock"];
 /// The branch of a new history.
-const BRANCH: &str = "refs/heads/main";
+const BRANCH: &str = "main";
+/// The relay's hidden state file, in git's list of files that it does not speak of.
+const EXCLUDED: &str = "/.style-pending.json";
 
-/// Opens the history for reading, if there is one.
+/// Why a history must be imported before it is used.
+pub(in crate::store::projects) enum Foreign {
+    /// It has no mark of this worker's.
+    Unmarked,
+    /// It has, and cannot be read all the same.
+    Damaged(git2::Error),
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unmarked => f.write_str("it was written by another program"),
+            Self::Damaged(error) => write!(f, "it is damaged: {error}"),
+        }
+    }
+}
+
+/// What is in a project.
+enum Found {
+    Nothing,
+    Own(Repository),
+    Foreign(Foreign),
+}
+
+/// Opens the history for reading, if there is one. For whoever has not taken a turn.
 pub(in crate::store::projects) fn open(
     project: &Project,
 ) -> Result<Option<Repository>, ProjectError> {
-    match folder(project)? {
-        Some(git) => open_checked(project, &git).map(Some),
-        None => Ok(None),
+    match look(project)? {
+        Found::Nothing => Ok(None),
+        Found::Own(repository) => Ok(Some(repository)),
+        Found::Foreign(_) => {
+            let writer = Writer::wait(project)?;
+            journal::finish(project, &writer)?;
+            open_in_turn(project, &writer)
+        }
     }
 }
 
-/// The same for whoever reads and has not taken a turn: a history that cannot be read is mended.
-pub(in crate::store::projects) fn open_mended(
+/// The same for whoever has taken a turn.
+pub(in crate::store::projects) fn open_in_turn(
     project: &Project,
+    writer: &Writer<'_>,
 ) -> Result<Option<Repository>, ProjectError> {
-    let opened = open(project).and_then(|repository| {
-        if let Some(repository) = &repository {
-            super::head(repository)?;
+    if let Found::Foreign(why) = look(project)? {
+        import::import(project, writer, &why)?;
+    }
+    match look(project)? {
+        Found::Nothing => Ok(None),
+        Found::Own(repository) => Ok(Some(repository)),
+        Found::Foreign(Foreign::Damaged(error)) => Err(error.into()),
+        Found::Foreign(why) => Err(ProjectError::Unusable(why.to_string())),
+    }
+}
+
+/// Opens the history, or begins one. For whoever has taken a turn and is about to save.
+pub(in crate::store::projects) fn open_to_write(
+    project: &Project,
+    writer: &Writer<'_>,
+    staging: &Staging,
+) -> Result<Repository, ProjectError> {
+    if let Some(repository) = open_in_turn(project, writer)? {
+        let git = project.dir().folder(".git")?;
+        for path in LOCKS {
+            git.remove_beneath(path)?;
         }
+        return Ok(repository);
+    }
+    import::begin(project, staging)?;
+    open_own(project)
+}
+
+/// Whether the history is this worker's own, whatever state it is in.
+pub(in crate::store::projects) fn is_own(project: &Project) -> Result<bool, ProjectError> {
+    folder(project)?.map_or(Ok(false), |git| is_marked(project, &git))
+}
+
+fn look(project: &Project) -> Result<Found, ProjectError> {
+    let Some(git) = folder(project)? else {
+        return Ok(Found::Nothing);
+    };
+    if !is_marked(project, &git)? {
+        return Ok(Found::Foreign(Foreign::Unmarked));
+    }
+    let opened = open_own(project).and_then(|repository| {
+        super::head(&repository)?;
         Ok(repository)
     });
     match opened {
-        Err(ProjectError::Git(error)) => {
-            tracing::warn!(%error, "a history is mended");
-            let writer = Writer::wait(project)?;
-            let staging = writer.stage()?;
-            let (repository, _) = open_to_write(project, &staging)?;
-            writer.clear(&staging)?;
-            Ok(Some(repository))
+        Ok(repository) => Ok(Found::Own(repository)),
+        Err(ProjectError::Git(error)) if is_damage(&error) => {
+            Ok(Found::Foreign(Foreign::Damaged(error)))
         }
-        result => result,
+        Err(error) => Err(error),
     }
 }
 
-/// Opens the history, mends it if that is needed, or begins one. Whether it was begun now. For
-/// whoever has the right to save.
-pub(in crate::store::projects) fn open_to_write(
-    project: &Project,
-    staging: &Staging,
-) -> Result<(Repository, bool), ProjectError> {
-    let Some(git) = folder(project)? else {
-        return begin(project, staging).map(|repository| (repository, true));
-    };
-    for path in LOCKS {
-        git.remove_beneath(path)?;
-    }
-    let repository = match open_checked(project, &git) {
-        Err(ProjectError::Git(error)) if error.class() == ErrorClass::Config => {
-            harden::replace_config(&git)?;
-            open_checked(project, &git)?
-        }
-        Err(ProjectError::Git(error)) if error.code() == ErrorCode::NotFound => {
-            complete(&git)?;
-            open_checked(project, &git)?
-        }
-        result => result?,
-    };
-    mend_head(&git, &repository)?;
-    Ok((repository, false))
+/// Whether it is the repository that is to blame, and not the machine.
+fn is_damage(error: &git2::Error) -> bool {
+    use ErrorClass::{Filesystem, NoMemory, Os, Thread};
+    !matches!(error.class(), Filesystem | NoMemory | Os | Thread)
 }
 
 /// The folder `.git`, if it is one.
@@ -81,82 +130,33 @@ fn folder(project: &Project) -> Result<Option<Dir>, ProjectError> {
     }
 }
 
-fn open_checked(project: &Project, git: &Dir) -> Result<Repository, ProjectError> {
-    project.checked().check(git)?;
-    let repository = Repository::open_bare(project.path().join(".git"))?;
+fn open_own(project: &Project) -> Result<Repository, ProjectError> {
+    Ok(open_at(&project.path().join(".git"))?)
+}
+
+/// Opens the repository in this folder.
+pub(in crate::store::projects) fn open_at(path: &Path) -> Result<Repository, git2::Error> {
+    // The shorter way to open a bare repository would not look where its history is cut.
+    let flags =
+        RepositoryOpenFlags::BARE | RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::NO_DOTGIT;
+    let repository = Repository::open_ext(path, flags, &[] as &[&Path])?;
     repository.set_config(&Config::new()?)?;
     Ok(repository)
 }
 
-/// Makes what libgit2 needs to see a repository at all: a kill while git was beginning one, or a
-/// crash, leaves less.
-fn complete(git: &Dir) -> Result<(), ProjectError> {
-    for name in ["objects", "refs"] {
-        git.make_folder(name)?;
-    }
-    match git.file("HEAD") {
-        Ok((_, stat)) if stat.st_size > 0 => Ok(()),
-        Ok(_) | Err(FileError::NotFound | FileError::NotRegular) => write_head(git),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn write_head(git: &Dir) -> Result<(), ProjectError> {
-    let options = WriteOptions { sync: true, owner: None };
-    let text = format!("ref: {BRANCH}\n");
-    Ok(git.replace_file("HEAD", options, |file| std::io::Write::write_all(file, text.as_bytes()))?)
-}
-
-/// A power cut can leave the file of a branch empty or a commit unwritten. Then the newest version
-/// that can be read is the newest one. References to what is not there go, and are logged.
-fn mend_head(git: &Dir, repository: &Repository) -> Result<(), ProjectError> {
-    let Err(error) = super::head(repository) else {
-        return Ok(());
-    };
-    tracing::warn!(%error, "the newest version of a project cannot be read");
-    let name =
-        match repository.find_reference("HEAD").as_ref().map(git2::Reference::symbolic_target) {
-            Ok(Ok(Some(branch))) if branch.starts_with("refs/heads/") => branch.to_owned(),
-            _ => {
-                write_head(git)?;
-                BRANCH.to_owned()
-            }
-        };
-    if super::head(repository).is_ok() {
-        return Ok(());
-    }
-    git.remove_beneath(&name)?;
-    let mut newest = None;
-    for own in refs::list(repository, VERSIONS)? {
-        if super::tree_of(repository, own.id).is_ok() {
-            newest = Some(own.id);
-        } else {
-            tracing::warn!(id = %own.id, "a version of a project is lost");
-            own.remove(repository)?;
-        }
-    }
-    if let Some(id) = newest {
-        repository.reference(&name, id, true, "mended")?;
-    }
-    Ok(())
-}
-
-/// Begins a history. It is made beside its place, so that a kill leaves none or a whole one.
-fn begin(project: &Project, staging: &Staging) -> Result<Repository, ProjectError> {
-    const NAME: &str = "new";
-    const BEFORE: &str = "before-dreamcore";
+/// Makes an empty repository in this folder; where it is.
+pub(in crate::store::projects) fn init(around: &Path) -> Result<PathBuf, git2::Error> {
     let mut options = RepositoryInitOptions::new();
     // No template: it could bring hooks along.
-    options.external_template(false).initial_head("main").no_reinit(true);
-    let folder = staging.dir.make_folder(NAME)?;
-    Repository::init_opts(staging.path(project).join(NAME), &options)?;
-    // A file that points elsewhere (a worktree, a submodule), or a link. It is kept and not followed.
-    match project.dir().rename_to(".git", &folder.folder(".git")?, BEFORE) {
-        Ok(()) => tracing::warn!("a .git that is no folder is put aside"),
-        Err(FileError::NotFound) => {}
-        Err(error) => return Err(error.into()),
-    }
-    folder.rename_to(".git", project.dir(), ".git")?;
-    let git = project.dir().folder(".git")?;
-    open_checked(project, &git)
+    options.external_template(false).initial_head(BRANCH).no_reinit(true);
+    Repository::init_opts(around, &options)?;
+    Ok(around.join(".git"))
+}
+
+/// Tells git by hand that the hidden files of the relay and of a save are nobody's business.
+pub(in crate::store::projects) fn exclude_own(git: &Dir) -> Result<(), FileError> {
+    let text = format!("{EXCLUDED}\n/{SAVE}\n");
+    git.make_folder("info")?.replace_file("exclude", WriteOptions::default(), |file| {
+        std::io::Write::write_all(file, text.as_bytes())
+    })
 }
