@@ -3,10 +3,12 @@
 #![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 mod apply;
+mod bombs;
 mod concurrency;
 mod containers;
 mod copy;
 mod full;
+mod hostile_git;
 mod interrupted;
 mod older;
 mod strace;

@@ -1,0 +1,442 @@
+//! Projects whose `.git` was written to hurt whoever opens it. Each is opened through every endpoint
+//! that looks at a history. Meanwhile the worker's memory stays low and its health is answered at
+//! once; every request ends with the right answer, and the project goes on.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use harness::{Event, Ids, Setup, Worker, git, terminal};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::bombs::{Bomb, DELTA, FILE, FOLDER, Filled, PackEntry, twice};
+use crate::support::{about, apply, files, healthy};
+
+/// The most memory that the worker may have had, in KiB.
+const MOST_MEMORY_KIB: u64 = 300 * 1024;
+/// The longest that the worker's health may take.
+const PROMPT: Duration = Duration::from_secs(1);
+/// No request may take longer.
+const DEADLINE: Duration = Duration::from_mins(2);
+/// Nobody's user on any machine that tests run on.
+const USER: u32 = 1234;
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// The worker's own peak of memory since the last call of [`forget_peak`]; 0 where the kernel does
+/// not say.
+fn peak_kib(worker: &Worker) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", worker.pid())).expect("it lives");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default()
+}
+
+fn forget_peak(worker: &Worker) {
+    // gVisor has no such file, and no peak either.
+    drop(fs::write(format!("/proc/{}/clear_refs", worker.pid()), "5"));
+}
+
+/// A worker, and a project that is a bomb.
+struct Siege {
+    worker: Worker,
+    ids: Ids,
+}
+
+/// What all requests together saw.
+#[derive(Debug, Default)]
+struct Seen {
+    /// What the versions are called before anything is saved, the newest first.
+    names: Vec<String>,
+    diff: String,
+    /// The slowest request.
+    longest: Duration,
+}
+
+impl Siege {
+    async fn new(build: impl FnOnce(&Bomb) + Send + 'static) -> Self {
+        Self::with(Setup::default(), build).await
+    }
+
+    async fn with(setup: Setup, build: impl FnOnce(&Bomb) + Send + 'static) -> Self {
+        let worker = setup.start().await;
+        worker.settled().await;
+        let ids = Ids::new();
+        let project = worker.project(ids);
+        // On another thread, so that connections that are kept alive are looked after meanwhile.
+        let built = tokio::task::spawn_blocking(move || build(&Bomb::new(&project)));
+        built.await.expect("it is built");
+        give_away(&worker);
+        Self { worker, ids }
+    }
+
+    fn project(&self) -> std::path::PathBuf {
+        self.worker.project(self.ids)
+    }
+
+    async fn post(&self, endpoint: &str, further: Value, longest: &mut Duration) -> Value {
+        let began = Instant::now();
+        let request = self.worker.request(reqwest::Method::POST, endpoint);
+        let request = request.json(&about(self.ids, &further)).timeout(DEADLINE);
+        let answer = request.send().await;
+        let answer = answer.unwrap_or_else(|e| panic!("{endpoint}: {e}\n{}", self.worker.log()));
+        let (status, text) = (answer.status(), answer.text().await.expect("a body"));
+        *longest = began.elapsed().max(*longest);
+        assert!(status.is_success(), "{endpoint}: {status} {text}\n{}", self.worker.log());
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{endpoint}: {e} {text}"))
+    }
+
+    async fn save(&self, path: &str, longest: &mut Duration) {
+        let began = Instant::now();
+        let file = json!([{ "path": path, "content": "new" }]);
+        let saved = tokio::time::timeout(DEADLINE, apply(&self.worker, self.ids, file));
+        let events: Vec<Event> = saved.await.expect("it ends in time");
+        *longest = began.elapsed().max(*longest);
+        assert_eq!(terminal(&events).kind(), "done", "{events:#?}\n{}", self.worker.log());
+    }
+
+    /// Everything that can be asked of a history.
+    async fn requests(&self) -> Seen {
+        let mut seen = Seen::default();
+        let longest = &mut seen.longest;
+        let details = about(self.ids, &json!({}));
+        let (user, project) = (&details["user_id"], &details["project_id"]);
+        let query = format!("user_id={user}&project_id={project}&details=1").replace('"', "");
+        assert_eq!(self.worker.get(&format!("list_files?{query}")).await.status, 200);
+
+        let log = self.post("apply_files", json!({ "action": "git_log", "limit": 500 }), longest);
+        let log = log.await;
+        let commits = log["commits"].as_array().expect("a list");
+        let name = |commit: &Value| commit["message"].as_str().unwrap_or_default().to_owned();
+        seen.names = commits.iter().map(name).collect();
+        let newest = commits[0]["hash"].clone();
+        let diff = json!({ "action": "git_diff", "commit": newest });
+        let diff = self.post("apply_files", diff, longest).await;
+        seen.diff = diff["diff"].as_str().unwrap_or_default().to_owned();
+        self.save("new.txt", longest).await;
+        let restore = json!({ "commit": newest });
+        assert_eq!(self.post("restore_version", restore, longest).await["success"], true);
+        let target = Uuid::new_v4();
+        let copy = json!({ "target_project_id": target, "history": true });
+        assert_eq!(self.post("copy_project", copy, longest).await["success"], true);
+        let copy = Ids { user: self.ids.user, project: target };
+        git(&self.worker.project(copy), &["fsck", "--strict"]);
+        self.save("newer.txt", longest).await;
+        seen
+    }
+
+    /// The same, while somebody asks for the worker's health and its memory is measured.
+    async fn endured(&self) -> Seen {
+        forget_peak(&self.worker);
+        let health = async {
+            let mut slowest = Duration::ZERO;
+            loop {
+                let asked = Instant::now();
+                assert_eq!(self.worker.get("health/live").await.status, 200);
+                slowest = slowest.max(asked.elapsed());
+                assert!(slowest < PROMPT, "the worker's health took {slowest:?}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let seen = tokio::select! {
+            seen = self.requests() => seen,
+            () = health => unreachable!("it has no end"),
+        };
+        let peak = peak_kib(&self.worker);
+        eprintln!("peak {} MiB, longest request {:?}", peak / 1024, seen.longest);
+        assert!(peak < MOST_MEMORY_KIB, "{} MiB", peak / 1024);
+        healthy(&self.project());
+        assert!(files(&self.project()).contains(&"newer.txt=new".to_owned()));
+        seen
+    }
+
+    /// What was put aside of the old repository.
+    fn kept(&self) -> Vec<String> {
+        let folder = self.project().join(".git/before-dreamcore");
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    /// The history is as it was, and the old repository is kept.
+    async fn is_kept(&self, names: &[&str]) -> Seen {
+        let seen = self.endured().await;
+        assert_eq!(seen.names, names);
+        assert_eq!(self.kept().len(), 1, "{:?}", self.kept());
+        seen
+    }
+
+    /// There is a new history, which begins with the files as they were.
+    async fn is_begun_anew(&self) {
+        self.is_kept(&["最初のバージョン"]).await;
+        assert!(self.worker.log().contains("are left out"), "{}", self.worker.log());
+    }
+}
+
+/// The worker may be another user than the test, which made the folders.
+fn give_away(worker: &Worker) {
+    fn visit(path: &Path, owner: u32) {
+        chown(path, Some(owner), Some(owner)).expect("it is ours");
+        if path.is_dir() {
+            fs::read_dir(path)
+                .expect("a folder")
+                .flatten()
+                .for_each(|entry| visit(&entry.path(), owner));
+        }
+    }
+    let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(worker.scratch()).expect("ours"));
+    if harness::is_root() && owner != 0 {
+        visit(&worker.data().join("users"), owner);
+    }
+}
+
+/// Eleven levels of ten folders each, all the same.
+fn wide(bomb: &Bomb) {
+    let mut tree = bomb.tree_of("x");
+    let names: Vec<_> = (0..10).map(|number| format!("folder{number}")).collect();
+    for _ in 0..11 {
+        let entries: Vec<_> = names.iter().map(|name| (FOLDER, name.as_str(), &*tree)).collect();
+        tree = bomb.tree(&entries);
+    }
+    bomb.branch_at(&bomb.commit(&tree, &[&bomb.first()], "bomb"));
+}
+
+#[tokio::test]
+async fn a_tree_of_eleven_levels_with_ten_folders_each() {
+    Siege::new(wide).await.is_kept(&["eins"]).await;
+}
+
+#[tokio::test]
+async fn the_same_below_newer_versions_cuts_the_history_there() {
+    let siege = Siege::new(|bomb| {
+        wide(bomb);
+        let good = bomb.commit(&bomb.tree_of("2\n"), &[&bomb.first()], "zwei");
+        bomb.branch_at(&bomb.commit(&bomb.tree_of("3\n"), &[&good], "drei"));
+    });
+    let siege = siege.await;
+    let seen = siege.is_kept(&["drei", "zwei"]).await;
+    assert!(seen.diff.contains("-2") && seen.diff.contains("+3"), "{}", seen.diff);
+    // By hand, git says the same.
+    let log = git(&siege.project(), &["log", "--format=%s"]);
+    assert!(log.ends_with("drei\nzwei\n"), "{log}");
+}
+
+#[tokio::test]
+async fn ten_thousand_folders_inside_one_another() {
+    let siege = Siege::new(|bomb| {
+        let mut tree = bomb.tree_of("x");
+        for _ in 0..10_000 {
+            tree = bomb.tree(&[(FOLDER, "d", &tree)]);
+        }
+        bomb.branch_at(&bomb.commit(&tree, &[&bomb.first()], "bomb"));
+    });
+    siege.await.is_kept(&["eins"]).await;
+}
+
+#[tokio::test]
+async fn a_message_of_two_gibibytes() {
+    let siege = Siege::new(|bomb| {
+        let text = Bomb::commit_text(&bomb.tree_of("x"), &[&bomb.first()], "bomb");
+        let message = Filled { start: text.as_bytes(), filler: b'x', length: 2 * GIB };
+        bomb.branch_at(&bomb.filled("commit", &message));
+    });
+    siege.await.is_begun_anew().await;
+}
+
+#[tokio::test]
+async fn five_hundred_messages_of_eight_mebibytes() {
+    let siege = Siege::new(|bomb| {
+        let tree = bomb.tree_of("x");
+        let mut last = bomb.first();
+        for number in 0..500 {
+            let text = Bomb::commit_text(&tree, &[&last], &number.to_string());
+            let message = Filled { start: text.as_bytes(), filler: b'x', length: 8 * MIB };
+            last = bomb.filled("commit", &message);
+        }
+        bomb.branch_at(&last);
+    });
+    siege.await.is_begun_anew().await;
+}
+
+#[tokio::test]
+async fn a_file_of_four_gibibytes() {
+    let siege = Siege::new(|bomb| {
+        let content = Filled { start: b"", filler: 0, length: 4 * GIB };
+        let file = bomb.filled("blob", &content);
+        let tree = bomb.tree(&[(FILE, "index.html", &file)]);
+        bomb.branch_at(&bomb.commit(&tree, &[&bomb.first()], "bomb"));
+    });
+    siege.await.is_kept(&["eins"]).await;
+}
+
+/// A loose object says how long it is, and goes on.
+#[tokio::test]
+async fn an_object_that_is_longer_than_it_says() {
+    let siege = Siege::new(|bomb| {
+        let id = Filled { start: b"short", filler: 0, length: 5 }.id("blob");
+        let content = Filled { start: b"short", filler: b'x', length: GIB };
+        bomb.loose(&id, "blob 5\0", &content);
+        let tree = bomb.tree(&[(FILE, "index.html", &id)]);
+        bomb.branch_at(&bomb.commit(&tree, &[&bomb.first()], "bomb"));
+    });
+    siege.await.is_kept(&["eins"]).await;
+}
+
+fn packed_references(bomb: &Bomb, count: usize) {
+    let first = bomb.first();
+    let mut packed = "# pack-refs with: peeled fully-peeled sorted\n".to_owned();
+    for number in 0..count {
+        writeln!(packed, "{first} refs/dreamcore/versions/{number:08}").expect("memory");
+    }
+    bomb.put("packed-refs", packed);
+}
+
+#[tokio::test]
+async fn twenty_thousand_references() {
+    let siege = Siege::new(|bomb| packed_references(bomb, 20_000)).await;
+    let seen = siege.is_kept(&["eins"]).await;
+    assert!(seen.longest < Duration::from_secs(25), "{:?}", seen.longest);
+}
+
+#[tokio::test]
+async fn a_million_references() {
+    let siege = Siege::new(|bomb| packed_references(bomb, 1_000_000)).await;
+    siege.is_kept(&["eins"]).await;
+}
+
+#[tokio::test]
+async fn two_thousand_packs() {
+    let siege = Siege::new(|bomb| {
+        let mut last = bomb.first();
+        for number in 0..2000 {
+            let text = number.to_string();
+            let content = Filled { start: text.as_bytes(), filler: 0, length: text.len() as u64 };
+            let file = content.id("blob");
+            bomb.pack(&[PackEntry { kind: 3, base: None, content: text.into(), id: file.clone() }]);
+            if number % 100 == 0 {
+                let tree = bomb.tree(&[(FILE, "index.html", &file)]);
+                last = bomb.commit(&tree, &[&last], "v");
+            }
+        }
+        bomb.branch_at(&last);
+    });
+    let siege = siege.await;
+    let seen = siege.endured().await;
+    assert_eq!(seen.names.len(), 21);
+}
+
+/// Each entry of a pack is twice the one before it: thirty of them stand for a gibibyte.
+#[tokio::test]
+async fn a_pack_of_deltas_that_double_each_other() {
+    let siege = Siege::new(|bomb| {
+        let mut entries = Vec::new();
+        for level in 0..31_u32 {
+            let length = 1_usize << level;
+            let (kind, base, content) = match level {
+                0 => (3, None, b"x".to_vec()),
+                _ => (DELTA, Some(entries.len() - 1), twice(length / 2)),
+            };
+            let filled = Filled { start: b"", filler: b'x', length: length as u64 };
+            entries.push(PackEntry { kind, base, content, id: filled.id("blob") });
+        }
+        bomb.pack(&entries);
+        let last = entries.last().unwrap();
+        let tree = bomb.tree(&[(FILE, "index.html", &last.id)]);
+        bomb.branch_at(&bomb.commit(&tree, &[&bomb.first()], "bomb"));
+    });
+    siege.await.is_kept(&["eins"]).await;
+}
+
+/// A chain of twenty thousand deltas, each based on the one before it.
+#[tokio::test]
+async fn a_pack_of_deltas_without_an_end() {
+    let siege = Siege::new(|bomb| {
+        let same = |id: &str| (DELTA, id.to_owned(), vec![1, 1, 0x90, 1]);
+        let id = Filled { start: b"x", filler: 0, length: 1 }.id("blob");
+        let mut entries =
+            vec![PackEntry { kind: 3, base: None, content: b"x".to_vec(), id: id.clone() }];
+        for number in 0..20_000 {
+            let (kind, mut id, content) = same(&id);
+            if number < 19_999 {
+                // Only the last has a name that is asked for.
+                id = format!("{number:040x}");
+            }
+            entries.push(PackEntry { kind, base: Some(entries.len() - 1), content, id });
+        }
+        // The first is not found by its name, so that the whole chain must be followed.
+        entries[0].id = "f".repeat(40);
+        bomb.pack(&entries);
+        let tree = bomb.tree(&[(FILE, "index.html", &id)]);
+        bomb.branch_at(&bomb.commit(&tree, &[&bomb.first()], "zwei"));
+    });
+    let siege = siege.await;
+    let seen = siege.endured().await;
+    assert!(["zwei", "eins"].contains(&seen.names[0].as_str()), "{:?}", seen.names);
+}
+
+#[tokio::test]
+async fn indices_that_lie() {
+    let siege = Siege::new(|bomb| {
+        // Git's index: more entries than there are atoms, and a tree of trees.
+        let mut index = b"DIRC\0\0\0\x02\xff\xff\xff\xff".to_vec();
+        index.extend(b"TREE\x7f\xff\xff\xff");
+        index.extend("\0-1 2000000000\n".repeat(1000).as_bytes());
+        index.extend([0; 20]);
+        bomb.put("index", index);
+        // Of a pack: four billion objects, of which none is there.
+        let mut idx = b"\xfftOc\0\0\0\x02".to_vec();
+        idx.extend([0xff; 4].repeat(256));
+        idx.extend([0; 40]);
+        let name = "objects/pack/pack-0000000000000000000000000000000000000000";
+        bomb.put(&format!("{name}.idx"), &idx);
+        bomb.put(&format!("{name}.pack"), b"PACK\0\0\0\x02\xff\xff\xff\xff");
+        bomb.put("objects/pack/multi-pack-index", vec![0xff; 10_000]);
+        bomb.put("objects/info/commit-graph", vec![0xff; 10_000]);
+    });
+    siege.await.is_kept(&["eins"]).await;
+}
+
+/// What makes git see another history than the one that was saved.
+#[tokio::test]
+async fn grafts_replacements_and_notes_change_nothing() {
+    let siege = Siege::new(|bomb| {
+        let first = bomb.first();
+        let evil = bomb.commit(&bomb.tree_of("evil"), &[], "evil");
+        let second = bomb.commit(&bomb.tree_of("2\n"), &[&first], "zwei");
+        bomb.branch_at(&second);
+        bomb.put("info/grafts", format!("{second} {evil}\n{first} {evil}\n"));
+        bomb.put(&format!("refs/replace/{first}"), format!("{evil}\n"));
+        bomb.put(&format!("refs/replace/{second}"), format!("{evil}\n"));
+        bomb.put("refs/notes/commits", format!("{evil}\n"));
+        bomb.put("shallow", format!("{second}\n"));
+    });
+    let siege = siege.await;
+    siege.is_kept(&["zwei", "eins"]).await;
+    let log = git(&siege.project(), &["log", "--format=%s%n%N"]);
+    assert!(!log.contains("evil"), "{log}");
+}
+
+#[tokio::test]
+async fn a_head_that_names_nonsense_is_a_branch_that_is_mended() {
+    let long = format!("ref: refs/heads/{}\n", "x".repeat(10_000));
+    for head in ["", "nonsense", "\0\u{1}", "ref: nonsense", "ref: refs/heads/../../x", &long] {
+        let head = head.to_owned();
+        let siege = Siege::new(move |bomb| bomb.put("HEAD", head)).await;
+        siege.is_kept(&["eins"]).await;
+    }
+}
+
+#[tokio::test]
+async fn an_ordinary_user_has_the_same_protection() {
+    if !harness::is_root() {
+        eprintln!("SKIPPED an_ordinary_user_has_the_same_protection: the other tests are this one");
+        return;
+    }
+    let siege = Siege::with(Setup::default().as_user(USER), wide).await;
+    siege.is_kept(&["eins"]).await;
+    let references = |bomb: &Bomb| packed_references(bomb, 100_000);
+    let siege = Siege::with(Setup::default().as_user(USER), references).await;
+    siege.is_kept(&["eins"]).await;
+}
