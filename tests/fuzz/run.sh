@@ -17,7 +17,7 @@ done
 shift $((OPTIND - 1))
 targets=("$@")
 if [ "$#" = 0 ]; then
-    targets=(types query body cli_output git)
+    targets=(types query body cli_output git history)
 fi
 
 command -v c++ >/dev/null || { echo "a C++ compiler is missing, libFuzzer needs it: apt-get install build-essential"; exit 1; }
@@ -38,9 +38,12 @@ mkdir -p .run/fuzz
 for target in "${targets[@]}"; do
     mkdir -p ".run/fuzz/$target"
     log=".run/fuzz/$target.log"
-    # What reads a stream must stay small whatever comes; the others hold whole repositories or requests.
-    memory_mb=2048
-    [ "$target" = cli_output ] && memory_mb=512
+    # What reads a stream or a stranger's history must stay small whatever comes; the others hold whole
+    # requests.
+    case "$target" in
+    cli_output | git | history) memory_mb=512 ;;
+    *) memory_mb=2048 ;;
+    esac
     echo "fuzzing $target for $seconds s"
     if "${CARGO_TARGET_DIR:-target}/debug/fuzz-${target//_/-}" \
         -max_total_time="$seconds" -timeout=20 -rss_limit_mb="$memory_mb" -print_final_stats=1 \

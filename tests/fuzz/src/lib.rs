@@ -3,6 +3,7 @@
 
 mod cli_output;
 mod git;
+mod history;
 mod http;
 mod memory;
 mod scene;
@@ -10,6 +11,7 @@ mod types;
 
 pub use cli_output::cli_output;
 pub use git::git;
+pub use history::history;
 pub use http::{body, query};
 pub use memory::growth_of;
 pub use types::types;
@@ -18,5 +20,11 @@ pub use types::types;
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its folder of seeds.
-pub const TARGETS: &[(&str, Target)] =
-    &[("types", types), ("query", query), ("body", body), ("cli_output", cli_output), ("git", git)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("types", types),
+    ("query", query),
+    ("body", body),
+    ("cli_output", cli_output),
+    ("git", git),
+    ("history", history),
+];
