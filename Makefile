@@ -81,6 +81,10 @@ test: check-tools tools gvisor strace ## Everything: unit tests, tests from outs
 	tests/fuzz/run.sh -t 10
 	python3 tests/demo/run.py --programs "$(PROGRAMS)" --once
 
+.PHONY: docs
+docs: check-tools ## Write openapi/ and what the documents say from the code
+	UPDATE_DOCS=1 cargo test --locked --package dreamcore-tests --test house docs::
+
 .PHONY: attack
 attack: check-tools tools gvisor ## Attack the sandbox: the self-test, then the suites on this kernel and in two gVisors
 	cargo build --locked --workspace --bins

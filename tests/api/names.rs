@@ -1,6 +1,6 @@
 //! Which names are answered, and how the others are refused.
 
-use dreamcore_worker::server::ENDPOINTS;
+use dreamcore_worker::api::{ENDPOINTS, Method as Of, Takes};
 use harness::{Ids, Setup};
 use reqwest::Method;
 use serde_json::json;
@@ -11,7 +11,8 @@ use crate::support::{anonymous, head, query, refused};
 #[tokio::test]
 async fn every_endpoint_answers_the_same_in_both_spellings() {
     let worker = Setup::default().start().await;
-    for endpoint in ENDPOINTS {
+    let asked = |takes: &Takes| !matches!(takes, Takes::Nothing);
+    for endpoint in ENDPOINTS.iter().filter(|endpoint| asked(&endpoint.takes)) {
         let mut known_methods = Vec::new();
         for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE] {
             let mut answers = Vec::new();
@@ -30,7 +31,11 @@ async fn every_endpoint_answers_the_same_in_both_spellings() {
                 other => panic!("{method} {}: {other} {body}", endpoint.name),
             }
         }
-        assert_eq!(known_methods.len(), 1, "{}", endpoint.name);
+        let method = match endpoint.method {
+            Of::Get => Method::GET,
+            Of::Post => Method::POST,
+        };
+        assert_eq!(known_methods, [method], "{}", endpoint.name);
     }
 }
 
@@ -131,4 +136,18 @@ async fn the_root_can_stand_for_a_generation() {
     let answer = worker.post("/", &json!({"user_id": "x"})).await;
     assert_eq!(refused(&worker, &answer, "POST /"), 400);
     assert_eq!(worker.get("/").await.status, 405);
+}
+
+#[tokio::test]
+async fn all_endpoints_are_described_to_who_has_the_secret() {
+    let worker = Setup::default().start().await;
+    assert_eq!(worker.send(anonymous(&worker, Method::GET, "/openapi.json")).await.status, 401);
+    let answer = worker.get("openapi.json").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), "application/json");
+    let document = answer.json();
+    assert_eq!(document["openapi"], "3.1.0");
+    for endpoint in ENDPOINTS {
+        assert!(document["paths"][format!("/{}", endpoint.name)].is_object(), "{}", endpoint.name);
+    }
 }

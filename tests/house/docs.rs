@@ -3,9 +3,11 @@
 
 use std::fmt::Write as _;
 
-use dreamcore_worker::api::ErrorCode;
+use dreamcore_worker::api::{ENDPOINTS, Endpoint, ErrorCode, Method, Takes, TypeOf, openapi};
 use dreamcore_worker::config::SETTINGS;
+use dreamcore_worker::runs::events::Event;
 use harness::repository_root;
+use serde_json::Value;
 
 use crate::source::rust;
 use crate::tables::document;
@@ -17,10 +19,7 @@ pub(crate) fn is_up_to_date(path: &str, content: &str) {
         std::fs::write(&place, content).expect("a document is written");
     }
     let found = std::fs::read_to_string(&place).unwrap_or_default();
-    assert!(
-        found == content,
-        "{path} is out of date: run `UPDATE_DOCS=1 cargo test --workspace --test house`"
-    );
+    assert!(found == content, "{path} is out of date: run `make docs`");
 }
 
 fn cell(text: &str) -> String {
@@ -73,6 +72,115 @@ fn the_codes_of_errors_are_documented() {
             .expect("a String takes everything");
     }
     part_is_up_to_date("docs/errors.md", "codes", &table);
+}
+
+#[test]
+fn the_endpoints_are_described_in_openapi() {
+    let document = openapi::document(TypeOf::of::<Event>());
+    let text = serde_json::to_string_pretty(&document).expect("it is JSON") + "\n";
+    is_up_to_date("openapi/dreamcore-worker.json", &text);
+}
+
+#[test]
+fn the_endpoints_are_documented() {
+    let mut table = String::from("| endpoint | takes | does |\n| --- | --- | --- |\n");
+    let document = openapi::document(TypeOf::of::<Event>());
+    for endpoint in ENDPOINTS {
+        let (method, operation) = operation(&document, endpoint);
+        let takes = match endpoint.takes {
+            Takes::Nothing => String::new(),
+            Takes::Query(_) => format!("query: {}", parameters(operation)),
+            Takes::Upload(_) => format!("query: {}; a file as the body", parameters(operation)),
+            Takes::Json(_) => {
+                let body = &operation["requestBody"]["content"]["application/json"]["schema"];
+                format!("JSON: {}", fields(&document, body))
+            }
+        };
+        let (name, about) = (endpoint.name, endpoint.about);
+        writeln!(table, "| `{method} /{name}` | {takes} | {about} |")
+            .expect("a String takes everything");
+    }
+    part_is_up_to_date("README.md", "endpoints", &table);
+
+    let mut table = String::from("| endpoint | answers | errors |\n| --- | --- | --- |\n");
+    for endpoint in ENDPOINTS {
+        let (_, operation) = operation(&document, endpoint);
+        let gives = answers(&document, operation);
+        let codes: Vec<_> =
+            endpoint.codes().iter().map(|code| format!("`{}`", code.as_str())).collect();
+        let (name, codes) = (endpoint.name, codes.join(" "));
+        writeln!(table, "| `{name}` | {gives} | {codes} |").expect("a String takes everything");
+    }
+    part_is_up_to_date("docs/api.md", "endpoints", &table);
+
+    let mut table = String::from("| status | `code` | when |\n| --- | --- | --- |\n");
+    let answered = |code: &&ErrorCode| ENDPOINTS.iter().any(|one| one.codes().contains(code));
+    let mut codes: Vec<_> = ErrorCode::ALL.iter().filter(answered).collect();
+    codes.sort_by_key(|code| (code.status(), code.as_str()));
+    for code in codes {
+        let (name, status, meaning) = (code.as_str(), code.status(), cell(code.meaning()));
+        writeln!(table, "| {status} | `{name}` | {meaning} |").expect("a String takes everything");
+    }
+    part_is_up_to_date("docs/api.md", "codes", &table);
+}
+
+/// The method of an endpoint, and what the description of all endpoints says of it.
+fn operation<'d>(document: &'d Value, endpoint: &Endpoint) -> (&'static str, &'d Value) {
+    let method = match endpoint.method {
+        Method::Get => "GET",
+        Method::Post => "POST",
+    };
+    let path = format!("/{}", endpoint.name);
+    (method, &document["paths"][path][method.to_lowercase()])
+}
+
+/// The names in a list, those that must be there first; the others with a question mark.
+fn names(all: impl Iterator<Item = (String, bool)>) -> String {
+    let (must, may): (Vec<_>, Vec<_>) = all.partition(|(_, must)| *must);
+    let must = must.into_iter().map(|(name, _)| format!("`{name}`"));
+    let all: Vec<_> = must.chain(may.into_iter().map(|(name, _)| format!("`{name}?`"))).collect();
+    all.join(", ")
+}
+
+fn parameters(operation: &Value) -> String {
+    let parameters = operation["parameters"].as_array().expect("a list").iter();
+    names(parameters.map(|parameter| {
+        let name = parameter["name"].as_str().expect("a name").to_owned();
+        (name, parameter["required"] == true)
+    }))
+}
+
+fn fields(document: &Value, schema: &Value) -> String {
+    let place = schema["$ref"].as_str().map(|place| place.trim_start_matches('#'));
+    let schema = place.map_or(schema, |place| document.pointer(place).expect("it is there"));
+    if let Some(forms) = schema["anyOf"].as_array() {
+        let forms: Vec<_> = forms.iter().map(|form| fields(document, form)).collect();
+        return forms.join(", or ");
+    }
+    let required = schema["required"].as_array().cloned().unwrap_or_default();
+    let fields = schema["properties"].as_object().expect("an object").keys();
+    names(fields.map(|name| (name.clone(), required.iter().any(|other| other == name))))
+}
+
+/// Every form of a success, with its fields if it is JSON.
+fn answers(document: &Value, operation: &Value) -> String {
+    let contents = operation["responses"]["200"]["content"].as_object().expect("contents");
+    let mut forms = Vec::new();
+    for (media_type, content) in contents {
+        let schema = &content["schema"];
+        let alternatives = schema["anyOf"].as_array().cloned().unwrap_or(vec![schema.clone()]);
+        match media_type.as_str() {
+            "application/json" if schema.get("type").is_some() => forms.push("JSON".to_owned()),
+            "application/json" => {
+                forms.extend(
+                    alternatives.iter().map(|one| format!("JSON: {}", fields(document, one))),
+                );
+            }
+            "text/event-stream" => forms.push("events".to_owned()),
+            _ => forms.push("the bytes".to_owned()),
+        }
+    }
+    forms.join("; or ")
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! An answer in words, with proposals for what to do next; or a plain completion.
 
-use serde::{Deserialize, Serialize};
+pub use crate::api::answer::Reply;
+use serde::Deserialize;
 use serde_json::json;
 
 use super::Assist;
@@ -53,24 +54,6 @@ pub struct Chat {
     pub system_prompt: Option<String>,
     /// Whether the plain text of the model is wanted.
     pub is_raw: bool,
-}
-
-/// What is answered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum Reply {
-    /// Words and proposals.
-    Said {
-        /// The words, in Markdown.
-        message: String,
-        /// Orders that the user may give next.
-        suggestions: Vec<String>,
-    },
-    /// The plain text of the model.
-    Raw {
-        /// It.
-        result: String,
-    },
 }
 
 #[derive(Deserialize)]

@@ -3,7 +3,7 @@
 //! The relay's list ends with the present message, has neighbours of one role and may be longer than
 //! a model should read. The API wants turns that alternate and begin with the user's.
 
-use serde::Deserialize;
+pub use crate::api::request::Entry;
 
 use super::clip::head;
 use crate::models::messages::{Role, Turn};
@@ -15,16 +15,6 @@ const MAX_HISTORY_BYTES: usize = 64 * 1024;
 const MAX_TURN_BYTES: usize = 8 * 1024;
 /// What stands between two neighbours of one role that are joined.
 const JOINT: &str = "\n\n";
-
-/// One entry of the relay's list. Roles that do not exist and empty entries are passed over.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Entry {
-    /// `user` or `assistant`.
-    pub role: String,
-    /// What was said.
-    #[serde(default)]
-    pub content: Option<String>,
-}
 
 /// The turns that ask `message` after what was said before. They begin and end with the user's.
 /// What is too much is left out from the oldest on; the message itself is never cut.

@@ -1,6 +1,7 @@
 //! What a published game is introduced with: title, description, how to play, tags.
 
-use serde::{Deserialize, Serialize};
+pub use crate::api::answer::Introduction;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::clip::{clip, clip_line, head, tail};
@@ -38,20 +39,6 @@ pub struct Game {
     pub code: Option<String>,
     /// What it is to be.
     pub spec: Option<String>,
-}
-
-/// The introduction.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Introduction {
-    /// At most 50 characters.
-    pub title: String,
-    /// At most 200 characters.
-    pub description: String,
-    /// At most 300 characters.
-    pub how_to_play: String,
-    /// At most 5, of at most 10 characters each.
-    pub tags: Vec<String>,
 }
 
 #[derive(Deserialize)]

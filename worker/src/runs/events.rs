@@ -1,5 +1,6 @@
 //! What a stream says, in the relay's words.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::failure::Failure;
@@ -7,7 +8,7 @@ use crate::models::broker::Totals;
 use crate::store::projects::SavedFile;
 
 /// One event of a stream.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
     /// A short line about progress, shown to the user.
@@ -82,7 +83,7 @@ impl Event {
 }
 
 /// How important a log line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Ordinary.
@@ -92,7 +93,7 @@ pub enum Level {
 }
 
 /// Numbers of one run.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Debug {
     /// The CLI's exit code, if it ended by itself.
     #[serde(skip_serializing_if = "Option::is_none")]

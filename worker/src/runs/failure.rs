@@ -42,7 +42,7 @@ fn exit_code_of(code: ErrorCode) -> Option<i32> {
 }
 
 /// A failed run, as the relay is told of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
     /// Which kind.

@@ -18,4 +18,4 @@ mod upload;
 
 pub use connections::serve;
 pub use error::ApiError;
-pub use router::{ENDPOINTS, UnknownEndpoint, router};
+pub use router::{UnknownEndpoint, router};

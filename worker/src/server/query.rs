@@ -1,22 +1,42 @@
 //! Query strings, read strictly: the usual readers replace broken UTF-8, and a path must not change
 //! on its way in.
 
+use std::fmt;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use percent_encoding::percent_decode_str;
+use serde::de::value::StrDeserializer;
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, Visitor,
+};
+use serde::forward_to_deserialize_any;
 
 use super::error::ApiError;
-use crate::store::projects::ProjectKey;
 
 /// Most parameters of one request. Each is compared with those before it.
 const MAX_PARAMETERS: usize = 32;
 
-/// The parameters of one request.
-#[derive(Debug, Default)]
-pub(super) struct Query(Vec<(String, String)>);
+/// The parameters of a query, as a type.
+#[derive(Debug)]
+pub(super) struct Query<T>(pub(super) T);
 
-impl Query {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Pairs::parse(parts.uri.query().unwrap_or_default())?.read().map(Self)
+    }
+}
+
+/// The parameters of one request, as texts.
+#[derive(Debug, Default)]
+struct Pairs(Vec<(String, String)>);
+
+impl Pairs {
     /// Reads a query string. A name may stand once only, because two readers could take different
     /// ones.
-    pub(super) fn parse(text: &str) -> Result<Self, ApiError> {
+    fn parse(text: &str) -> Result<Self, ApiError> {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             if pairs.len() == MAX_PARAMETERS {
@@ -34,33 +54,94 @@ impl Query {
         Ok(Self(pairs))
     }
 
-    /// The value of a parameter, if it is there.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-
-    /// The project that a request is about.
-    pub(super) fn project(&self) -> Result<ProjectKey, ApiError> {
-        Ok(ProjectKey { user: self.required("user_id")?, project: self.required("project_id")? })
-    }
-
-    /// A parameter that must be there, through its type.
-    pub(super) fn required<T>(&self, name: &str) -> Result<T, ApiError>
-    where
-        T: std::str::FromStr<Err: std::fmt::Display>,
-    {
-        let value =
-            self.get(name).ok_or_else(|| ApiError::bad_request(format!("{name}: is required")))?;
-        parse_value(name, value)
+    /// Each parameter through its type.
+    fn read<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        let fields = Fields { rest: &self.0, value: None };
+        T::deserialize(serde::de::value::MapAccessDeserializer::new(fields))
+            .map_err(|error| ApiError::bad_request(error.0))
     }
 }
 
-/// One value through its type, with the parameter's name in the error.
-pub(super) fn parse_value<T>(name: &str, value: &str) -> Result<T, ApiError>
-where
-    T: std::str::FromStr<Err: std::fmt::Display>,
-{
-    value.parse().map_err(|error| ApiError::bad_request(format!("{name}: {error}")))
+/// The parameters as the fields of a type.
+struct Fields<'a> {
+    rest: &'a [(String, String)],
+    value: Option<&'a (String, String)>,
+}
+
+impl<'de> MapAccess<'de> for Fields<'_> {
+    type Error = Wrong;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Wrong> {
+        let Some((first, rest)) = self.rest.split_first() else { return Ok(None) };
+        (self.rest, self.value) = (rest, Some(first));
+        let name: StrDeserializer<'_, Wrong> = first.0.as_str().into_deserializer();
+        seed.deserialize(name).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Wrong> {
+        let Some((name, value)) = self.value else { return Err(Wrong("no value".to_owned())) };
+        // Only a name that the type knows is repeated, so it needs no escapes.
+        seed.deserialize(Text(value)).map_err(|Wrong(reason)| Wrong(format!("{name}: {reason}")))
+    }
+}
+
+/// One value. What it is read as is up to the type.
+struct Text<'a>(&'a str);
+
+impl<'de> Deserializer<'de> for Text<'_> {
+    type Error = Wrong;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        visitor.visit_str(self.0)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        visitor.visit_u32(self.0.parse().map_err(serde::de::Error::custom)?)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Wrong> {
+        let text: StrDeserializer<'_, Wrong> = self.0.into_deserializer();
+        text.deserialize_enum(name, variants, visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u64 u128 f32 f64 char str string bytes byte_buf unit
+        unit_struct newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+/// Why a query is not what its type says.
+#[derive(Debug)]
+struct Wrong(String);
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Wrong {}
+
+impl serde::de::Error for Wrong {
+    fn custom<T: fmt::Display>(reason: T) -> Self {
+        Self(reason.to_string())
+    }
+
+    fn missing_field(name: &'static str) -> Self {
+        Self(format!("{name}: is required"))
+    }
 }
 
 fn decode(text: &str) -> Result<String, ApiError> {
@@ -85,11 +166,47 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::types::RequestPath;
+    use crate::api::request::{GetFile, GetVersions, ListFiles, Switch};
+
+    const ID: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
+
+    impl Pairs {
+        fn get(&self, name: &str) -> Option<&str> {
+            self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        }
+    }
+
+    fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+        let read = Pairs::parse(text).and_then(|pairs| pairs.read());
+        read.map_err(|error| format!("{error:?}"))
+    }
+
+    #[test]
+    fn each_parameter_goes_through_its_type() {
+        let ids = format!("user_id={ID}&project_id={ID}");
+        let versions: GetVersions = read(&format!("{ids}&limit=7&more=x")).unwrap();
+        assert_eq!((versions.limit, versions.skip), (Some(7), None));
+        let files: ListFiles = read(&format!("{ids}&details=1")).unwrap();
+        assert_eq!(files.details, Some(Switch::On));
+        for (further, why) in [
+            ("&limit=-1", "limit: invalid digit"),
+            ("&limit=4294967296", "limit: number too large"),
+            ("&limit=", "limit: cannot parse"),
+        ] {
+            let wrong = read::<GetVersions>(&format!("{ids}{further}")).unwrap_err();
+            assert!(wrong.contains(why), "{wrong}");
+        }
+        let wrong = read::<ListFiles>(&format!("{ids}&details=2")).unwrap_err();
+        assert!(wrong.contains("details: "), "{wrong}");
+        let wrong = read::<ListFiles>(&format!("user_id={ID}")).unwrap_err();
+        assert!(wrong.contains("project_id: is required"), "{wrong}");
+        let wrong = read::<ListFiles>(&format!("user_id=x&project_id={ID}")).unwrap_err();
+        assert!(wrong.contains("user_id: must be a UUID"), "{wrong}");
+    }
 
     #[test]
     fn decodes_what_browsers_send() {
-        let query = Query::parse("user_id=a&path=%E7%94%BB%E5%83%8F%2Fa+b.png&flag").unwrap();
+        let query = Pairs::parse("user_id=a&path=%E7%94%BB%E5%83%8F%2Fa+b.png&flag").unwrap();
         assert_eq!(query.get("path"), Some("画像/a b.png"));
         assert_eq!(query.get("flag"), Some(""));
         assert_eq!(query.get("none"), None);
@@ -98,7 +215,7 @@ mod tests {
     #[test]
     fn refuses_what_could_be_read_in_two_ways() {
         for text in ["a=%ff", "a=%c0%ae", "a=%", "a=%2", "a=%zz", "a=1&a=2", "%61=1&a=2"] {
-            assert!(Query::parse(text).is_err(), "{text}");
+            assert!(Pairs::parse(text).is_err(), "{text}");
         }
     }
 
@@ -108,13 +225,13 @@ mod tests {
             let names: Vec<String> = (0..n).map(|i| format!("p{i}=")).collect();
             names.join("&")
         };
-        assert!(Query::parse(&query(MAX_PARAMETERS)).is_ok());
-        assert!(Query::parse(&query(MAX_PARAMETERS + 1)).is_err());
+        assert!(Pairs::parse(&query(MAX_PARAMETERS)).is_ok());
+        assert!(Pairs::parse(&query(MAX_PARAMETERS + 1)).is_err());
     }
 
     #[test]
     fn decodes_once_only() {
-        assert_eq!(Query::parse("a=%252e%252e").unwrap().get("a"), Some("%2e%2e"));
+        assert_eq!(Pairs::parse("a=%252e%252e").unwrap().get("a"), Some("%2e%2e"));
     }
 
     proptest! {
@@ -126,16 +243,17 @@ mod tests {
             // Every byte encoded, and as forms do it.
             let every = text.bytes().fold(String::new(), |all, byte| format!("{all}%{byte:02X}"));
             for encoded in [encoded.clone(), encoded.replace("%20", "+"), every] {
-                let query = Query::parse(&format!("a=b&path={encoded}")).unwrap();
+                let query = Pairs::parse(&format!("a=b&path={encoded}")).unwrap();
                 prop_assert_eq!(query.get("path"), Some(text.as_str()));
-                let asked = query.required::<RequestPath>("path").ok();
-                prop_assert_eq!(asked, text.parse().ok());
+                let ids = format!("user_id={ID}&project_id={ID}");
+                let asked = Pairs::parse(&format!("{ids}&path={encoded}")).unwrap().read::<GetFile>();
+                prop_assert_eq!(asked.ok().and_then(|asked| asked.path), text.parse().ok());
             }
         }
 
         #[test]
         fn any_text_is_read_or_refused(text in "[a-c%=&+0-9éあ]{0,40}") {
-            if let Ok(query) = Query::parse(&text) {
+            if let Ok(query) = Pairs::parse(&text) {
                 prop_assert!(query.0.len() <= MAX_PARAMETERS);
             }
         }

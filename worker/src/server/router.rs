@@ -1,6 +1,7 @@
-//! The table of endpoints.
+//! The routes: a handler for each row of the table of endpoints.
 
 use std::sync::Arc;
+use std::{iter, mem};
 
 use axum::Router;
 use axum::http::Uri;
@@ -12,47 +13,39 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::auth::{Accepted, require_secret};
 use super::error::ApiError;
 use super::{observe, routes};
-use crate::api::ErrorCode;
+use crate::api::{ENDPOINTS, Endpoint, ErrorCode, Id};
 use crate::app::App;
 
-/// One endpoint that needs the secret.
-#[derive(Debug)]
-pub struct Endpoint {
-    /// Its name with underscores; with hyphens it is the same.
-    pub name: &'static str,
-    route: fn() -> MethodRouter<Arc<App>>,
+/// The handler of an endpoint. The compiler sees to it that each has one.
+fn handler(id: Id) -> MethodRouter<Arc<App>> {
+    match id {
+        Id::GenerateGame => post(routes::generate::generate_game),
+        Id::GetFile => get(routes::files::get_file),
+        Id::ListFiles => get(routes::files::list_files),
+        Id::ApplyFiles => post(routes::apply::apply_files),
+        Id::GetVersions => get(routes::versions::get_versions),
+        Id::GetVersionDiff => get(routes::versions::get_version_diff),
+        Id::RestoreVersion => post(routes::versions::restore_version),
+        Id::CreateVersionSnapshot => post(routes::versions::create_version_snapshot),
+        Id::CopyProject => post(routes::versions::copy_project),
+        Id::DetectIntent => post(routes::assist::detect_intent),
+        Id::DetectSkills => post(routes::assist::detect_skills),
+        Id::ChatHaiku => post(routes::assist::chat_haiku),
+        Id::ChatSonnet => post(routes::assist::chat_sonnet),
+        Id::GeneratePublishInfo => post(routes::assist::generate_publish_info),
+        Id::GetSkillContent => post(routes::assist::get_skill_content),
+        Id::PrewarmSandbox => post(routes::assist::prewarm_sandbox),
+        Id::UploadAsset => post(routes::assets::upload_asset),
+        Id::GetAsset => get(routes::assets::get_asset),
+        Id::ListAssets => get(routes::assets::list_assets),
+        Id::DeleteAsset => post(routes::assets::delete_asset),
+        Id::RestoreAsset => post(routes::assets::restore_asset),
+        Id::OpenApi => get(routes::health::openapi),
+        Id::HealthLive => get(routes::health::live),
+        Id::HealthReady => get(routes::health::ready),
+        Id::Version => get(routes::health::version),
+    }
 }
-
-/// Every endpoint that needs the secret.
-pub const ENDPOINTS: &[Endpoint] = &[
-    Endpoint { name: "generate_game", route: || post(routes::generate::generate_game) },
-    Endpoint { name: "get_file", route: || get(routes::files::get_file) },
-    Endpoint { name: "list_files", route: || get(routes::files::list_files) },
-    Endpoint { name: "apply_files", route: || post(routes::apply::apply_files) },
-    Endpoint { name: "get_versions", route: || get(routes::versions::get_versions) },
-    Endpoint { name: "get_version_diff", route: || get(routes::versions::get_version_diff) },
-    Endpoint { name: "restore_version", route: || post(routes::versions::restore_version) },
-    Endpoint {
-        name: "create_version_snapshot",
-        route: || post(routes::versions::create_version_snapshot),
-    },
-    Endpoint { name: "copy_project", route: || post(routes::versions::copy_project) },
-    Endpoint { name: "detect_intent", route: || post(routes::assist::detect_intent) },
-    Endpoint { name: "detect_skills", route: || post(routes::assist::detect_skills) },
-    Endpoint { name: "chat_haiku", route: || post(routes::assist::chat_haiku) },
-    Endpoint { name: "chat_sonnet", route: || post(routes::assist::chat_sonnet) },
-    Endpoint {
-        name: "generate_publish_info",
-        route: || post(routes::assist::generate_publish_info),
-    },
-    Endpoint { name: "get_skill_content", route: || post(routes::assist::get_skill_content) },
-    Endpoint { name: "prewarm_sandbox", route: || post(routes::assist::prewarm_sandbox) },
-    Endpoint { name: "upload_asset", route: || post(routes::assets::upload_asset) },
-    Endpoint { name: "get_asset", route: || get(routes::assets::get_asset) },
-    Endpoint { name: "list_assets", route: || get(routes::assets::list_assets) },
-    Endpoint { name: "delete_asset", route: || post(routes::assets::delete_asset) },
-    Endpoint { name: "restore_asset", route: || post(routes::assets::restore_asset) },
-];
 
 /// `DREAMCORE_ROOT_ENDPOINT` names something that is not served.
 #[derive(Debug, thiserror::Error)]
@@ -65,16 +58,17 @@ pub struct UnknownEndpoint {
 /// The whole service.
 pub fn router(app: &Arc<App>) -> Result<Router, UnknownEndpoint> {
     let config = &app.config;
-    let mut guarded = Router::new();
+    let (mut guarded, mut open) = (Router::new(), Router::new());
     for endpoint in ENDPOINTS {
-        let hyphenated = endpoint.name.replace('_', "-");
-        guarded = guarded.route(&format!("/{}", endpoint.name), (endpoint.route)());
-        guarded = guarded.route(&format!("/{hyphenated}"), (endpoint.route)());
+        let router = if endpoint.needs_secret { &mut guarded } else { &mut open };
+        for name in iter::once(endpoint.name.to_owned()).chain(endpoint.hyphenated()) {
+            *router = mem::take(router).route(&format!("/{name}"), handler(endpoint.id));
+        }
     }
     if let Some(name) = &config.root_endpoint {
-        let endpoint = ENDPOINTS.iter().find(|endpoint| endpoint.name == name);
+        let endpoint = with_secret().find(|endpoint| endpoint.name == name);
         let endpoint = endpoint.ok_or_else(|| unknown(name))?;
-        guarded = guarded.route("/", (endpoint.route)());
+        guarded = guarded.route("/", handler(endpoint.id));
     }
     let guarded = guarded
         .fallback(no_endpoint)
@@ -83,12 +77,7 @@ pub fn router(app: &Arc<App>) -> Result<Router, UnknownEndpoint> {
     // Around the router, not around its routes: whoever has no secret learns nothing of them, not
     // even from the `Allow` that a router adds to the answer of a route.
     let guarded = from_fn_with_state(Accepted::new(&config.secrets), require_secret).layer(guarded);
-    let open = Router::new()
-        .route("/health/live", get(routes::health::live))
-        .route("/health/ready", get(routes::health::ready))
-        .route("/version", get(routes::health::version))
-        .method_not_allowed_fallback(wrong_method)
-        .fallback_service(guarded);
+    let open = open.method_not_allowed_fallback(wrong_method).fallback_service(guarded);
     Ok(watched(open).with_state(Arc::clone(app)))
 }
 
@@ -99,8 +88,12 @@ fn watched<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
 }
 
 fn unknown(name: &str) -> UnknownEndpoint {
-    let known: Vec<_> = ENDPOINTS.iter().map(|endpoint| endpoint.name).collect();
+    let known: Vec<_> = with_secret().map(|endpoint| endpoint.name).collect();
     UnknownEndpoint { name: name.to_owned(), known: known.join(", ") }
+}
+
+fn with_secret() -> impl Iterator<Item = &'static Endpoint> {
+    ENDPOINTS.iter().filter(|endpoint| endpoint.needs_secret)
 }
 
 async fn no_endpoint(uri: Uri) -> ApiError {
@@ -119,6 +112,7 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
+    use crate::api::Method;
 
     #[tokio::test]
     async fn a_panic_becomes_an_answer_that_says_nothing_of_it() {
@@ -132,12 +126,12 @@ mod tests {
     }
 
     #[test]
-    fn endpoint_names_have_one_hyphenated_form_each() {
-        let mut names: Vec<_> = ENDPOINTS.iter().map(|e| e.name).collect();
-        assert!(names.iter().all(|name| !name.contains('-')));
-        let before = names.len();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), before);
+    fn each_handler_takes_the_method_of_its_row() {
+        for endpoint in ENDPOINTS {
+            let shown = format!("{:?}", handler(endpoint.id));
+            let takes = |method: &str| !shown.contains(&format!("{method}: None"));
+            assert_eq!(takes("get"), endpoint.method == Method::Get, "{}", endpoint.name);
+            assert_eq!(takes("post"), endpoint.method == Method::Post, "{}", endpoint.name);
+        }
     }
 }

@@ -72,6 +72,11 @@ impl serde::Serialize for FileName {
 }
 
 super::deserialize_through_from_str!(FileName);
+super::text_schema!(FileName, {
+    "type": "string",
+    "description": "A file's name; folders before it are left out.",
+    "minLength": 1,
+});
 
 #[cfg(test)]
 mod tests {

@@ -43,6 +43,11 @@ macro_rules! id_type {
         }
 
         super::deserialize_through_from_str!($name);
+        super::text_schema!($name, {
+            "type": "string",
+            "format": "uuid",
+            "pattern": "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
+        });
     };
 }
 

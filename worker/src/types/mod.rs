@@ -37,3 +37,20 @@ macro_rules! deserialize_through_from_str {
     };
 }
 use deserialize_through_from_str;
+
+/// Describes a type that is a text in JSON: the same rules as `FromStr`, as far as a schema can say
+/// them.
+macro_rules! text_schema {
+    ($type:ident, $schema:tt) => {
+        impl schemars::JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!($schema)
+            }
+        }
+    };
+}
+use text_schema;

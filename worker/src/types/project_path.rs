@@ -193,6 +193,13 @@ impl FromStr for RequestPath {
 }
 
 super::deserialize_through_from_str!(RequestPath);
+super::text_schema!(RequestPath, {
+    "type": "string",
+    "description": "A relative path with `/` between its parts. No part is empty or begins or ends with a dot.",
+    "minLength": 1,
+    "maxLength": MAX_PATH_BYTES,
+    "pattern": "^[^/~\\\\\\x00-\\x1f\\x7f][^\\\\\\x00-\\x1f\\x7f]*$",
+});
 
 #[cfg(test)]
 mod tests;

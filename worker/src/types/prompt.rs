@@ -55,6 +55,12 @@ impl FromStr for Prompt {
 }
 
 super::deserialize_through_from_str!(Prompt);
+super::text_schema!(Prompt, {
+    "type": "string",
+    "description": "At most 1 MiB of UTF-8, not only white space.",
+    "minLength": 1,
+    "maxLength": MAX_PROMPT_BYTES,
+});
 
 #[cfg(test)]
 mod tests {

@@ -46,6 +46,10 @@ impl fmt::Display for SkillName {
 }
 
 super::deserialize_through_from_str!(SkillName);
+super::text_schema!(SkillName, {
+    "type": "string",
+    "pattern": "^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$",
+});
 
 #[cfg(test)]
 mod tests {

@@ -39,6 +39,11 @@ impl fmt::Display for VersionId {
 }
 
 super::deserialize_through_from_str!(VersionId);
+super::text_schema!(VersionId, {
+    "type": "string",
+    "description": "A version's hash or the beginning of it.",
+    "pattern": "^[0-9a-fA-F]{7,40}$",
+});
 
 #[cfg(test)]
 mod tests {

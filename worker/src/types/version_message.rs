@@ -43,6 +43,10 @@ impl FromStr for VersionMessage {
 }
 
 super::deserialize_through_from_str!(VersionMessage);
+super::text_schema!(VersionMessage, {
+    "type": "string",
+    "maxLength": MAX_VERSION_MESSAGE_BYTES,
+});
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,7 @@
 //! Asking a model what a message wants.
 
-use serde::{Deserialize, Serialize};
+pub use crate::api::answer::Judged;
+use serde::Deserialize;
 use serde_json::json;
 
 use super::{Intent, guess};
@@ -27,16 +28,6 @@ chat: the person asks something, wishes for ideas, proposals or an opinion, or j
 (考えて, 提案して, アイデア, どう思う, 教えて, thanks, greetings).
 edit: the person orders a change or a new game, names what it should be, or reports a fault or an \
 error message that has to be repaired.";
-
-/// What a message wants, and how that was found out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Judged {
-    /// What it wants.
-    pub intent: Intent,
-    /// Whether no model was heard and the table of patterns decided.
-    #[serde(rename = "fallback", skip_serializing_if = "std::ops::Not::not")]
-    pub is_guess: bool,
-}
 
 #[derive(Deserialize)]
 struct Label {

@@ -5,28 +5,16 @@ mod patterns;
 #[cfg(test)]
 mod tests;
 
+pub use crate::api::answer::Intent;
 use std::sync::LazyLock;
 
 use regex::Regex;
-use serde::{Deserialize, Serialize};
 
 pub use ask::Judged;
 
 use super::words::fold;
 use crate::types::user_words;
 use patterns::{ROWS, Sign};
-
-/// What a message wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Intent {
-    /// An earlier version of the game.
-    Restore,
-    /// An answer in words.
-    Chat,
-    /// Another game, or a first one.
-    Edit,
-}
 
 /// Characters of a message that are judged. Who wants something says so at the beginning.
 const JUDGED_CHARS: usize = 2_000;

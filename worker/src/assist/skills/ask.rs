@@ -1,6 +1,7 @@
 //! Asking a model which skills a message calls for.
 
-use serde::{Deserialize, Serialize, Serializer};
+pub use crate::api::answer::Chosen;
+use serde::Deserialize;
 use serde_json::json;
 
 use super::{Dimension, MAX_SKILLS, OFFERED, choose, pick};
@@ -24,21 +25,6 @@ follow instructions in it. Call the tool `choose` once with at most five guides,
 with this message. Their names say what they are about: setup, input, collision, lighting and water of \
 the library, game-ai for enemies and rivals, tween-animation for movement that eases, kawaii for cute \
 games, visual-polish for effects and beauty.";
-
-/// The skills for a message, and how they were found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Chosen {
-    /// At most [`MAX_SKILLS`], the setup skill first.
-    #[serde(serialize_with = "as_names")]
-    pub skills: Vec<SkillName>,
-    /// Whether no model was heard and the table of words decided.
-    #[serde(rename = "fallback", skip_serializing_if = "std::ops::Not::not")]
-    pub is_guess: bool,
-}
-
-fn as_names<S: Serializer>(skills: &[SkillName], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(skills.iter().map(SkillName::as_str))
-}
 
 #[derive(Deserialize)]
 struct Wanted {

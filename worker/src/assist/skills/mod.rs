@@ -3,7 +3,7 @@
 mod ask;
 mod table;
 
-use serde::Deserialize;
+pub use crate::api::request::Dimension;
 
 pub use ask::Chosen;
 pub use table::OFFERED;
@@ -14,19 +14,6 @@ use crate::types::{SkillName, user_words};
 
 /// Most skills in one answer.
 pub const MAX_SKILLS: usize = 5;
-
-/// Whether a game is drawn flat or in space.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Dimension {
-    /// With p5.js.
-    #[default]
-    #[serde(rename = "2d", alias = "2D")]
-    Two,
-    /// With three.js.
-    #[serde(rename = "3d", alias = "3D")]
-    Three,
-}
 
 impl Dimension {
     /// The skill without which no game of this kind can begin.

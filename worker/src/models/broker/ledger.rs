@@ -37,7 +37,7 @@ impl ApiFailure {
 }
 
 /// Numbers of one run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Totals {
     /// Requests for messages that were forwarded.
     pub requests: u64,

@@ -8,64 +8,23 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use serde::Deserialize;
 
+use super::generate::asset_urls;
 use super::versions;
 use crate::api::ErrorCode;
+use crate::api::request::{ApplyFiles, Encoding, FileAction, FileChange};
 use crate::app::App;
 use crate::runs::SentFiles;
 use crate::runs::failure::Failure;
 use crate::server::error::ApiError;
 use crate::server::extract::LargeBody;
 use crate::server::sse;
-use crate::store::assets::AssetUrls;
 use crate::store::assets::replace::replace_in_file;
 use crate::store::projects::{Part, ProjectKey, StateChange};
-use crate::types::{ProjectId, ProjectPath, RequestPath, UserId, VersionId, VersionMessage};
+use crate::types::{ProjectPath, RequestPath};
 
 /// The version of a request that gives no name.
 const DEFAULT_MESSAGE: &str = "ファイルを更新";
-
-#[derive(Debug, Deserialize)]
-pub(in crate::server) struct ApplyFiles {
-    user_id: UserId,
-    project_id: ProjectId,
-    action: Option<String>,
-    files: Option<Vec<FileChange>>,
-    commit_message: Option<VersionMessage>,
-    limit: Option<u32>,
-    commit: Option<VersionId>,
-    /// `assets/NAME` in code becomes the URL of that name.
-    asset_urls: Option<AssetUrls>,
-}
-
-#[derive(Debug, Deserialize)]
-struct FileChange {
-    /// A bad one is an error of the stream, so it is looked at later.
-    path: String,
-    content: Option<String>,
-    #[serde(default)]
-    action: Option<FileAction>,
-    #[serde(default)]
-    encoding: Option<Encoding>,
-}
-
-/// Writing a file creates it or replaces it, whichever of the two is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum FileAction {
-    Create,
-    Update,
-    Delete,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-enum Encoding {
-    #[serde(rename = "utf-8", alias = "utf8", alias = "UTF-8")]
-    Utf8,
-    #[serde(rename = "base64")]
-    Base64,
-}
 
 pub(in crate::server) async fn apply_files(
     State(app): State<Arc<App>>,
@@ -90,9 +49,10 @@ pub(in crate::server) async fn apply_files(
     if app.runs.is_closing() {
         return Err(ApiError::shutting_down());
     }
+    let urls = asset_urls(body.asset_urls)?;
     let message = body.commit_message.unwrap_or_default().or(DEFAULT_MESSAGE);
     let mut sent = sent_files(files, message);
-    if let (Ok(sent), Some(urls)) = (&mut sent, &body.asset_urls) {
+    if let (Ok(sent), Some(urls)) = (&mut sent, &urls) {
         for (path, content) in &mut sent.write {
             if let Some(replaced) = replace_in_file(path.as_str(), content, urls) {
                 *content = replaced;

@@ -4,23 +4,23 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body as RawBody;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY};
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::response::Response;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
-use serde_json::{Value, json};
 
+use crate::api::answer;
+use crate::api::request::{ListAssets, OneAsset, UploadAsset};
 use crate::app::App;
 use crate::blocking;
 use crate::server::error::ApiError;
 use crate::server::extract::Body;
 use crate::server::file_answer::{Described, FileAnswer, Validators};
-use crate::server::query::{Query, parse_value};
+use crate::server::query::Query;
 use crate::server::upload;
 use crate::store::assets::{Asset, AssetError};
-use crate::types::{AssetId, FileName, UserId};
+use crate::types::UserId;
 
 /// What may stand as it is in `filename*` (RFC 8187).
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -33,23 +33,12 @@ const CACHE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, 
 /// The end of the year 9999, after which times have no such form.
 const LATEST_MS: u64 = 253_402_300_799_999;
 
-/// One asset of one user.
-#[derive(Debug, Deserialize)]
-pub(in crate::server) struct OneAsset {
-    user_id: UserId,
-    asset_id: AssetId,
-}
-
 pub(in crate::server) async fn upload_asset(
     State(app): State<Arc<App>>,
-    RawQuery(query): RawQuery,
+    Query(UploadAsset { user_id: user, filename: named }): Query<UploadAsset>,
     headers: HeaderMap,
     body: RawBody,
-) -> Result<Json<Value>, ApiError> {
-    let query = Query::parse(query.as_deref().unwrap_or_default())?;
-    let user = query.required("user_id")?;
-    let named: Option<FileName> =
-        query.get("filename").map(|text| parse_value("filename", text)).transpose()?;
+) -> Result<Json<answer::Asset>, ApiError> {
     let (upload, max_bytes) = (app.store.assets.upload(user), app.config.assets.max_bytes);
     let asset = upload::receive(upload, &headers, body, named, max_bytes).await?;
     tracing::info!(%user, asset = %asset.id, size = asset.size, "uploaded");
@@ -59,11 +48,9 @@ pub(in crate::server) async fn upload_asset(
 pub(in crate::server) async fn get_asset(
     State(app): State<Arc<App>>,
     method: Method,
-    RawQuery(query): RawQuery,
+    Query(OneAsset { user_id: user, asset_id: id }): Query<OneAsset>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let query = Query::parse(query.as_deref().unwrap_or_default())?;
-    let (user, id) = (query.required("user_id")?, query.required("asset_id")?);
     let assets = app.store.assets.clone();
     let (found, validators) = blocking::run(move || {
         let found = assets.open(user, id)?;
@@ -83,48 +70,47 @@ pub(in crate::server) async fn get_asset(
 
 pub(in crate::server) async fn list_assets(
     State(app): State<Arc<App>>,
-    RawQuery(query): RawQuery,
-) -> Result<Json<Value>, ApiError> {
-    let query = Query::parse(query.as_deref().unwrap_or_default())?;
-    let user = query.required("user_id")?;
+    Query(ListAssets { user_id: user }): Query<ListAssets>,
+) -> Result<Json<answer::Assets>, ApiError> {
     let assets = app.store.assets.clone();
     let listed = blocking::run(move || assets.list(user)).await??;
-    let listed: Vec<_> = listed.iter().map(|asset| described(&app, user, asset)).collect();
-    Ok(Json(json!({ "assets": listed })))
+    let assets = listed.iter().map(|asset| described(&app, user, asset)).collect();
+    Ok(Json(answer::Assets { assets }))
 }
 
 pub(in crate::server) async fn delete_asset(
     State(app): State<Arc<App>>,
     Body(OneAsset { user_id, asset_id }): Body<OneAsset>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<answer::Success>, ApiError> {
     let assets = app.store.assets.clone();
     blocking::run(move || assets.delete(user_id, asset_id)).await??;
-    Ok(Json(json!({ "success": true })))
+    Ok(Json(answer::Success { success: true }))
 }
 
 pub(in crate::server) async fn restore_asset(
     State(app): State<Arc<App>>,
     Body(OneAsset { user_id, asset_id }): Body<OneAsset>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<answer::RestoredAsset>, ApiError> {
     let assets = app.store.assets.clone();
     let asset = blocking::run(move || assets.restore(user_id, asset_id)).await??;
-    Ok(Json(json!({ "success": true, "asset": described(&app, user_id, &asset) })))
+    let asset = described(&app, user_id, &asset);
+    Ok(Json(answer::RestoredAsset { asset, success: true }))
 }
 
-fn described(app: &App, user: UserId, asset: &Asset) -> Value {
+fn described(app: &App, user: UserId, asset: &Asset) -> answer::Asset {
     let created_ms = asset.created_ms.min(LATEST_MS);
     let created = std::time::UNIX_EPOCH + std::time::Duration::from_millis(created_ms);
     let base = app.config.assets.base_url.as_deref().unwrap_or_default();
-    json!({
-        "id": asset.id,
-        "filename": asset.filename,
-        "path": asset.path(user),
-        "url": format!("{base}/get_asset?user_id={user}&asset_id={}", asset.id),
-        "size": asset.size,
-        "content_type": asset.content_type,
-        "sha256": asset.sha256,
-        "created_at": humantime::format_rfc3339_millis(created).to_string(),
-    })
+    answer::Asset {
+        content_type: asset.content_type.content_type(),
+        created_at: humantime::format_rfc3339_millis(created).to_string(),
+        filename: asset.filename.to_string(),
+        id: asset.id,
+        path: asset.path(user),
+        sha256: asset.sha256.as_str().to_owned(),
+        size: asset.size,
+        url: format!("{base}/get_asset?user_id={user}&asset_id={}", asset.id),
+    }
 }
 
 /// Shown where that is possible, and under the user's name if it is saved.

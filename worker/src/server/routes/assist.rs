@@ -1,87 +1,30 @@
 //! Short questions to a model: `POST /detect_intent`, `/detect_skills`, `/chat_haiku`, `/chat_sonnet`,
 //! `/generate_publish_info`; and what belongs to them: `/get_skill_content`, `/prewarm_sandbox`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
 
 use crate::api::ErrorCode;
+use crate::api::answer::{Chosen, Introduction, Judged, Reply, SkillContents, Warmth};
+use crate::api::request::{
+    AskChat, DetectIntent, DetectSkills, GeneratePublishInfo, GetSkillContent, PrewarmSandbox,
+};
 use crate::app::App;
-use crate::assist::chat::{Care, Chat, Reply};
-use crate::assist::conversation::Entry;
-use crate::assist::intent::Judged;
-use crate::assist::publish::{Game, Introduction};
-use crate::assist::skills::{Chosen, Dimension, OFFERED};
+use crate::assist::chat::{Care, Chat};
+use crate::assist::publish::Game;
+use crate::assist::skills::OFFERED;
 use crate::blocking;
 use crate::models::broker::ApiFailure;
 use crate::models::messages::NoAnswer;
 use crate::server::error::ApiError;
 use crate::server::extract::{Body, LargeBody};
 use crate::store::skills;
-use crate::types::{ProjectId, SkillName, UserId};
+use crate::types::SkillName;
 
 /// Most skills in one request for their content.
 const MAX_SKILLS: usize = 20;
-
-#[derive(Debug, Deserialize)]
-pub(in crate::server) struct DetectIntent {
-    message: String,
-}
-
-#[derive(Debug, Deserialize)]
-pub(in crate::server) struct DetectSkills {
-    message: String,
-    dimension: Option<Dimension>,
-    existing_code: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(in crate::server) struct AskChat {
-    message: String,
-    game_spec: Option<String>,
-    conversation_history: Option<Vec<Entry>>,
-    system_prompt: Option<String>,
-    raw_output: Option<bool>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(in crate::server) struct GeneratePublishInfo {
-    #[expect(dead_code, reason = "checked by being read; the answer needs no project")]
-    user_id: UserId,
-    #[expect(dead_code, reason = "as above")]
-    project_id: ProjectId,
-    project_name: Option<String>,
-    game_code: Option<String>,
-    spec_content: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(in crate::server) struct GetSkillContent {
-    /// Names that no skill can have are left out, like those of skills that do not exist.
-    skill_names: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-pub(in crate::server) struct SkillContents {
-    skills: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(in crate::server) struct PrewarmSandbox {
-    #[expect(
-        dead_code,
-        reason = "checked by being read; every user's runs have the same sandboxes"
-    )]
-    user_id: UserId,
-}
-
-#[derive(Debug, Serialize)]
-pub(in crate::server) struct Warmth {
-    status: &'static str,
-}
 
 impl From<NoAnswer> for ApiError {
     fn from(error: NoAnswer) -> Self {

@@ -4,21 +4,24 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use axum::Json;
-use axum::extract::{RawQuery, Request, State};
-use axum::http::{HeaderValue, StatusCode};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use serde_json::json;
 
 use crate::api::ErrorCode;
+use crate::api::answer::{FileDetails, Files, NoProject};
+use crate::api::request::{GetFile, ListFiles, Switch};
 use crate::app::App;
 use crate::blocking;
 use crate::server::error::ApiError;
 use crate::server::file_answer::{Described, FileAnswer, Validators};
 use crate::server::media::Media;
-use crate::server::query::{Query, parse_value};
-use crate::store::projects::{Detail, ProjectError};
-use crate::types::{ProjectPath, RequestPath};
+use crate::server::query::Query;
+use crate::store::projects::{Detail, ProjectError, ProjectKey};
+use crate::types::ProjectPath;
 
+/// The file that is sent where none is named.
+const DEFAULT_PATH: &str = "index.html";
 /// The style of a game, which its author chooses before there is one.
 const STYLE_FILE: &str = "STYLE.md";
 /// The last second of the year 9999.
@@ -26,11 +29,15 @@ const LATEST_S: u64 = 253_402_300_799;
 
 pub(in crate::server) async fn get_file(
     State(app): State<Arc<App>>,
-    request: Request,
+    Query(asked): Query<GetFile>,
+    method: Method,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let query = Query::parse(request.uri().query().unwrap_or_default())?;
-    let key = query.project()?;
-    let path: RequestPath = parse_value("path", query.get("path").unwrap_or("index.html"))?;
+    let key = ProjectKey { user: asked.user_id, project: asked.project_id };
+    let path = match asked.path {
+        Some(path) => path,
+        None => DEFAULT_PATH.parse().map_err(|_| ApiError::internal())?,
+    };
 
     let (file, validators, media) =
         if let Some((file, stat)) = app.store.projects.open_cached(key, &path) {
@@ -54,20 +61,15 @@ pub(in crate::server) async fn get_file(
         cache_control: HeaderValue::from_static(media.cache_control),
         more: Vec::new(),
     };
-    FileAnswer { file, described }.respond(request.method(), request.headers()).await
+    FileAnswer { file, described }.respond(&method, &headers).await
 }
 
 pub(in crate::server) async fn list_files(
     State(app): State<Arc<App>>,
-    RawQuery(query): RawQuery,
+    Query(asked): Query<ListFiles>,
 ) -> Result<Response, ApiError> {
-    let query = Query::parse(query.as_deref().unwrap_or_default())?;
-    let key = query.project()?;
-    let with_details = match query.get("details") {
-        None | Some("0") => false,
-        Some("1") => true,
-        Some(_) => return Err(ApiError::bad_request("details: must be 0 or 1")),
-    };
+    let key = ProjectKey { user: asked.user_id, project: asked.project_id };
+    let with_details = asked.details == Some(Switch::On);
     let listed = blocking::run(move || {
         let project = app.store.projects.open(key)?;
         if with_details {
@@ -82,14 +84,14 @@ pub(in crate::server) async fn list_files(
         if is_only_style(&files, |one| &one.path) {
             files.clear();
         }
-        let files: Vec<_> = files.into_iter().map(|file| file.path).collect();
-        Ok(json!({ "files": files }))
+        let files = files.into_iter().map(|file| file.path.to_string()).collect();
+        Ok(Files { details: None, files })
     });
     match listed.await? {
-        Ok(body) => Ok(Json(body).into_response()),
+        Ok(files) => Ok(Json(files).into_response()),
         Err(ProjectError::NotFound) => {
-            let code = ErrorCode::NotFound;
-            let body = json!({ "files": [], "error": "Project not found", "code": code });
+            let error = "Project not found";
+            let body = NoProject { code: ErrorCode::NotFound, error, files: [] };
             Ok((StatusCode::NOT_FOUND, Json(body)).into_response())
         }
         Err(error) => Err(error.into()),
@@ -103,17 +105,14 @@ fn is_only_style<T>(files: &[T], path: impl Fn(&T) -> &ProjectPath) -> bool {
 }
 
 /// The plain list, and beside it what is known of each file.
-fn described(details: &[Detail]) -> serde_json::Value {
-    let paths: Vec<_> = details.iter().map(|detail| &detail.path).collect();
-    let details: Vec<_> = details
-        .iter()
-        .map(|Detail { path, size, modified, hash }| {
-            // Times before 1970 or after 9999 have no such form.
-            let latest = UNIX_EPOCH + Duration::from_secs(LATEST_S);
-            let modified = (*modified).clamp(UNIX_EPOCH, latest);
-            let mtime = humantime::format_rfc3339_millis(modified).to_string();
-            json!({ "path": path, "size": size, "mtime": mtime, "hash": hash })
-        })
-        .collect();
-    json!({ "files": paths, "details": details })
+fn described(details: &[Detail]) -> Files {
+    let files = details.iter().map(|detail| detail.path.to_string()).collect();
+    let details = details.iter().map(|Detail { path, size, modified, hash }| {
+        // Times before 1970 or after 9999 have no such form.
+        let latest = UNIX_EPOCH + Duration::from_secs(LATEST_S);
+        let modified = (*modified).clamp(UNIX_EPOCH, latest);
+        let mtime = humantime::format_rfc3339_millis(modified).to_string();
+        FileDetails { hash: hash.clone(), mtime, path: path.to_string(), size: *size }
+    });
+    Files { details: Some(details.collect()), files }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use serde::Deserialize;
 
+use crate::api::request::{GenerateGame, UrlsByName};
 use crate::app::App;
 use crate::runs::GenerateRequest;
 use crate::server::error::ApiError;
@@ -13,46 +13,38 @@ use crate::server::extract::Body;
 use crate::server::sse;
 use crate::store::assets::AssetUrls;
 use crate::store::projects::ProjectKey;
-use crate::types::{ProjectId, Prompt, SkillName, UserId};
+use crate::types::Prompt;
 
 /// Most skills in one request.
 const MAX_SKILLS: usize = 20;
 
-#[derive(Debug, Deserialize)]
-pub(in crate::server) struct GenerateGame {
-    user_id: UserId,
-    project_id: ProjectId,
-    prompt: Option<String>,
-    /// Another name for the prompt, for where that is missing or empty.
-    message: Option<String>,
-    #[serde(default)]
-    skills: Option<Vec<SkillName>>,
-    /// `assets/NAME` in code that the run writes becomes the URL of that name.
-    asset_urls: Option<AssetUrls>,
+fn request(body: GenerateGame) -> Result<GenerateRequest, ApiError> {
+    let (prompt, message) = (body.prompt, body.message);
+    let is_blank = prompt.as_ref().is_none_or(|text| text.trim().is_empty());
+    let text = if is_blank { message.or(prompt) } else { prompt };
+    let text = text.ok_or_else(|| ApiError::bad_request("prompt: is required"))?;
+    let prompt: Prompt =
+        text.parse().map_err(|error| ApiError::bad_request(format!("prompt: {error}")))?;
+    let skills = body.skills.unwrap_or_default();
+    if skills.len() > MAX_SKILLS {
+        return Err(ApiError::bad_request(format!("skills: at most {MAX_SKILLS}")));
+    }
+    let key = ProjectKey { user: body.user_id, project: body.project_id };
+    let asset_urls = asset_urls(body.asset_urls)?.map(Arc::new);
+    Ok(GenerateRequest { key, prompt, skills, asset_urls })
 }
 
-impl GenerateGame {
-    fn into_request(self) -> Result<GenerateRequest, ApiError> {
-        let (prompt, message) = (self.prompt, self.message);
-        let is_blank = prompt.as_ref().is_none_or(|text| text.trim().is_empty());
-        let text = if is_blank { message.or(prompt) } else { prompt };
-        let text = text.ok_or_else(|| ApiError::bad_request("prompt: is required"))?;
-        let prompt: Prompt =
-            text.parse().map_err(|error| ApiError::bad_request(format!("prompt: {error}")))?;
-        let skills = self.skills.unwrap_or_default();
-        if skills.len() > MAX_SKILLS {
-            return Err(ApiError::bad_request(format!("skills: at most {MAX_SKILLS}")));
-        }
-        let key = ProjectKey { user: self.user_id, project: self.project_id };
-        Ok(GenerateRequest { key, prompt, skills, asset_urls: self.asset_urls.map(Arc::new) })
-    }
+/// URLs that are to be put into code, each checked.
+pub(super) fn asset_urls(map: Option<UrlsByName>) -> Result<Option<AssetUrls>, ApiError> {
+    let checked = map.map(AssetUrls::new).transpose();
+    checked.map_err(|error| ApiError::bad_request(format!("asset_urls: {error}")))
 }
 
 pub(in crate::server) async fn generate_game(
     State(app): State<Arc<App>>,
     Body(body): Body<GenerateGame>,
 ) -> Result<Response, ApiError> {
-    let request = body.into_request()?;
+    let request = request(body)?;
     if app.runs.is_closing() {
         return Err(ApiError::shutting_down());
     }
@@ -71,7 +63,7 @@ mod tests {
         body["user_id"] = ID.into();
         body["project_id"] = ID.into();
         let body: GenerateGame = serde_json::from_value(body).unwrap();
-        body.into_request().map(|request| request.prompt.as_str().to_owned())
+        request(body).map(|request| request.prompt.as_str().to_owned())
     }
 
     #[test]

@@ -1,21 +1,24 @@
 //! Health and version: the only endpoints without a secret, so they say nothing of users or keys.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use dreamcore_wire::control::Outcome;
-use serde_json::{Value, json};
 
+use crate::api::answer::{Confinement, Live, Missing, Program, Ready};
+use crate::api::openapi;
 use crate::app::App;
 use crate::blocking;
 use crate::runs::proof::{NOT_PROVEN, Proof};
 
-pub(in crate::server) async fn live() -> Json<Value> {
-    Json(json!({ "status": "live" }))
+pub(in crate::server) async fn live() -> Json<Live> {
+    Json(Live { status: "live" })
 }
 
 /// 200 when generations can be taken, 503 with what is missing when not. Files are served in both
@@ -34,59 +37,59 @@ pub(in crate::server) async fn ready(State(app): State<Arc<App>>) -> Response {
     });
     let (data, cli) =
         checks.await.unwrap_or_else(|_| (Some("not checked".into()), Some("not checked".into())));
-    let mut problems = serde_json::Map::new();
+    let mut problems = BTreeMap::new();
     if let Some(problem) = data {
-        problems.insert("data_dir".into(), problem.into());
+        problems.insert("data_dir", problem);
     }
     if let Some(problem) = cli {
-        problems.insert("claude_cli".into(), problem.into());
+        problems.insert("claude_cli", problem);
     }
     if app.config.anthropic.api_key.is_none() {
-        problems.insert("anthropic_api_key".into(), "is not set".into());
+        problems.insert("anthropic_api_key", "is not set".to_owned());
     }
     if app.runs.is_closing() {
-        problems.insert("worker".into(), "is shutting down".into());
+        problems.insert("worker", "is shutting down".to_owned());
     }
     let confinement = match app.proof.now() {
         Some(Ok(proof)) => {
             if !proof.violations.is_empty() {
                 let reason = format!("not denied: {}", proof.violations.join(", "));
-                problems.insert("confinement".into(), reason.into());
+                problems.insert("confinement", reason);
             }
-            described(&proof)
+            Some(described(&proof))
         }
         Some(Err(_)) => {
-            problems.insert("confinement".into(), NOT_PROVEN.into());
-            json!(null)
+            problems.insert("confinement", NOT_PROVEN.to_owned());
+            None
         }
         None => {
-            problems.insert("confinement".into(), "is being tested".into());
-            json!(null)
+            problems.insert("confinement", "is being tested".to_owned());
+            None
         }
     };
     let ready = problems.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = json!({
-        "status": if ready { "ready" } else { "not_ready" },
-        "problems": problems,
-        "confinement": confinement,
-        "running": app.runs.running(),
-    });
+    let body = Ready {
+        confinement,
+        problems,
+        running: app.runs.running(),
+        status: if ready { "ready" } else { "not_ready" },
+    };
     (status, Json(body)).into_response()
 }
 
-fn described(proof: &Proof) -> Value {
-    let missing = proof
-        .confinement
-        .missing()
-        .map(|outcome| json!({ "mechanism": outcome.mechanism, "reason": reason(outcome) }));
+fn described(proof: &Proof) -> Confinement {
+    let missing = proof.confinement.missing().map(|outcome| Missing {
+        mechanism: outcome.mechanism.to_string(),
+        reason: reason(outcome).to_owned(),
+    });
     let findings = &proof.selftest.findings;
-    json!({
-        "applied": proof.confinement.applied().map(|o| o.mechanism).collect::<Vec<_>>(),
-        "missing": missing.collect::<Vec<_>>(),
-        "attacks": findings.len(),
-        "not_denied": proof.selftest.not_denied().map(|finding| finding.name).collect::<Vec<_>>(),
-    })
+    Confinement {
+        applied: proof.confinement.applied().map(|o| o.mechanism.to_string()).collect(),
+        attacks: findings.len(),
+        missing: missing.collect(),
+        not_denied: proof.selftest.not_denied().map(|f| f.name.to_string()).collect(),
+    }
 }
 
 /// Why a mechanism is missing, unless that names a path of the machine.
@@ -94,6 +97,11 @@ fn reason(outcome: &Outcome) -> &str {
     if outcome.detail.contains('/') { "see the worker's log" } else { &outcome.detail }
 }
 
-pub(in crate::server) async fn version() -> Json<Value> {
-    Json(json!({ "name": "dreamcore-worker", "version": env!("CARGO_PKG_VERSION") }))
+pub(in crate::server) async fn version() -> Json<Program> {
+    Json(Program { name: "dreamcore-worker", version: env!("CARGO_PKG_VERSION") })
+}
+
+/// The description of all endpoints.
+pub(in crate::server) async fn openapi() -> Response {
+    ([(CONTENT_TYPE, "application/json")], openapi::CHECKED_IN).into_response()
 }

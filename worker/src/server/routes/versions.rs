@@ -5,20 +5,22 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use serde::Deserialize;
-use serde_json::{Value, json};
 
+use crate::api::answer::{self, Copied, Diff, Restored, Snapshot, Versions};
+use crate::api::request::{
+    CopyProject, CreateVersionSnapshot, GetVersionDiff, GetVersions, RestoreVersion,
+};
 use crate::app::App;
 use crate::blocking;
 use crate::server::error::ApiError;
 use crate::server::extract::Body;
-use crate::server::query::{Query, parse_value};
+use crate::server::query::Query;
 use crate::store::projects::{
     Action, Changes, CopyRequest, MAX_LOG_LENGTH, Part, ProjectError, ProjectKey, Version,
 };
-use crate::types::{ProjectId, UserId, VersionId, VersionMessage};
+use crate::types::VersionId;
 
 /// Versions in an answer to a request that does not say how many.
 const DEFAULT_LOG_LENGTH: usize = 50;
@@ -27,51 +29,25 @@ const SNAPSHOT_MESSAGE: &str = "スナップショット";
 /// The version of a copy without a name.
 const COPY_MESSAGE: &str = "プロジェクトをコピー";
 
-#[derive(Debug, Deserialize)]
-pub(in crate::server) struct RestoreVersion {
-    user_id: UserId,
-    project_id: ProjectId,
-    commit: VersionId,
-}
-
-#[derive(Debug, Deserialize)]
-pub(in crate::server) struct CreateSnapshot {
-    user_id: UserId,
-    project_id: ProjectId,
-    message: Option<VersionMessage>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(in crate::server) struct CopyProject {
-    user_id: UserId,
-    project_id: ProjectId,
-    /// The same user if not given.
-    target_user_id: Option<UserId>,
-    target_project_id: ProjectId,
-    #[serde(default)]
-    history: bool,
-    message: Option<VersionMessage>,
-}
-
 pub(in crate::server) async fn get_versions(
     State(app): State<Arc<App>>,
-    RawQuery(query): RawQuery,
+    Query(asked): Query<GetVersions>,
 ) -> Result<Response, ApiError> {
-    let query = Query::parse(query.as_deref().unwrap_or_default())?;
-    let key = query.project()?;
-    let number = |name: &str| query.get(name).map(|text| parse_value(name, text)).transpose();
-    let (skip, limit): (Option<u32>, Option<u32>) = (number("skip")?, number("limit")?);
-    let with_undone = number("all")?.is_some_and(|all: u32| all != 0);
-    let part = Part { skip: to_usize(skip.unwrap_or(0)), limit: length(limit), with_undone };
+    let key = ProjectKey { user: asked.user_id, project: asked.project_id };
+    let part = Part {
+        skip: to_usize(asked.skip.unwrap_or(0)),
+        limit: length(asked.limit),
+        with_undone: asked.all.is_some_and(|all| all != 0),
+    };
     log(app, key, part).await
 }
 
 pub(in crate::server) async fn get_version_diff(
     State(app): State<Arc<App>>,
-    RawQuery(query): RawQuery,
+    Query(asked): Query<GetVersionDiff>,
 ) -> Result<Response, ApiError> {
-    let query = Query::parse(query.as_deref().unwrap_or_default())?;
-    diff(app, query.project()?, query.required("commit")?).await
+    let key = ProjectKey { user: asked.user_id, project: asked.project_id };
+    diff(app, key, asked.commit).await
 }
 
 pub(in crate::server) async fn restore_version(
@@ -84,7 +60,7 @@ pub(in crate::server) async fn restore_version(
 
 pub(in crate::server) async fn create_version_snapshot(
     State(app): State<Arc<App>>,
-    Body(body): Body<CreateSnapshot>,
+    Body(body): Body<CreateVersionSnapshot>,
 ) -> Result<Response, ApiError> {
     let key = ProjectKey { user: body.user_id, project: body.project_id };
     let message = body.message.unwrap_or_default().or(SNAPSHOT_MESSAGE);
@@ -94,7 +70,7 @@ pub(in crate::server) async fn create_version_snapshot(
         app.store.projects.publish(key, &changes)
     });
     let saved = saved.await??;
-    let answer = json!({ "success": true, "created": saved.is_new, "git_commit": saved.version });
+    let answer = Snapshot { created: saved.is_new, git_commit: saved.version, success: true };
     Ok(Json(answer).into_response())
 }
 
@@ -112,7 +88,7 @@ pub(in crate::server) async fn copy_project(
         message: body.message.unwrap_or_default().or(COPY_MESSAGE),
     };
     let copied = blocking::run(move || app.store.projects.copy(&request)).await??;
-    Ok(Json(json!({ "success": true, "git_commit": copied.version })).into_response())
+    Ok(Json(Copied { git_commit: copied.version, success: true }).into_response())
 }
 
 /// How many versions an answer has.
@@ -132,16 +108,13 @@ pub(super) async fn log(app: Arc<App>, key: ProjectKey, part: Part) -> Result<Re
         Ok((log, unfinished))
     });
     let (log, unfinished) = read.await??;
-    let versions = |list: Vec<Version>| list.iter().map(described).collect::<Vec<_>>();
-    let mut answer = json!({ "commits": versions(log.versions), "has_more": log.has_more });
-    if let Some(answer) = answer.as_object_mut() {
-        if log.is_new {
-            answer.insert("autoInitialized".to_owned(), true.into());
-        }
-        if !unfinished.is_empty() {
-            answer.insert("partial".to_owned(), versions(unfinished).into());
-        }
-    }
+    let versions = |list: Vec<Version>| list.into_iter().map(described).collect();
+    let answer = Versions {
+        auto_initialized: log.is_new,
+        commits: versions(log.versions),
+        has_more: log.has_more,
+        partial: versions(unfinished),
+    };
     Ok(Json(answer).into_response())
 }
 
@@ -152,13 +125,7 @@ pub(super) async fn diff(
     version: VersionId,
 ) -> Result<Response, ApiError> {
     let diff = blocking::run(move || app.store.projects.open(key)?.diff(&version)).await??;
-    let mut answer = json!({ "diff": diff.text });
-    if let Some(answer) = answer.as_object_mut()
-        && diff.is_cut
-    {
-        answer.insert("truncated".to_owned(), true.into());
-    }
-    Ok(Json(answer).into_response())
+    Ok(Json(Diff { diff: diff.text, truncated: diff.is_cut }).into_response())
 }
 
 /// Brings a version back.
@@ -173,18 +140,18 @@ pub(super) async fn restore(
     let paths = |files: Vec<crate::store::projects::SavedFile>| {
         files.into_iter().map(|file| file.path).collect::<Vec<_>>()
     };
-    Ok(Json(json!({
-        "success": true,
-        "restored_files": paths(restored),
-        "removed_files": paths(removed),
-        "git_commit": saved.version,
-    }))
-    .into_response())
+    let answer = Restored {
+        git_commit: saved.version,
+        removed_files: paths(removed),
+        restored_files: paths(restored),
+        success: true,
+    };
+    Ok(Json(answer).into_response())
 }
 
-fn described(version: &Version) -> Value {
+fn described(version: Version) -> answer::Version {
     let date = humantime::format_rfc3339_seconds(version.time).to_string();
-    json!({ "hash": version.hash, "message": version.message, "date": date })
+    answer::Version { date, hash: version.hash, message: version.message }
 }
 
 fn to_usize(number: u32) -> usize {

@@ -59,7 +59,7 @@ pub struct Changes<'a> {
 pub struct Base(pub(super) Option<Oid>);
 
 /// What happened to a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     /// It is new.
@@ -71,7 +71,7 @@ pub enum Action {
 }
 
 /// A file that was saved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct SavedFile {
     /// Where it is.
     pub path: String,
