@@ -72,6 +72,9 @@ impl Project {
             }
             Source::Stored(stored) if known == Some(stored.0) => Ok(None),
             Source::Stored(stored) => {
+                // Its size is looked at before it is read.
+                let (size, _) = repository.odb()?.read_header(stored.0)?;
+                self.check_size(path, size as u64)?;
                 let size = write(repository.find_blob(stored.0)?.content())?;
                 Ok(Some((stored.0, size)))
             }

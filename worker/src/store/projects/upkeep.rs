@@ -29,6 +29,8 @@ const MAX_BYTES: usize = 8 << 20;
 const MAX_JOINED_BYTES: usize = 32 << 20;
 /// Larger objects stay as they are: packing them takes time and saves no files.
 const MAX_OBJECT_BYTES: usize = 1 << 20;
+/// References to unfinished work that one save removes.
+const MAX_PARTIAL_PRUNED: usize = 32;
 /// How long unfinished work is kept.
 const PARTIAL_SECONDS: i64 = 30 * 24 * 3600;
 
@@ -210,10 +212,12 @@ fn listed(index: &[u8]) -> Option<Vec<Oid>> {
 fn prune_partial(repository: &Repository) -> Result<(), ProjectError> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let now = now.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
+    let mut removed = 0;
     for own in git::list(repository, PARTIAL)? {
         let time = repository.find_commit(own.id)?.time().seconds();
-        if now.saturating_sub(time) > PARTIAL_SECONDS {
+        if now.saturating_sub(time) > PARTIAL_SECONDS && removed < MAX_PARTIAL_PRUNED {
             own.remove(repository)?;
+            removed += 1;
         }
     }
     Ok(())

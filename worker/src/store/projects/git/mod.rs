@@ -19,9 +19,14 @@ pub(super) use refs::{OwnRef, PARTIAL, Standing, VERSIONS, is_ancestor, list};
 
 use super::{Project, ProjectError};
 use crate::safe_fs::{FileError, WriteOptions};
+use crate::types::MAX_VERSION_MESSAGE_BYTES;
 
 /// The file that names versions whose parents are left out.
 pub(super) const SHALLOW: &str = "shallow";
+/// How much of packs is mapped at once, and in one piece. What is mapped counts as the worker's own
+/// memory, and libgit2 by itself maps as much as there is.
+const MAPPED_BYTES: usize = 128 << 20;
+const WINDOW_BYTES: usize = 32 << 20;
 const AUTHOR_NAME: &str = "Game Creator";
 const AUTHOR_EMAIL: &str = "gamecreator@dreamcore.app";
 
@@ -35,7 +40,11 @@ pub(super) fn prepare_library() {
         let owners = unsafe { git2::opts::set_verify_owner_validation(false) };
         // Each snapshot checks once that its objects are there, and does not read each for that.
         git2::opts::strict_object_creation(false);
-        let mut results = vec![owners];
+        // SAFETY: as above.
+        let window = unsafe { git2::opts::set_mwindow_size(WINDOW_BYTES) };
+        // SAFETY: as above.
+        let mapped = unsafe { git2::opts::set_mwindow_mapped_limit(MAPPED_BYTES) };
+        let mut results = vec![owners, window, mapped];
         for level in
             [ConfigLevel::System, ConfigLevel::Global, ConfigLevel::XDG, ConfigLevel::ProgramData]
         {
@@ -64,11 +73,21 @@ pub(super) fn commit(
     parents: &[Oid],
 ) -> Result<Oid, ProjectError> {
     let author = author()?;
+    let message = bounded(message);
     let parents: Vec<Commit<'_>> =
         parents.iter().map(|id| repository.find_commit(*id)).collect::<Result<_, git2::Error>>()?;
     let parents: Vec<_> = parents.iter().collect();
     let id = repository.commit(None, &author, &author, message, tree, &parents);
     written(repository, message.len(), id)
+}
+
+/// A version's name without what is more of it than may be read again, should it ever be imported.
+fn bounded(message: &str) -> &str {
+    let mut end = message.len().min(MAX_VERSION_MESSAGE_BYTES);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    message.get(..end).unwrap_or_default()
 }
 
 /// The newest version, if there is any.
@@ -165,4 +184,19 @@ pub(super) fn copy_cuts(
 pub(super) fn short_id(repository: &Repository, commit: Oid) -> Result<String, git2::Error> {
     let short = repository.find_object(commit, None)?.short_id()?;
     Ok(short.as_str().map_or_else(|_| commit.to_string(), str::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_too_long_ends_between_two_characters() {
+        let name = "長".repeat(MAX_VERSION_MESSAGE_BYTES);
+        let kept = bounded(&name);
+        assert!(
+            kept.len() <= MAX_VERSION_MESSAGE_BYTES && kept.len() > MAX_VERSION_MESSAGE_BYTES - 3
+        );
+        assert_eq!(bounded("短い"), "短い");
+    }
 }

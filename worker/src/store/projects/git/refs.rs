@@ -19,6 +19,8 @@ pub(in crate::store::projects) const PARTIAL: &str = "refs/dreamcore/partial/";
 const KEPT: usize = 8;
 /// Versions that one save makes its parents.
 const MAX_STRAYS: usize = 16;
+/// References that one save removes, so that it never waits for many; each save adds one.
+const MAX_PRUNED: usize = 32;
 /// Versions before the newest that are looked at first: each save may make two.
 const RECENT: usize = 4 * KEPT;
 
@@ -121,7 +123,7 @@ impl Standing {
         &self,
         repository: &Repository,
     ) -> Result<(), git2::Error> {
-        let old = (self.count + 1).saturating_sub(KEPT);
+        let old = (self.count + 1).saturating_sub(KEPT).min(MAX_PRUNED);
         self.merged.iter().take(old).try_for_each(|own| own.remove(repository))
     }
 }
