@@ -5,6 +5,7 @@
 
 mod page;
 mod questions;
+mod refusals;
 mod relay;
 mod session;
 mod undo;

@@ -30,6 +30,10 @@ pub struct GenerateGame {
     pub skills: Option<Vec<SkillName>>,
     /// Put into the code that the run writes.
     pub asset_urls: Option<UrlsByName>,
+    /// How a run shall seem to end that never takes place: `timeout`, `general`, `sandbox`, `network`,
+    /// `rate_limit`, or anything else for a success.
+    #[serde(rename = "_test_error")]
+    pub test_error: Option<String>,
 }
 
 /// The body of `apply_files`: `files`, or an `action`.

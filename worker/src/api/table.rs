@@ -67,7 +67,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         about: "Lets the assistant work on a project and saves the result as a version.",
         takes: body::<request::GenerateGame>(),
         gives: &[Gives::Events],
-        fails: &[ShuttingDown],
+        fails: &[],
     },
     Endpoint {
         id: Id::GetFile,

@@ -75,8 +75,8 @@ settings! {
         "Models that the broker lets a run use: beginnings of names, separated by commas.";
     CONFINEMENT = "DREAMCORE_CONFINEMENT", Some("strict"),
         "What the self-test must have denied before anything is run: strict (everything), without-network-isolation (everything but attacks on the network), without-guarantees (nothing; only for machines without anything to protect).";
-    RUN_TIMEOUT_S = "DREAMCORE_RUN_TIMEOUT_S", Some("600"),
-        "Longest run, in seconds.";
+    RUN_TIMEOUT_S = "DREAMCORE_RUN_TIMEOUT_S", Some("540"),
+        "Longest run, in seconds. The relay gives a job 600 s, which begin before the run.";
     IDLE_TIMEOUT_S = "DREAMCORE_IDLE_TIMEOUT_S", Some("180"),
         "Longest silence of the CLI before the run ends, in seconds.";
     MAX_RUNS = "DREAMCORE_MAX_RUNS", Some("1"),

@@ -55,6 +55,7 @@ pub use resources::Resources;
 
 use crate::store::projects::ProjectKey;
 use context::Context;
+use events::Event;
 use failure::Failure;
 use log::{Log, LogWriter};
 use registry::Registry;
@@ -101,6 +102,21 @@ impl Runs {
         let resources = Arc::clone(&self.resources);
         self.start(project, OnDisconnect::Continue, |run, log| {
             apply::apply(resources, files, finished, run, log)
+        })
+    }
+
+    /// A run that ends before it has begun: nothing is started, nothing is saved.
+    pub fn end_at_once(&self, project: ProjectKey, outcome: Result<(), Failure>) -> RunStream {
+        self.start(project, OnDisconnect::Cancel, |run, log| async move {
+            let event = match outcome {
+                // No phase is entered: the one that a success ends is saving.
+                Ok(()) => Event::Done { exit_code: 0, duration_ms: 0, generator: None },
+                Err(failure) => {
+                    run.fail(&failure);
+                    Event::Error(failure)
+                }
+            };
+            log.write(event).await;
         })
     }
 

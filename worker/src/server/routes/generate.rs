@@ -5,9 +5,11 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 
+use crate::api::ErrorCode;
 use crate::api::request::{GenerateGame, UrlsByName};
 use crate::app::App;
 use crate::runs::GenerateRequest;
+use crate::runs::failure::Failure;
 use crate::server::error::ApiError;
 use crate::server::extract::Body;
 use crate::server::sse;
@@ -17,6 +19,23 @@ use crate::types::Prompt;
 
 /// Most skills in one request.
 const MAX_SKILLS: usize = 20;
+
+/// The end that a caller asks for by `_test_error`; another name asks for a success.
+fn simulated(name: &str) -> Result<(), Failure> {
+    let (code, exit_code) = match name {
+        "timeout" => (ErrorCode::CliTimeout, Some(124)),
+        "general" => (ErrorCode::CliGeneralError, Some(1)),
+        "sandbox" => (ErrorCode::SandboxError, None),
+        "network" => (ErrorCode::NetworkError, None),
+        "rate_limit" => (ErrorCode::RateLimit, None),
+        _ => return Ok(()),
+    };
+    let failure = Failure::new(code, "a failure that the request asked for; nothing was run");
+    Err(match exit_code {
+        Some(exit_code) => failure.with_exit_code(exit_code),
+        None => failure,
+    })
+}
 
 fn request(body: GenerateGame) -> Result<GenerateRequest, ApiError> {
     let (prompt, message) = (body.prompt, body.message);
@@ -44,9 +63,15 @@ pub(in crate::server) async fn generate_game(
     State(app): State<Arc<App>>,
     Body(body): Body<GenerateGame>,
 ) -> Result<Response, ApiError> {
+    let test_error = body.test_error.clone();
     let request = request(body)?;
+    // The relay shows any status but 200 as a fault of the sandbox, so a refusal is a stream too.
     if app.runs.is_closing() {
-        return Err(ApiError::shutting_down());
+        let failure = Failure::new(ErrorCode::ShuttingDown, "the worker is shutting down");
+        return Ok(sse::respond(app.runs.end_at_once(request.key, Err(failure))));
+    }
+    if let Some(name) = test_error {
+        return Ok(sse::respond(app.runs.end_at_once(request.key, simulated(&name))));
     }
     Ok(sse::respond(app.runs.generate(request)))
 }
