@@ -3,27 +3,41 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::assist::Assist;
+use crate::assist::{self, Assist};
 use crate::blocking;
-use crate::config::Config;
 use crate::models::broker::Broker;
-use crate::models::client;
 use crate::models::messages::Messages;
+use crate::models::{self, client};
 use crate::runs::guard::{Allowance, Guard};
 use crate::runs::import;
 use crate::runs::permits::{Line, Turns};
 use crate::runs::proof::{self, ProofWatch};
 use crate::runs::workspace::Scratch;
-use crate::runs::{Resources, Runs};
+use crate::runs::{self, Resources, Runs};
 use crate::sandbox::launch::Launcher;
 use crate::sandbox::policy::sandbox_identity;
-use crate::store::Store;
+use crate::store::{self, Store};
+
+/// What can be set of the application; each module declares its own part.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Of the volume.
+    pub store: store::Settings,
+    /// Of the model APIs.
+    pub models: models::Settings,
+    /// Of short questions.
+    pub assist: assist::Settings,
+    /// Of runs.
+    pub runs: runs::Settings,
+    /// Bytes of the largest request with files in it.
+    pub max_body_bytes: usize,
+}
 
 /// Everything that outlives a single request.
 #[derive(Debug)]
 pub struct App {
     /// The settings.
-    pub config: Arc<Config>,
+    pub settings: Settings,
     /// What lies on the volume.
     pub store: Store,
     /// What is proven of the confinement, as soon as it is.
@@ -56,35 +70,36 @@ pub enum StartError {
 impl App {
     /// Prepares the scratch folder and begins to prove how runs are confined here. A machine on
     /// which nothing can be confined is no error: files are served, and runs are refused.
-    pub async fn new(config: Config, launcher: Launcher) -> Result<Self, StartError> {
+    pub async fn new(settings: Settings, launcher: Launcher) -> Result<Self, StartError> {
         let owner = sandbox_identity();
-        let path = config.scratch_dir.clone();
-        let wrap = |source| StartError::Scratch { path: config.scratch_dir.clone(), source };
+        let path = settings.runs.scratch_dir.clone();
+        let wrap = |source| StartError::Scratch { path: settings.runs.scratch_dir.clone(), source };
         let prepared = blocking::run(move || Scratch::prepare(&path, owner));
         let scratch = prepared.await.map_err(|e| wrap(std::io::Error::other(e)))?.map_err(wrap)?;
         let allowance = Allowance {
-            memory_bytes: config.runs.memory_bytes,
-            processes: config.runs.max_processes,
-            disk_bytes: config.runs.disk_bytes,
-            disk_reserve_bytes: config.runs.disk_reserve_bytes,
+            memory_bytes: settings.runs.memory_bytes,
+            processes: settings.runs.max_processes,
+            disk_bytes: settings.runs.disk_bytes,
+            disk_reserve_bytes: settings.runs.disk_reserve_bytes,
         };
-        let messages = Messages::new(config.anthropic.clone(), client::new()?);
-        let assist = Assist::new(messages, config.assist.clone());
-        let config = Arc::new(config);
-        let proof = proof::begin(&config, &launcher, &scratch);
+        let messages = Messages::new(settings.models.anthropic.clone(), client::new()?);
+        let assist = Assist::new(messages, settings.assist.clone());
+        let proof = proof::begin(&settings.runs, &settings.store, &launcher, &scratch);
         let importer = import::importer(launcher.clone(), scratch.clone(), proof.clone());
-        let store = Store::new(&config, importer);
+        let store = Store::new(&settings.store, importer);
         let runs = Runs::new(Resources {
-            config: Arc::clone(&config),
+            settings: settings.runs.clone(),
+            store: settings.store.clone(),
+            models: settings.models.clone(),
             projects: store.projects.clone(),
             scratch,
-            slots: Line::new(config.runs.max_runs),
+            slots: Line::new(settings.runs.max_runs),
             turns: Turns::default(),
-            broker: Broker::new(config.anthropic.clone())?,
+            broker: Broker::new(settings.models.anthropic.clone())?,
             guard: Guard::start(allowance).map_err(StartError::Guard)?,
             launcher,
             proof: proof.clone(),
         });
-        Ok(Self { store, proof, assist, runs: Arc::new(runs), config })
+        Ok(Self { store, proof, assist, runs: Arc::new(runs), settings })
     }
 }

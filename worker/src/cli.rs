@@ -88,7 +88,7 @@ pub(crate) fn launcher_path(config: &Config) -> Result<PathBuf, String> {
 
 /// Says where the worker listens. Its protections are reported when they are proven.
 pub(crate) fn report_start(app: &App, address: SocketAddr) {
-    if app.config.anthropic.api_key.is_none() {
+    if app.settings.models.anthropic.api_key.is_none() {
         tracing::warn!("ANTHROPIC_API_KEY is not set; every generation will end with AUTH_ERROR");
     }
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");

@@ -17,13 +17,13 @@ pub(crate) async fn run(
     as_json: bool,
 ) -> Result<ExitCode, Box<dyn std::error::Error>> {
     // Beside the worker's own folder, which may be in use.
-    let mut folder = config.scratch_dir.clone().into_os_string();
+    let mut folder = config.app.runs.scratch_dir.clone().into_os_string();
     folder.push(".doctor");
     let owner = sandbox_identity();
     let folder = std::path::PathBuf::from(folder);
     let scratch = Scratch::prepare(&folder, owner)
         .map_err(|error| format!("{}: {error}", folder.display()))?;
-    let proven = proof::prove(&config, &launcher, &scratch).await;
+    let proven = proof::prove(&config.app.runs, &config.app.store, &launcher, &scratch).await;
     drop(scratch);
     std::fs::remove_dir(&folder)?;
     let met = proven.as_ref().is_ok_and(|proof| proof.violations.is_empty());

@@ -10,7 +10,6 @@
 //! | [`blocking`] | work that may wait, on threads that may |
 //! | [`json`] | parts of JSON that a stranger wrote |
 //! | [`types`] | what clients send, each checked once |
-//! | [`config`] | every setting, read once from the environment |
 //! | [`api`] | the contract with callers as data |
 //! | [`safe_fs`] | files by handle, never through a link |
 //! | [`sandbox`] | confinement, and the only place that starts processes |
@@ -19,6 +18,7 @@
 //! | [`runs`] | one generation, from request to saved version |
 //! | [`app`] | what the handlers of all requests share |
 //! | [`server`] | HTTP, and the only place that knows a status code |
+//! | [`config`] | every setting, read once from the environment into what the modules declare |
 //!
 //! # Trust boundaries
 //!

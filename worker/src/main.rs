@@ -55,14 +55,14 @@ async fn run(
 
 async fn serve(config: Config, launcher: Launcher) -> Result<(), Box<dyn std::error::Error>> {
     // Before anything else, so that a taken port is reported at once.
-    let listener = TcpListener::bind(config.listen)
+    let listener = TcpListener::bind(config.server.listen)
         .await
-        .map_err(|error| format!("DREAMCORE_LISTEN {}: {error}", config.listen))?;
-    let app = Arc::new(App::new(config, launcher).await?);
-    let router = server::router(&app)?;
+        .map_err(|error| format!("DREAMCORE_LISTEN {}: {error}", config.server.listen))?;
+    let app = Arc::new(App::new(config.app, launcher).await?);
+    let router = server::router(&app, &config.server)?;
     cli::report_start(&app, listener.local_addr()?);
 
-    let (max_connections, grace) = (app.config.max_connections, app.config.shutdown_grace);
+    let (max_connections, grace) = (config.server.max_connections, config.server.shutdown_grace);
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(Arc::clone(&app.runs), stop.clone())?);
     let drained = async {

@@ -15,12 +15,11 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use dreamcore_import::walk::walk;
-use dreamcore_worker::config::FileLimits;
 use dreamcore_worker::runs::import::copy_repository;
 use dreamcore_worker::runs::workspace::ImportFolder;
 use dreamcore_worker::safe_fs::Dir;
 use dreamcore_worker::store::projects::{
-    Changes, ForeignError, Importer, Part, ProjectKey, Projects, Source,
+    Changes, FileLimits, ForeignError, Importer, Part, ProjectKey, Projects, Source,
 };
 use dreamcore_worker::store::volume::Volume;
 use dreamcore_worker::types::{ProjectPath, RequestPath};

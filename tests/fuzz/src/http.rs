@@ -49,9 +49,9 @@ impl World {
         let runtime = runtime.expect("a runtime");
         // Without a launcher nothing can be run; the requests are read all the same.
         let launcher = Launcher::new(scene.path("no-launcher"));
-        let app = runtime.block_on(App::new(config, launcher)).expect("an application");
+        let app = runtime.block_on(App::new(config.app, launcher)).expect("an application");
         app.runs.close();
-        let router = router(&Arc::new(app)).expect("the service");
+        let router = router(&Arc::new(app), &config.server).expect("the service");
         let before = scene.surroundings();
         Self { runtime, router, scene, before }
     }

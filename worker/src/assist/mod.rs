@@ -13,6 +13,7 @@ mod clip;
 pub mod conversation;
 pub mod intent;
 pub mod publish;
+mod settings;
 pub mod skills;
 mod words;
 
@@ -22,7 +23,8 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::config::Assist as Settings;
+pub use settings::Settings;
+
 use crate::models::broker::ApiFailure;
 use crate::models::messages::{Answer, Form, Messages, NoAnswer, Question, Role, Turn};
 

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::settings::{SETTINGS, Setting};
-use super::{ConfinementPolicy, LogFormat, MIN_SECRET_CHARS, Secret};
+use super::{LogFormat, MIN_SECRET_CHARS};
+use crate::runs::ConfinementPolicy;
+use crate::types::Secret;
 
 /// One mistake: which setting, and what is wrong with it. Never the value, which may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]

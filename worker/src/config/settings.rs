@@ -6,7 +6,7 @@
 pub struct Setting {
     /// Name of the environment variable.
     pub name: &'static str,
-    /// Whether its value must not be shown: it is read as a [`Secret`](super::Secret), and taken out
+    /// Whether its value must not be shown: it is read as a [`Secret`](crate::types::Secret), and taken out
     /// of the environment once it is read.
     pub is_secret: bool,
     /// Default as it would be written; `None` where there is none.

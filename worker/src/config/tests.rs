@@ -1,5 +1,7 @@
 //! Tests of the settings, from lists of variables.
 
+use std::time::Duration;
+
 use super::*;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -15,11 +17,11 @@ fn names(result: Result<Config, ConfigError>) -> Vec<String> {
 #[test]
 fn a_secret_is_all_that_is_required() {
     let config = read(&[("MODAL_INTERNAL_SECRET", SECRET)]).unwrap();
-    assert_eq!(config.listen.to_string(), "0.0.0.0:8000");
-    assert_eq!(config.data_dir, PathBuf::from("/data"));
-    assert_eq!(config.runs.timeout, Duration::from_mins(10));
-    assert_eq!(config.runs.max_runs, 1);
-    assert_eq!(config.anthropic.base_url, "https://api.anthropic.com");
+    assert_eq!(config.server.listen.to_string(), "0.0.0.0:8000");
+    assert_eq!(config.app.store.data_dir, PathBuf::from("/data"));
+    assert_eq!(config.app.runs.timeout, Duration::from_mins(10));
+    assert_eq!(config.app.runs.max_runs, 1);
+    assert_eq!(config.app.models.anthropic.base_url, "https://api.anthropic.com");
 }
 
 #[test]
@@ -70,7 +72,7 @@ fn a_value_that_is_not_utf8_is_a_mistake() {
 fn the_root_endpoint_may_be_spelt_either_way() {
     for text in ["generate_game", "generate-game", "/generate-game"] {
         let vars = [("MODAL_INTERNAL_SECRET", SECRET), ("DREAMCORE_ROOT_ENDPOINT", text)];
-        assert_eq!(read(&vars).unwrap().root_endpoint.as_deref(), Some("generate_game"));
+        assert_eq!(read(&vars).unwrap().server.root_endpoint.as_deref(), Some("generate_game"));
     }
 }
 

@@ -3,3 +3,6 @@
 pub mod broker;
 pub mod client;
 pub mod messages;
+mod settings;
+
+pub use settings::{Anthropic, Gemini, Settings};

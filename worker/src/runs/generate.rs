@@ -37,7 +37,7 @@ pub(super) async fn generate(context: Context) {
 }
 
 async fn work(context: &Context, debug: &mut Debug) -> Result<Success, Failure> {
-    if context.resources.config.anthropic.api_key.is_none() {
+    if context.resources.models.anthropic.api_key.is_none() {
         // The CLI would try for minutes before it says so.
         return Err(Failure::new(ErrorCode::AuthError, "the worker has no ANTHROPIC_API_KEY"));
     }
@@ -65,20 +65,20 @@ async fn work_in(
     let Started { driver, stdin, prompt, lease, copied } =
         start::start(context, workspace, &proof.confinement).await?;
 
-    let (run, config) = (&context.run, &context.resources.config);
+    let (run, resources) = (&context.run, &context.resources);
     run.enter(Phase::Running);
     debug.started_ms = u64::try_from(run.began().elapsed().as_millis()).ok();
     let watch = Watch {
-        deadline: run.began() + config.runs.timeout,
-        idle_timeout: config.runs.idle_timeout,
-        give_up: config.anthropic.give_up,
+        deadline: run.began() + resources.settings.timeout,
+        idle_timeout: resources.settings.idle_timeout,
+        give_up: resources.models.anthropic.give_up,
     };
     let ledger = lease.ledger();
     let report = driver.run(stdin, &prompt, &context.log, ledger, watch, run.cancel()).await;
 
     run.enter(Phase::Judging);
     note(debug, &report, ledger);
-    let verdict = match verdict::judge(report, ledger, config) {
+    let verdict = match verdict::judge(report, ledger, resources) {
         Ok(_) if run.cancel().is_cancelled() => Err(Failure::stopped()),
         verdict => verdict,
     };

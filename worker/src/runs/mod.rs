@@ -38,6 +38,7 @@ pub mod registry;
 pub mod resources;
 pub mod run;
 mod save;
+mod settings;
 mod start;
 mod verdict;
 mod wait;
@@ -52,6 +53,7 @@ use tracing::Instrument as _;
 pub use apply::SentFiles;
 pub use context::GenerateRequest;
 pub use resources::Resources;
+pub use settings::{ConfinementPolicy, Settings};
 
 use crate::store::projects::ProjectKey;
 use context::Context;
@@ -127,7 +129,7 @@ impl Runs {
 
     /// Whether a run that is asked for now would get a slot at once.
     pub fn has_free_slot(&self) -> bool {
-        self.running() < self.resources.config.runs.max_runs
+        self.running() < self.resources.settings.max_runs
     }
 
     /// Whether no new run is taken.

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use dreamcore_wire::plan::Limits;
 use tokio::sync::watch;
 
+use super::settings::{ConfinementPolicy, Settings};
 use super::workspace::Scratch;
 use crate::blocking;
-use crate::config::{Config, ConfinementPolicy};
 use crate::sandbox::explore::{Confinement, explore};
 use crate::sandbox::launch::Launcher;
 use crate::sandbox::policy::sandbox_identity;
 use crate::sandbox::probe::{Group, Scene, SelfTest, selftest};
+use crate::store;
 
 /// Open files of one process of a sandbox. The CLI has about 25, and other programs have had to
 /// live with this number for decades. Each may be a socket whose buffer belongs to no process.
@@ -62,11 +63,17 @@ impl ProofWatch {
 }
 
 /// Begins the proof in the background, so that files are served meanwhile.
-pub fn begin(config: &Config, launcher: &Launcher, scratch: &Scratch) -> ProofWatch {
+pub fn begin(
+    settings: &Settings,
+    store: &store::Settings,
+    launcher: &Launcher,
+    scratch: &Scratch,
+) -> ProofWatch {
     let (sender, receiver) = watch::channel(None);
-    let (config, launcher, scratch) = (config.clone(), launcher.clone(), scratch.clone());
+    let (settings, store) = (settings.clone(), store.clone());
+    let (launcher, scratch) = (launcher.clone(), scratch.clone());
     tokio::spawn(async move {
-        let proven = prove(&config, &launcher, &scratch).await;
+        let proven = prove(&settings, &store, &launcher, &scratch).await;
         log(&proven);
         // Nobody listens any more if the worker is stopping.
         sender.send(Some(proven)).unwrap_or_default();
@@ -75,12 +82,18 @@ pub fn begin(config: &Config, launcher: &Launcher, scratch: &Scratch) -> ProofWa
 }
 
 /// Explores, attacks and judges.
-pub async fn prove(config: &Config, launcher: &Launcher, scratch: &Scratch) -> Proven {
-    prove_by(config, launcher, scratch).await.map(Arc::new).map_err(Arc::from)
+pub async fn prove(
+    settings: &Settings,
+    store: &store::Settings,
+    launcher: &Launcher,
+    scratch: &Scratch,
+) -> Proven {
+    prove_by(settings, store, launcher, scratch).await.map(Arc::new).map_err(Arc::from)
 }
 
 async fn prove_by(
-    config: &Config,
+    settings: &Settings,
+    store: &store::Settings,
     launcher: &Launcher,
     scratch: &Scratch,
 ) -> Result<Proof, String> {
@@ -88,23 +101,29 @@ async fn prove_by(
         let scratch = scratch.clone();
         prepare(move || scratch.make_trial_folder()).await?
     };
-    let proof = prove_in(config, launcher, trial).await;
+    let proof = prove_in(settings, store, launcher, trial).await;
     let scratch = scratch.clone();
     prepare(move || scratch.remove_trial_folder()).await?;
     proof
 }
 
-async fn prove_in(config: &Config, launcher: &Launcher, trial: PathBuf) -> Result<Proof, String> {
-    let confinement =
-        explore(launcher, limits(config), &trial).await.map_err(|error| error.to_string())?;
+async fn prove_in(
+    settings: &Settings,
+    store: &store::Settings,
+    launcher: &Launcher,
+    trial: PathBuf,
+) -> Result<Proof, String> {
+    let confinement = explore(launcher, limits(settings, store), &trial)
+        .await
+        .map_err(|error| error.to_string())?;
     let owner = sandbox_identity();
-    let (data, probe) = (config.data_dir.clone(), launcher.probe_path());
+    let (data, probe) = (store.data_dir.clone(), launcher.probe_path());
     if !probe.is_file() {
         return Err(format!("the probe is missing beside the launcher: {}", probe.display()));
     }
     let scene = prepare(move || Scene::set(&trial, &data, &probe, owner)).await?;
-    let neighbours = config.runs.max_runs > 1;
-    let data = config.data_dir.clone();
+    let neighbours = settings.max_runs > 1;
+    let data = store.data_dir.clone();
     let tested = selftest(launcher, &confinement, &scene, data, neighbours).await;
     prepare(move || scene.remove()).await?;
     let selftest = tested.map_err(|error| error.to_string())?;
@@ -113,7 +132,7 @@ async fn prove_in(config: &Config, launcher: &Launcher, trial: PathBuf) -> Resul
         .filter(|finding| {
             // Runs beside one another must be apart, whatever the policy gives up.
             let apart = matches!(finding.group, Group::Files | Group::Processes);
-            demanded(config.confinement, finding.group) || (neighbours && apart)
+            demanded(settings.confinement, finding.group) || (neighbours && apart)
         })
         .map(|finding| finding.name.to_owned())
         .collect();
@@ -129,14 +148,14 @@ fn demanded(policy: ConfinementPolicy, group: Group) -> bool {
 }
 
 /// The kernel's limits for every sandbox.
-fn limits(config: &Config) -> Limits {
+fn limits(settings: &Settings, store: &store::Settings) -> Limits {
     Limits {
         // Room for more than a project takes, so that the limit is ours to explain.
-        file_bytes: config.files.max_file_bytes.saturating_mul(2).max(MIN_FILE_BYTES),
+        file_bytes: store.files.max_file_bytes.saturating_mul(2).max(MIN_FILE_BYTES),
         open_files: MAX_OPEN_FILES,
-        processes: config.runs.max_processes,
-        memory_bytes: config.runs.memory_bytes,
-        cpu_s: config.runs.timeout.as_secs().saturating_mul(2).max(60),
+        processes: settings.max_processes,
+        memory_bytes: settings.memory_bytes,
+        cpu_s: settings.timeout.as_secs().saturating_mul(2).max(60),
     }
 }
 

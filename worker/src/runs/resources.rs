@@ -1,21 +1,25 @@
 //! What all runs share.
 
-use std::sync::Arc;
-
 use super::guard::Guard;
 use super::permits::{Line, Turns};
 use super::proof::ProofWatch;
+use super::settings::Settings;
 use super::workspace::Scratch;
-use crate::config::Config;
+use crate::models;
 use crate::models::broker::Broker;
 use crate::sandbox::launch::Launcher;
+use crate::store;
 use crate::store::projects::Projects;
 
 /// Everything that a run takes from the worker.
 #[derive(Debug)]
 pub struct Resources {
-    /// The settings.
-    pub config: Arc<Config>,
+    /// What can be set of runs.
+    pub settings: Settings,
+    /// What can be set of the volume.
+    pub store: store::Settings,
+    /// What can be set of the model APIs.
+    pub models: models::Settings,
     /// Where projects are copied from and saved to.
     pub projects: Projects,
     /// Where private copies are made.

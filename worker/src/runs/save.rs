@@ -29,7 +29,7 @@ pub(super) async fn save(
     context.say(SAVING).await;
     let (resources, request) = (&context.resources, &context.request);
     let (projects, workspace) = (resources.projects.clone(), Arc::clone(workspace));
-    let (key, limits, copied) = (request.key, resources.config.files, Arc::clone(copied));
+    let (key, limits, copied) = (request.key, resources.store.files, Arc::clone(copied));
     let message = version_message(&request.prompt);
     let urls = request.asset_urls.clone();
     blocking::run(move || {
@@ -52,7 +52,7 @@ pub(super) async fn keep_partial(
 ) -> Failure {
     let (resources, request) = (&context.resources, &context.request);
     let (projects, workspace) = (resources.projects.clone(), Arc::clone(workspace));
-    let (key, limits, copied) = (request.key, resources.config.files, Arc::clone(copied));
+    let (key, limits, copied) = (request.key, resources.store.files, Arc::clone(copied));
     let message = version_message(&request.prompt);
     let kept = blocking::run(move || {
         let harvest = workspace.harvest_valid(&copied, limits)?;

@@ -99,7 +99,7 @@ async fn known_skills(context: &Context) -> Result<Vec<SkillName>, Failure> {
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
-    let global = context.resources.config.global_dir.clone();
+    let global = context.resources.store.global_dir.clone();
     let (known, unknown) = blocking::run(move || skills::sort(&global, &wanted)).await?;
     if !unknown.is_empty() {
         let names: Vec<_> = unknown.iter().map(SkillName::as_str).collect();
@@ -127,8 +127,8 @@ async fn start_cli(
     confinement: &Confinement,
 ) -> Result<Alive, Failure> {
     let resources = &context.resources;
-    let config = &resources.config;
-    let (bin, global) = (config.claude_bin.clone(), config.global_dir.clone());
+    let settings = &resources.settings;
+    let (bin, global) = (settings.claude_bin.clone(), resources.store.global_dir.clone());
     let plugin =
         blocking::run(move || check_program(&bin).map(|()| skills::plugin_folder(&global)));
     let plugin = plugin.await?.map_err(|reason| Failure::new(ErrorCode::CliSpawnError, reason))?;
@@ -143,9 +143,9 @@ async fn start_cli(
         (Some(listener), port)
     };
     let token = Broker::new_token();
-    let paths = claude::Paths { claude: config.claude_bin.clone(), plugin };
-    let patience = config.anthropic.give_up + CLI_PATIENCE;
-    let model = config.model.as_deref();
+    let paths = claude::Paths { claude: settings.claude_bin.clone(), plugin };
+    let patience = resources.models.anthropic.give_up + CLI_PATIENCE;
+    let model = settings.model.as_deref();
     let program = claude::program(&paths, workspace, port, &token, model, patience.as_millis());
     let plan = confinement.policy.plan(program);
     let mut confined = resources.launcher.start(&plan).await.map_err(Failure::from)?;

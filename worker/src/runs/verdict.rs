@@ -5,28 +5,29 @@ use std::time::Duration;
 use super::claude::{CliReport, Ended};
 use super::failure::{Failure, code_of_api, code_of_exit};
 use super::guard::Excess;
+use super::resources::Resources;
 use crate::api::ErrorCode;
-use crate::config::Config;
 use crate::models::broker::Ledger;
 
 /// Whether the CLI succeeded: its last words, or the failure.
 pub(super) fn judge(
     report: CliReport,
     ledger: &Ledger,
-    config: &Config,
+    resources: &Resources,
 ) -> Result<Option<String>, Failure> {
+    let settings = &resources.settings;
     let seconds = |d: Duration| format!("{} s", d.as_secs_f64());
     let code = match report.ended {
         Ended::Exited(code) => code,
         Ended::Broken(error) => return Err(error.into()),
         Ended::Stopped => return Err(Failure::stopped()),
         Ended::Deadline => {
-            let limit = seconds(config.runs.timeout);
+            let limit = seconds(settings.timeout);
             let message = format!("the run did not end within {limit}");
             return Err(api_or(ledger, Failure::new(ErrorCode::CliTimeout, message)));
         }
         Ended::Idle => {
-            let limit = seconds(config.runs.idle_timeout);
+            let limit = seconds(settings.idle_timeout);
             let message = format!("the CLI was silent for {limit}");
             return Err(api_or(ledger, Failure::new(ErrorCode::CliTimeout, message)));
         }
@@ -35,7 +36,7 @@ pub(super) fn judge(
             return Err(Failure::new(ErrorCode::CliTimeout, message));
         }
         Ended::ApiDown(failure) => {
-            let limit = seconds(config.anthropic.give_up);
+            let limit = seconds(resources.models.anthropic.give_up);
             let message = format!("the model API has only failed for {limit}");
             return Err(Failure::new(code_of_api(failure), message));
         }
@@ -48,12 +49,12 @@ pub(super) fn judge(
     // Killed by a signal, and the kernel says why. Where it killed only a tool, the CLI goes on
     // and its result counts: the assistant was told that the tool failed.
     if code >= 128 && report.oom_kills > 0 {
-        let memory = Excess::Memory(config.runs.memory_bytes);
+        let memory = Excess::Memory(settings.memory_bytes);
         return Err(Failure::from(memory).with_exit_code(code));
     }
     // The CLI aborts when it gets no thread. A result that it gave all the same counts.
     if code != 0 && report.result.is_none() && report.refused_forks > 0 {
-        let processes = Excess::Processes(config.runs.max_processes);
+        let processes = Excess::Processes(settings.max_processes);
         return Err(Failure::from(processes).with_exit_code(code));
     }
     match report.result {

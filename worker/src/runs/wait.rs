@@ -43,7 +43,7 @@ pub(super) async fn proof(context: &Context) -> Result<Arc<Proof>, Failure> {
 /// Takes the turn of the project and then a slot. There is one limit of time for both.
 pub(super) async fn permits(context: &Context) -> Result<Permits, Failure> {
     let resources = &context.resources;
-    let deadline = Instant::now() + resources.config.runs.queue_timeout;
+    let deadline = Instant::now() + resources.settings.queue_timeout;
     let mut waiter = Waiter { context, deadline, was_told: false };
     let busy = Failure::new(ErrorCode::ProjectBusy, "another run works on this project");
     let turns = resources.turns.of(context.request.key);

@@ -18,9 +18,9 @@ use nix::sys::stat::FileStat;
 
 use super::failure::Failure;
 use crate::api::ErrorCode;
-use crate::config::FileLimits;
 use crate::safe_fs::{Dir, FileError, Oddity, WriteOptions, empty, walk};
 use crate::sandbox::release_root;
+use crate::store::projects::FileLimits;
 use crate::store::projects::{Base, Project, ProjectError};
 use crate::types::ProjectPath;
 

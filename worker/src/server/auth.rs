@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
 use super::error::ApiError;
-use crate::config::Secrets;
+use super::settings::Secrets;
 
 const HEADER: &str = "x-modal-secret";
 
@@ -58,7 +58,7 @@ pub(super) async fn require_secret(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Secret;
+    use crate::types::Secret;
 
     #[test]
     fn accepts_both_secrets_and_nothing_near_them() {

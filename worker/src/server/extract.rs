@@ -54,7 +54,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for LargeBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
-        let limit = app.config.max_body_bytes;
+        let limit = app.settings.max_body_bytes;
         let is_small = request.body().size_hint().upper().is_some_and(|n| n <= SMALL_BODY_BYTES);
         let permit = if is_small {
             None

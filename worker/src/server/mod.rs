@@ -13,9 +13,11 @@ mod observe;
 mod query;
 mod router;
 mod routes;
+mod settings;
 mod sse;
 mod upload;
 
 pub use connections::serve;
 pub use error::ApiError;
 pub use router::{UnknownEndpoint, router};
+pub use settings::{Secrets, Settings};

@@ -12,6 +12,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::auth::{Accepted, require_secret};
 use super::error::ApiError;
+use super::settings::Settings;
 use super::{observe, routes};
 use crate::api::{ENDPOINTS, Endpoint, ErrorCode, Id};
 use crate::app::App;
@@ -56,8 +57,7 @@ pub struct UnknownEndpoint {
 }
 
 /// The whole service.
-pub fn router(app: &Arc<App>) -> Result<Router, UnknownEndpoint> {
-    let config = &app.config;
+pub fn router(app: &Arc<App>, settings: &Settings) -> Result<Router, UnknownEndpoint> {
     let (mut guarded, mut open) = (Router::new(), Router::new());
     for endpoint in ENDPOINTS {
         let router = if endpoint.needs_secret { &mut guarded } else { &mut open };
@@ -65,7 +65,7 @@ pub fn router(app: &Arc<App>) -> Result<Router, UnknownEndpoint> {
             *router = mem::take(router).route(&format!("/{name}"), handler(endpoint.id));
         }
     }
-    if let Some(name) = &config.root_endpoint {
+    if let Some(name) = &settings.root_endpoint {
         let endpoint = with_secret().find(|endpoint| endpoint.name == name);
         let endpoint = endpoint.ok_or_else(|| unknown(name))?;
         guarded = guarded.route("/", handler(endpoint.id));
@@ -76,7 +76,8 @@ pub fn router(app: &Arc<App>) -> Result<Router, UnknownEndpoint> {
         .with_state(Arc::clone(app));
     // Around the router, not around its routes: whoever has no secret learns nothing of them, not
     // even from the `Allow` that a router adds to the answer of a route.
-    let guarded = from_fn_with_state(Accepted::new(&config.secrets), require_secret).layer(guarded);
+    let guarded =
+        from_fn_with_state(Accepted::new(&settings.secrets), require_secret).layer(guarded);
     let open = open.method_not_allowed_fallback(wrong_method).fallback_service(guarded);
     Ok(watched(open).with_state(Arc::clone(app)))
 }

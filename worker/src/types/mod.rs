@@ -8,6 +8,7 @@ mod file_name;
 mod id;
 mod project_path;
 mod prompt;
+mod secret;
 mod skill_name;
 mod user_words;
 mod version_id;
@@ -20,6 +21,7 @@ pub use project_path::{
     STYLE_STATE_FILE,
 };
 pub use prompt::{MAX_PROMPT_BYTES, Prompt, PromptError};
+pub use secret::Secret;
 pub use skill_name::{MAX_SKILL_NAME_BYTES, SkillName, SkillNameError};
 pub use user_words::user_words;
 pub use version_id::{VersionId, VersionIdError};

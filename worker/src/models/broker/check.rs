@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::content::Content;
-use crate::config::Secret;
+use crate::types::Secret;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

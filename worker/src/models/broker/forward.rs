@@ -17,7 +17,7 @@ use super::answer::{Body, empty, error};
 use super::check::{self, Operation};
 use super::ledger::{ApiFailure, Ledger};
 use super::usage::UsageReader;
-use crate::config::Secret;
+use crate::types::Secret;
 
 /// Largest request, in bytes; the API's own limit. Requests are held whole, because they are
 /// checked before the key is spent on them; answers are streamed.

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::config::Anthropic;
+use crate::models::Anthropic;
 
 /// Why the API did not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,7 +20,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use ledger::{ApiFailure, Ledger, Totals};
 
-use crate::config::{Anthropic, Secret};
+use crate::models::Anthropic;
+use crate::types::Secret;
 
 /// Connections that one sandbox may hold; the CLI uses one or two.
 const MAX_CONNECTIONS: usize = 32;

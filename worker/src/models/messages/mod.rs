@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 pub use answer::Answer;
 
 use super::broker::ApiFailure;
-use crate::config::Anthropic;
+use crate::models::Anthropic;
 
 /// Version of the API whose shapes are used here.
 const API_VERSION: &str = "2023-06-01";

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use dreamcore_wire::plan::{Access, Grant};
 
-use crate::config::Secret;
 use crate::runs::workspace::Workspace;
 use crate::safe_fs::WriteOptions;
 use crate::sandbox::policy::Program;
+use crate::types::Secret;
 use crate::types::{Prompt, SkillName};
 
 /// Tools that the assistant has. No web tools: there is no web where it runs.

@@ -39,7 +39,7 @@ pub(in crate::server) async fn upload_asset(
     headers: HeaderMap,
     body: RawBody,
 ) -> Result<Json<answer::Asset>, ApiError> {
-    let (upload, max_bytes) = (app.store.assets.upload(user), app.config.assets.max_bytes);
+    let (upload, max_bytes) = (app.store.assets.upload(user), app.settings.store.assets.max_bytes);
     let asset = upload::receive(upload, &headers, body, named, max_bytes).await?;
     tracing::info!(%user, asset = %asset.id, size = asset.size, "uploaded");
     Ok(Json(described(&app, user, &asset)))
@@ -100,7 +100,7 @@ pub(in crate::server) async fn restore_asset(
 fn described(app: &App, user: UserId, asset: &Asset) -> answer::Asset {
     let created_ms = asset.created_ms.min(LATEST_MS);
     let created = std::time::UNIX_EPOCH + std::time::Duration::from_millis(created_ms);
-    let base = app.config.assets.base_url.as_deref().unwrap_or_default();
+    let base = app.settings.store.assets.base_url.as_deref().unwrap_or_default();
     answer::Asset {
         content_type: asset.content_type.content_type(),
         created_at: humantime::format_rfc3339_millis(created).to_string(),

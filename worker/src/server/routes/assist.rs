@@ -53,7 +53,7 @@ pub(in crate::server) async fn detect_skills(
     State(app): State<Arc<App>>,
     LargeBody { value: body, permit }: LargeBody<DetectSkills>,
 ) -> Result<Json<Chosen>, ApiError> {
-    let global = app.config.global_dir.clone();
+    let global = app.settings.store.global_dir.clone();
     let offered: Vec<SkillName> = OFFERED.iter().filter_map(|name| name.parse().ok()).collect();
     let (exist, _) = blocking::run(move || skills::sort(&global, &offered)).await?;
     let dimension = body.dimension.unwrap_or_default();
@@ -115,7 +115,7 @@ pub(in crate::server) async fn get_skill_content(
         return Err(ApiError::bad_request(format!("skill_names: at most {MAX_SKILLS}")));
     }
     let names: Vec<SkillName> = body.skill_names.iter().filter_map(|n| n.parse().ok()).collect();
-    let global = app.config.global_dir.clone();
+    let global = app.settings.store.global_dir.clone();
     let skills = blocking::run(move || skills::contents(&global, &names)).await?;
     Ok(Json(SkillContents { skills }))
 }

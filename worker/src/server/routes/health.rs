@@ -25,7 +25,7 @@ pub(in crate::server) async fn live() -> Json<Live> {
 /// cases.
 pub(in crate::server) async fn ready(State(app): State<Arc<App>>) -> Response {
     let volume = app.store.volume.clone();
-    let claude = app.config.claude_bin.clone();
+    let claude = app.settings.runs.claude_bin.clone();
     let checks = blocking::run(move || {
         let data = volume.check().err().map(|error| error.kind().to_string());
         let cli = match std::fs::metadata(claude) {
@@ -44,7 +44,7 @@ pub(in crate::server) async fn ready(State(app): State<Arc<App>>) -> Response {
     if let Some(problem) = cli {
         problems.insert("claude_cli", problem);
     }
-    if app.config.anthropic.api_key.is_none() {
+    if app.settings.models.anthropic.api_key.is_none() {
         problems.insert("anthropic_api_key", "is not set".to_owned());
     }
     if app.runs.is_closing() {

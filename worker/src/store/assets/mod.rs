@@ -20,10 +20,22 @@ pub use record::{Asset, ContentHash};
 pub use upload::Upload;
 pub use urls::{AssetUrls, UrlError};
 
-use crate::config::AssetLimits;
 use crate::safe_fs::{Dir, FileError, Kind};
 use crate::store::volume::{Location, Volume};
 use crate::types::{AssetId, UserId};
+
+/// Limits of what users upload.
+#[derive(Debug, Clone)]
+pub struct AssetLimits {
+    /// Bytes of one asset.
+    pub max_bytes: u64,
+    /// Bytes of all assets of one user.
+    pub quota_bytes: u64,
+    /// Assets of one user.
+    pub max_count: usize,
+    /// What the URLs of assets begin with; `None` makes them relative.
+    pub base_url: Option<String>,
+}
 
 /// Why something could not be done with an asset.
 #[derive(Debug, thiserror::Error)]

@@ -3,9 +3,9 @@
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::AssetLimits;
 use super::upload::STAGING_PREFIX;
 use super::{Asset, AssetError, Assets, Home, Usage, record};
-use crate::config::AssetLimits;
 use crate::safe_fs::{Dir, FileError, empty};
 use crate::store::volume::TRASH;
 use crate::types::{AssetId, UserId};

@@ -35,10 +35,20 @@ pub use partial::Partial;
 
 pub use crate::store::volume::ProjectKey;
 
-use crate::config::FileLimits;
 use crate::safe_fs::{Dir, FileError};
 use crate::store::volume::{Keyring, Location, Volume};
 use writer::Writer;
+
+/// Limits of the files of one project.
+#[derive(Debug, Clone, Copy)]
+pub struct FileLimits {
+    /// Bytes of one file.
+    pub max_file_bytes: u64,
+    /// Bytes of all files together.
+    pub max_project_bytes: u64,
+    /// Number of files.
+    pub max_files: usize,
+}
 
 /// Why something could not be done with a project.
 #[derive(Debug, thiserror::Error)]

@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use git2::{ErrorClass, ErrorCode, Index, IndexEntry, ObjectType, Oid, Repository};
 use nix::sys::stat::FileStat;
 
+use super::FileLimits;
 use super::files::Listing;
 use super::remembered::{Recalled, Remembered, STAGE, entry, hash};
 use super::{Project, ProjectError, git};
-use crate::config::FileLimits;
 use crate::safe_fs::FileError;
 use crate::types::{ProjectPath, STYLE_STATE_FILE};
 

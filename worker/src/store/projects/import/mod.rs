@@ -31,10 +31,10 @@ use dreamcore_import::receive::Event;
 use dreamcore_import::{History, Limits, ReceiveError, receive};
 use git2::{Index, Oid};
 
+use super::FileLimits;
 use super::git::{self, Foreign};
 use super::writer::{Staging, Writer};
 use super::{Project, ProjectError};
-use crate::config::FileLimits;
 use crate::safe_fs::{Dir, FileError, WriteOptions, empty};
 use pack::Pack;
 
