@@ -4,160 +4,12 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use dreamcore_worker::api::{ENDPOINTS, Takes as Asked};
 use harness::{Answer, Ids, SECRET, Setup, Worker};
-use serde_json::{Value, json};
 
 use crate::corpus::{Payload, encodings, paths};
+use crate::parameters::{Kind, Place, Takes, parameters};
 use crate::raw::Raw;
 use crate::support::{ID, everything, head, refused};
-
-/// What a value is to an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// A file of the project.
-    Path,
-    /// A UUID; no payload is one.
-    Id,
-    /// A skill.
-    Skill,
-    /// A version.
-    Version,
-    /// A file to be written. A bad one is an error of the stream; a good one is written.
-    Written,
-}
-
-impl Kind {
-    /// A value that is right.
-    fn good(self) -> &'static str {
-        match self {
-            Self::Path | Self::Written => "index.html",
-            Self::Id => ID,
-            Self::Skill => "p5js-setup",
-            Self::Version => "0123456",
-        }
-    }
-
-    /// The status that this payload must have; `None` where it is a good value.
-    fn expects(self, payload: &Payload) -> Option<u16> {
-        let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-_".contains(b);
-        let is_skill = payload.bytes.first().is_some_and(u8::is_ascii_alphanumeric)
-            && payload.bytes.len() <= 64
-            && payload.bytes.iter().all(plain);
-        let is_version = (7..=40).contains(&payload.bytes.len())
-            && payload.bytes.iter().all(u8::is_ascii_hexdigit);
-        match self {
-            Self::Path => Some(payload.status),
-            Self::Id => Some(400),
-            Self::Skill => (!is_skill).then_some(400),
-            Self::Version => (!is_version).then_some(400),
-            Self::Written if payload.status != 400 => None,
-            // What is no text is no JSON.
-            Self::Written if std::str::from_utf8(&payload.bytes).is_err() => Some(400),
-            Self::Written => Some(200),
-        }
-    }
-}
-
-/// Where an endpoint takes values that name something.
-#[derive(Debug)]
-enum Takes {
-    /// Parameters of the query.
-    Query(&'static [(&'static str, Kind)]),
-    /// The same, with a file as the body.
-    Upload(&'static [(&'static str, Kind)]),
-    /// Places in a JSON body, as JSON pointers, and the rest of the body.
-    Json(&'static [(&'static str, Kind)], &'static str),
-}
-
-/// Every endpoint that needs the secret, and each of its values that names something. Text that is
-/// kept or sent on as text (a prompt, a file's content) is not among them.
-const PARAMETERS: &[(&str, Takes)] = &[
-    (
-        "generate_game",
-        Takes::Json(
-            &[("/user_id", Kind::Id), ("/project_id", Kind::Id), ("/skills/0", Kind::Skill)],
-            r#"{"prompt": "a game", "skills": [""]}"#,
-        ),
-    ),
-    (
-        "get_file",
-        Takes::Query(&[("user_id", Kind::Id), ("project_id", Kind::Id), ("path", Kind::Path)]),
-    ),
-    ("list_files", Takes::Query(&[("user_id", Kind::Id), ("project_id", Kind::Id)])),
-    (
-        "apply_files",
-        Takes::Json(
-            &[("/user_id", Kind::Id), ("/project_id", Kind::Id), ("/files/0/path", Kind::Written)],
-            r#"{"files": [{"path": "", "content": "x"}]}"#,
-        ),
-    ),
-    (
-        "apply_files",
-        Takes::Json(
-            &[("/user_id", Kind::Id), ("/project_id", Kind::Id), ("/commit", Kind::Version)],
-            r#"{"action": "git_diff"}"#,
-        ),
-    ),
-    ("get_versions", Takes::Query(&[("user_id", Kind::Id), ("project_id", Kind::Id)])),
-    (
-        "get_version_diff",
-        Takes::Query(&[("user_id", Kind::Id), ("project_id", Kind::Id), ("commit", Kind::Version)]),
-    ),
-    (
-        "restore_version",
-        Takes::Json(
-            &[("/user_id", Kind::Id), ("/project_id", Kind::Id), ("/commit", Kind::Version)],
-            "{}",
-        ),
-    ),
-    (
-        "create_version_snapshot",
-        Takes::Json(&[("/user_id", Kind::Id), ("/project_id", Kind::Id)], "{}"),
-    ),
-    (
-        "copy_project",
-        Takes::Json(
-            &[
-                ("/user_id", Kind::Id),
-                ("/project_id", Kind::Id),
-                ("/target_user_id", Kind::Id),
-                ("/target_project_id", Kind::Id),
-            ],
-            "{}",
-        ),
-    ),
-    ("detect_intent", Takes::Json(&[], "{}")),
-    ("detect_skills", Takes::Json(&[], "{}")),
-    ("chat_haiku", Takes::Json(&[], "{}")),
-    ("chat_sonnet", Takes::Json(&[], "{}")),
-    (
-        "generate_publish_info",
-        Takes::Json(&[("/user_id", Kind::Id), ("/project_id", Kind::Id)], "{}"),
-    ),
-    // Names that no skill can have are left out of the answer.
-    ("get_skill_content", Takes::Json(&[], "{}")),
-    ("prewarm_sandbox", Takes::Json(&[("/user_id", Kind::Id)], "{}")),
-    ("upload_asset", Takes::Upload(&[("user_id", Kind::Id)])),
-    ("get_asset", Takes::Query(&[("user_id", Kind::Id), ("asset_id", Kind::Id)])),
-    ("list_assets", Takes::Query(&[("user_id", Kind::Id)])),
-    ("delete_asset", Takes::Json(&[("/user_id", Kind::Id), ("/asset_id", Kind::Id)], "{}")),
-    ("restore_asset", Takes::Json(&[("/user_id", Kind::Id), ("/asset_id", Kind::Id)], "{}")),
-];
-
-#[test]
-fn every_endpoint_has_its_parameters_in_the_table() {
-    let mut known: Vec<_> = PARAMETERS.iter().map(|(name, _)| *name).collect();
-    let mut served: Vec<_> = ENDPOINTS
-        .iter()
-        .filter(|endpoint| !matches!(endpoint.takes, Asked::Nothing))
-        .map(|endpoint| endpoint.name)
-        .collect();
-    known.sort_unstable();
-    known.dedup();
-    served.sort_unstable();
-    assert_eq!(known, served, "each endpoint needs a row in PARAMETERS");
-}
 
 /// Every byte as `%xx`.
 fn encoded(bytes: &[u8]) -> String {
@@ -180,7 +32,7 @@ fn barely_encoded(bytes: &[u8]) -> String {
 }
 
 /// A query that is right but for one parameter.
-fn with_parameter(parameters: &[(&str, Kind)], name: &str, value: &str) -> String {
+fn with_parameter(parameters: &[(String, Kind)], name: &str, value: &str) -> String {
     let others = parameters.iter().filter(|(other, _)| *other != name);
     others.fold(format!("{name}={value}"), |query, (other, kind)| {
         format!("{query}&{other}={}", kind.good())
@@ -188,16 +40,9 @@ fn with_parameter(parameters: &[(&str, Kind)], name: &str, value: &str) -> Strin
 }
 
 /// A JSON text that is right but for one place, in which this text stands between quotes.
-fn with_place(places: &[(&str, Kind)], rest: &str, place: &str, text: &[u8]) -> Vec<u8> {
-    let mut body: Value = serde_json::from_str(rest).expect("JSON");
-    for (other, kind) in places {
-        let value = json!(if *other == place { "HERE" } else { kind.good() });
-        match body.pointer_mut(other) {
-            Some(at) => *at = value,
-            // Only the first level can be missing.
-            None => body[other.trim_start_matches('/')] = value,
-        }
-    }
+fn with_place(place: &Place, text: &[u8]) -> Vec<u8> {
+    let mut body = place.body.clone();
+    *body.pointer_mut(&place.pointer).expect("the place") = "HERE".into();
     let body = body.to_string().into_bytes();
     let at = body.windows(6).position(|part| part == b"\"HERE\"").expect("the place");
     [&body[..=at], text, &body[at + 5..]].concat()
@@ -312,13 +157,13 @@ async fn surroundings(worker: &Worker) -> Vec<String> {
 #[tokio::test]
 async fn no_value_of_any_parameter_leads_out_of_the_project() {
     let mut attack = Attack::begin().await;
-    for (endpoint, takes) in PARAMETERS {
+    for (endpoint, takes) in parameters() {
         for payload in paths() {
             let what = |name: &str| format!("{endpoint} {name}={}", payload.shown());
-            match takes {
+            match &takes {
                 Takes::Query(parameters) | Takes::Upload(parameters) => {
                     let is_upload = matches!(takes, Takes::Upload(_));
-                    for (name, kind) in *parameters {
+                    for (name, kind) in parameters {
                         let Some(status) = kind.expects(&payload) else {
                             continue;
                         };
@@ -340,22 +185,22 @@ async fn no_value_of_any_parameter_leads_out_of_the_project() {
                         }
                     }
                 }
-                Takes::Json(places, rest) => {
-                    for (place, kind) in *places {
-                        let Some(status) = kind.expects(&payload) else {
+                Takes::Json(places) => {
+                    for place in places {
+                        let Some(status) = place.kind.expects(&payload) else {
                             continue;
                         };
                         for text in json_spellings(&payload) {
-                            let body = with_place(places, rest, place, &text);
+                            let body = with_place(place, &text);
                             let head = head("POST", &format!("/{endpoint}"));
                             let length = body.len();
                             let close = if status == 200 { "Connection: close\r\n" } else { "" };
                             let head = format!("{head}{close}Content-Length: {length}\r\n\r\n");
                             let request = [head.as_bytes(), &body].concat();
                             if status == 200 {
-                                attack.refused_in_stream(&request, &what(place)).await;
+                                attack.refused_in_stream(&request, &what(&place.pointer)).await;
                             } else {
-                                attack.refused(status, &request, &what(place)).await;
+                                attack.refused(status, &request, &what(&place.pointer)).await;
                             }
                         }
                     }
@@ -369,13 +214,13 @@ async fn no_value_of_any_parameter_leads_out_of_the_project() {
 #[tokio::test]
 async fn encodings_are_undone_once_and_strictly() {
     let mut attack = Attack::begin().await;
-    for (endpoint, takes) in PARAMETERS {
-        let Takes::Query(parameters) = takes else {
+    for (endpoint, takes) in parameters() {
+        let Takes::Query(parameters) = &takes else {
             continue;
         };
         for payload in encodings() {
             let value = std::str::from_utf8(&payload.bytes).expect("encodings are ASCII");
-            for (name, kind) in *parameters {
+            for (name, kind) in parameters {
                 let status = kind.expects(&payload).expect("no payload is a good value");
                 let what = format!("{endpoint} {name}={value}");
                 let query = with_parameter(parameters, name, value);

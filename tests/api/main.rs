@@ -13,6 +13,7 @@ mod files;
 mod lifecycle;
 mod names;
 mod not_files;
+mod parameters;
 mod ranges;
 mod raw;
 mod shutdown;
