@@ -323,3 +323,43 @@ async fn can_be_restored(worker: &Worker, prompt: &str, code: &str) {
     assert_eq!(files(&folder), ["half.txt=half\n", "index.html=x"]);
     healthy(&folder);
 }
+
+/// The client of a long list leaves; the thread that makes it stops soon.
+#[tokio::test]
+async fn nobody_makes_a_list_that_nobody_waits_for() {
+    const VERSIONS: usize = 60_000;
+    let worker = Setup::default().start().await;
+    let ids = Ids::new();
+    write(&worker, ids, "index.html", "1").await;
+    let project = worker.project(ids);
+    let mut text = String::new();
+    for number in 0..VERSIONS {
+        let from = if number == 0 { "from refs/heads/main^0\n" } else { "" };
+        let time = 1_800_000_000 + number;
+        let commit = format!(
+            "commit refs/heads/main\ncommitter a <a@b> {time} +0000\ndata 2\nv\n\n{from}\n"
+        );
+        text.push_str(&commit);
+    }
+    let mut child = std::process::Command::new("git")
+        .args(["-c", "safe.directory=*", "fast-import", "--quiet"])
+        .current_dir(&project)
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), text.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+
+    let (user, id) = (ids.user, ids.project);
+    let path = format!("get_versions?user_id={user}&project_id={id}&skip={VERSIONS}");
+    let whole = worker.get(&path).await;
+    assert_eq!(whole.json()["commits"].as_array().unwrap().len(), 1, "{}", whole.text());
+    let request = worker.request(reqwest::Method::GET, &path);
+    let left = request.timeout(Duration::from_millis(100)).send().await;
+    assert!(left.is_err(), "the list was made in a moment");
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while !worker.log().contains("because nobody waits for it") {
+        assert!(std::time::Instant::now() < deadline, "it goes on");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

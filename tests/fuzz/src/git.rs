@@ -19,7 +19,7 @@ use dreamcore_worker::runs::import::copy_repository;
 use dreamcore_worker::runs::workspace::ImportFolder;
 use dreamcore_worker::safe_fs::Dir;
 use dreamcore_worker::store::projects::{
-    Changes, FileLimits, ForeignError, Importer, Part, ProjectKey, Projects, Source,
+    Changes, FileLimits, ForeignError, Importer, Part, Patience, ProjectKey, Projects, Source,
 };
 use dreamcore_worker::store::volume::Volume;
 use dreamcore_worker::types::{ProjectPath, RequestPath};
@@ -97,18 +97,19 @@ pub fn git(data: &[u8]) {
     };
     // Whatever the history was, the project goes on.
     projects.publish(key, &changes).expect("it is saved");
+    let (patience, _waiting) = Patience::begin();
     let log = projects
-        .log(key, Part { limit: 10, ..Part::default() })
+        .log(key, Part { limit: 10, ..Part::default() }, &patience)
         .map(|log| log.versions)
         .unwrap_or_default();
     for version in &log {
         let Ok(id) = version.hash.parse() else {
             continue;
         };
-        if let Ok(diff) = projects.open(key).and_then(|project| project.diff(&id)) {
+        if let Ok(diff) = projects.open(key).and_then(|project| project.diff(&id, &patience)) {
             assert!(!diff.text.contains(SECRET), "a difference shows what is outside");
         }
-        drop(projects.restore(key, &id));
+        drop(projects.restore(key, &id, &patience));
     }
     read(&projects, key);
     assert_eq!(scene.surroundings(), before, "something outside the project has changed");

@@ -99,10 +99,10 @@ impl From<ProjectError> for Failure {
             ProjectError::Full => Self::new(ErrorCode::StorageFull, "no space left"),
             ProjectError::Unusable(reason) => Self::new(ErrorCode::StorageError, reason),
             ProjectError::NotFound => Self::new(ErrorCode::StorageError, "a file disappeared"),
-            ProjectError::Exists | ProjectError::Ambiguous => {
-                Self::new(ErrorCode::StorageError, error.to_string())
-            }
-            ProjectError::Foreign(_) => Self::new(ErrorCode::StorageError, error.to_string()),
+            ProjectError::Exists
+            | ProjectError::Ambiguous
+            | ProjectError::Foreign(_)
+            | ProjectError::Late => Self::new(ErrorCode::StorageError, error.to_string()),
             ProjectError::Busy => Self::new(ErrorCode::ProjectBusy, error.to_string()),
             ProjectError::Quota(reason) => Self::new(ErrorCode::QuotaExceeded, reason),
             ProjectError::Io(error) => Self::new(ErrorCode::StorageError, error.kind().to_string()),

@@ -77,7 +77,9 @@ impl From<ProjectError> for ApiError {
             ProjectError::Exists => {
                 Self::new(ErrorCode::ProjectExists, "the project exists already")
             }
-            ProjectError::Foreign(_) => Self::new(ErrorCode::StorageError, error.to_string()),
+            ProjectError::Foreign(_) | ProjectError::Late => {
+                Self::new(ErrorCode::StorageError, error.to_string())
+            }
             ProjectError::Busy => Self::new(ErrorCode::ProjectBusy, error.to_string()),
             ProjectError::Quota(reason) => Self::new(ErrorCode::QuotaExceeded, reason),
             ProjectError::Full => Self::new(ErrorCode::StorageFull, "no space left"),

@@ -18,7 +18,7 @@ use crate::server::error::ApiError;
 use crate::server::extract::Body;
 use crate::server::query::Query;
 use crate::store::projects::{
-    Action, Changes, CopyRequest, MAX_LOG_LENGTH, Part, ProjectError, ProjectKey, Version,
+    Action, Changes, CopyRequest, MAX_LOG_LENGTH, Part, Patience, ProjectError, ProjectKey, Version,
 };
 use crate::types::VersionId;
 
@@ -87,7 +87,9 @@ pub(in crate::server) async fn copy_project(
         with_history: body.history,
         message: body.message.unwrap_or_default().or(COPY_MESSAGE),
     };
-    let copied = blocking::run(move || app.store.projects.copy(&request)).await??;
+    // The second is dropped with this future, when the client leaves.
+    let (patience, _waiting) = Patience::begin();
+    let copied = blocking::run(move || app.store.projects.copy(&request, &patience)).await??;
     Ok(Json(Copied { git_commit: copied.version, success: true }).into_response())
 }
 
@@ -98,8 +100,9 @@ pub(super) fn length(limit: Option<u32>) -> usize {
 
 /// The list of versions.
 pub(super) async fn log(app: Arc<App>, key: ProjectKey, part: Part) -> Result<Response, ApiError> {
+    let (patience, _waiting) = Patience::begin();
     let read = blocking::run(move || {
-        let log = app.store.projects.log(key, part)?;
+        let log = app.store.projects.log(key, part, &patience)?;
         let unfinished = match app.store.projects.open(key) {
             Ok(project) => project.unfinished()?,
             Err(ProjectError::NotFound) => Vec::new(),
@@ -124,7 +127,9 @@ pub(super) async fn diff(
     key: ProjectKey,
     version: VersionId,
 ) -> Result<Response, ApiError> {
-    let diff = blocking::run(move || app.store.projects.open(key)?.diff(&version)).await??;
+    let (patience, _waiting) = Patience::begin();
+    let diff = blocking::run(move || app.store.projects.open(key)?.diff(&version, &patience));
+    let diff = diff.await??;
     Ok(Json(Diff { diff: diff.text, truncated: diff.is_cut }).into_response())
 }
 
@@ -134,7 +139,9 @@ pub(super) async fn restore(
     key: ProjectKey,
     version: VersionId,
 ) -> Result<Response, ApiError> {
-    let saved = blocking::run(move || app.store.projects.restore(key, &version)).await??;
+    let (patience, _waiting) = Patience::begin();
+    let saved = blocking::run(move || app.store.projects.restore(key, &version, &patience));
+    let saved = saved.await??;
     let (removed, restored): (Vec<_>, Vec<_>) =
         saved.files.into_iter().partition(|file| file.action == Action::Delete);
     let paths = |files: Vec<crate::store::projects::SavedFile>| {

@@ -4,7 +4,7 @@ use nix::errno::Errno;
 
 use super::changes::{Changes, Published};
 use super::writer::{self, Writer};
-use super::{Project, ProjectError, ProjectKey, Projects, git};
+use super::{Patience, Project, ProjectError, ProjectKey, Projects, git};
 use crate::safe_fs::{Dir, FileError, WriteOptions, empty};
 use crate::store::volume::Location;
 
@@ -27,7 +27,11 @@ pub struct CopyRequest {
 impl Projects {
     /// Copies a project to a place where there is none. The copy is made under another name and
     /// then renamed: whoever looks sees none or a whole one. Blocking.
-    pub fn copy(&self, request: &CopyRequest) -> Result<Published, ProjectError> {
+    pub fn copy(
+        &self,
+        request: &CopyRequest,
+        patience: &Patience,
+    ) -> Result<Published, ProjectError> {
         let source = self.open(request.from)?;
         let projects = Location::Projects(request.to.user);
         let parent = self.volume.make(projects)?;
@@ -40,7 +44,7 @@ impl Projects {
         let copy = self.project_at(path, parent.make_folder(&name)?, request.to);
         // Tells others that somebody is at it; lost with the process.
         let _held = writer::hold(&copy.dir)?;
-        let result = copy.fill(&source, request).and_then(|published| {
+        let result = copy.fill(&source, request, patience).and_then(|published| {
             check_free(&parent, &target)?;
             match parent.move_to(name.as_ref(), &parent, &target) {
                 Ok(()) => {}
@@ -72,16 +76,21 @@ fn check_free(parent: &Dir, name: &str) -> Result<(), ProjectError> {
 
 impl Project {
     /// Copies everything into this project, which is new and which nobody sees yet.
-    fn fill(&self, source: &Self, request: &CopyRequest) -> Result<Published, ProjectError> {
+    fn fill(
+        &self,
+        source: &Self,
+        request: &CopyRequest,
+        patience: &Patience,
+    ) -> Result<Published, ProjectError> {
         if request.with_history {
-            self.copy_history(source)?;
+            self.copy_history(source, patience)?;
         }
-        source.consistently(|| self.copy_files(source))?;
+        source.consistently(|| self.copy_files(source, patience))?;
         let message = request.message.clone();
         self.save(&Changes { message, keep_unsaved: true, ..Changes::default() })
     }
 
-    fn copy_history(&self, source: &Self) -> Result<(), ProjectError> {
+    fn copy_history(&self, source: &Self, patience: &Patience) -> Result<(), ProjectError> {
         let Some(from) = git::open(source)? else { return Ok(()) };
         let Some(head) = git::head(&from)? else { return Ok(()) };
         let writer = Writer::wait(self)?;
@@ -90,6 +99,8 @@ impl Project {
         let mut walk = from.revwalk()?;
         walk.push(head)?;
         let mut builder = from.packbuilder()?;
+        let waiting = patience.clone();
+        builder.set_progress_callback(move |_, _, _| waiting.check().is_ok())?;
         builder.insert_walk(&mut walk)?;
         builder.write(&to.path().join("objects/pack"), 0o444)?;
         git::copy_cuts(source, self, &to)?;
@@ -97,8 +108,9 @@ impl Project {
         writer.clear(&staging)
     }
 
-    fn copy_files(&self, source: &Self) -> Result<(), ProjectError> {
+    fn copy_files(&self, source: &Self, patience: &Patience) -> Result<(), ProjectError> {
         for file in source.walk()? {
+            patience.check()?;
             let (mut content, _) = source.dir().file(file.path.as_str())?;
             let (folder, name) = self.dir().parent_of(file.path.as_str(), true)?;
             let options = WriteOptions::default();

@@ -9,7 +9,7 @@ use git2::{
 use super::changes::{Base, Changes};
 use super::git::{self, PARTIAL};
 use super::lineage::Lineage;
-use super::{Project, ProjectError, ProjectKey, Projects, writer};
+use super::{Patience, Project, ProjectError, ProjectKey, Projects, writer};
 use crate::types::VersionId;
 
 /// Most versions in one answer.
@@ -68,7 +68,12 @@ pub struct Diff {
 impl Projects {
     /// Versions from the newest on. A project without a history gets one; one that does not exist has
     /// no versions. Blocking.
-    pub fn log(&self, key: ProjectKey, part: Part) -> Result<Log, ProjectError> {
+    pub fn log(
+        &self,
+        key: ProjectKey,
+        part: Part,
+        patience: &Patience,
+    ) -> Result<Log, ProjectError> {
         let project = match self.open(key) {
             Err(ProjectError::NotFound) => return Ok(Log::default()),
             opened => opened?,
@@ -86,12 +91,17 @@ impl Projects {
         let Some(repository) = repository else {
             return Ok(Log { is_new, ..Log::default() });
         };
-        let log = project.consistently(|| listed(&project, &repository, part))?;
+        let log = project.consistently(|| listed(&project, &repository, part, patience))?;
         Ok(Log { is_new, ..log })
     }
 }
 
-fn listed(project: &Project, repository: &Repository, part: Part) -> Result<Log, ProjectError> {
+fn listed(
+    project: &Project,
+    repository: &Repository,
+    part: Part,
+    patience: &Patience,
+) -> Result<Log, ProjectError> {
     // A save that is under way has a reference already, and no version yet.
     let under_way = writer::under_way(project.dir())?;
     let head = git::head(repository)?;
@@ -105,12 +115,16 @@ fn listed(project: &Project, repository: &Repository, part: Part) -> Result<Log,
     let limit = part.limit.min(MAX_LOG_LENGTH);
     let mut versions = Vec::new();
     let mut has_more = false;
-    for commit in walk.skip(part.skip) {
+    for (place, commit) in walk.enumerate() {
+        patience.check()?;
         if versions.len() == limit {
             has_more = true;
             break;
         }
-        versions.push(described(repository, &commit?)?);
+        let commit = commit?;
+        if place >= part.skip {
+            versions.push(described(repository, &commit)?);
+        }
     }
     Ok(Log { versions, has_more, is_new: false })
 }
@@ -140,7 +154,7 @@ impl Project {
     }
 
     /// What a version changed, against the one before. Blocking.
-    pub fn diff(&self, version: &VersionId) -> Result<Diff, ProjectError> {
+    pub fn diff(&self, version: &VersionId, patience: &Patience) -> Result<Diff, ProjectError> {
         let repository = git::open(self)?.ok_or(ProjectError::NotFound)?;
         let commit = find(&repository, version)?;
         let before = match commit.parent(0) {
@@ -157,6 +171,9 @@ impl Project {
         )?;
         let mut bytes = Vec::new();
         let printed = diff.print(DiffFormat::Patch, |delta, _, line| {
+            if patience.check().is_err() {
+                return false;
+            }
             if is_hidden(&delta) {
                 return true;
             }
@@ -166,6 +183,7 @@ impl Project {
             bytes.extend_from_slice(line.content());
             bytes.len() <= DIFF_LIMIT_BYTES
         });
+        patience.check()?;
         let is_cut = bytes.len() > DIFF_LIMIT_BYTES;
         if let Err(error) = printed
             && !is_cut

@@ -10,6 +10,7 @@ mod import;
 mod journal;
 mod lineage;
 mod partial;
+mod patience;
 mod place;
 mod publish;
 mod remembered;
@@ -32,6 +33,7 @@ pub use files::{Listing, OpenFile};
 pub use history::{DIFF_LIMIT_BYTES, Diff, Log, MAX_LOG_LENGTH, Part, Version};
 pub use import::{ForeignError, Importer, Receive};
 pub use partial::Partial;
+pub use patience::Patience;
 
 pub use crate::store::volume::ProjectKey;
 
@@ -75,6 +77,9 @@ pub enum ProjectError {
     /// The history was written by another program and cannot be imported at the moment.
     #[error("the history was written by another program and cannot be imported now: {0}")]
     Foreign(String),
+    /// Work on the history takes too long, or nobody waits for it any more.
+    #[error("work on the project's history takes too long")]
+    Late,
     /// The disk or the volume is full.
     #[error("no space left")]
     Full,

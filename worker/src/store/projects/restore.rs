@@ -3,7 +3,7 @@
 use git2::{ObjectType, Oid, TreeWalkMode, TreeWalkResult};
 
 use super::changes::{Changes, Published, Source, StoredContent};
-use super::{ProjectError, ProjectKey, Projects, git, history};
+use super::{Patience, ProjectError, ProjectKey, Projects, git, history};
 use crate::types::{ProjectPath, VersionId};
 
 /// The version that keeps what nobody had saved before an older one came back.
@@ -20,7 +20,12 @@ impl Projects {
     /// Brings back the code of a version: files get the content that they had then, and files that
     /// did not exist then go. What is below `assets/` stays. What nobody had saved becomes a version
     /// first, and so does the result: going back can itself be undone. Blocking.
-    pub fn restore(&self, key: ProjectKey, version: &VersionId) -> Result<Published, ProjectError> {
+    pub fn restore(
+        &self,
+        key: ProjectKey,
+        version: &VersionId,
+        patience: &Patience,
+    ) -> Result<Published, ProjectError> {
         let project = self.open(key)?;
         let repository = git::open(&project)?.ok_or(ProjectError::NotFound)?;
         let commit = history::find(&repository, version)?;
@@ -47,6 +52,7 @@ impl Projects {
                 changes.remove.insert(file.path);
             }
         }
+        patience.check()?;
         self.publish(key, &changes)
     }
 }
