@@ -9,7 +9,7 @@ use crate::safe_fs::{Dir, FileError, WriteOptions, empty};
 use crate::store::volume::Location;
 
 /// Prefix of projects that are being made; no id begins like that.
-const TEMPORARY: &str = ".dreamcore-tmp-";
+pub(super) const TEMPORARY: &str = ".dreamcore-tmp-";
 
 /// What is to be copied.
 #[derive(Debug, Clone)]

@@ -12,6 +12,7 @@ use git2::{Oid, Repository};
 use serde::{Deserialize, Serialize};
 
 use super::changes::StateChange;
+use super::copy::TEMPORARY;
 use super::git::{self, OwnRef, VERSIONS};
 use super::snapshot::Snapshot;
 use super::writer::{Staging, Writer};
@@ -204,6 +205,10 @@ pub(super) fn sweep(project: &Project, is_saved: bool) -> Result<(), ProjectErro
             let kept = [".pack", ".idx", ".rev", ".keep", ".bitmap"];
             remove_files(&packs, |name| !kept.iter().any(|end| name.ends_with(end)))?;
         }
+    }
+    // The archive of what was imported.
+    if let Ok(kept) = git.folder(import::KEPT) {
+        remove_files(&kept, |name| name.starts_with(TEMPORARY))?;
     }
     if is_saved {
         let versions = git.parent_of(&format!("{VERSIONS}x"), false);

@@ -22,6 +22,8 @@
 mod keep;
 mod pack;
 
+pub(super) use keep::FOLDER as KEPT;
+
 use std::fmt;
 use std::io::{Read, Write as _};
 use std::sync::Arc;
