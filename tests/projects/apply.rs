@@ -252,11 +252,12 @@ async fn a_version_may_be_called_anything() {
     let worker = Setup::default().start().await;
     let ids = Ids::new();
     for (sent, seen) in [
-        (json!("背景を変更\n\n詳しい説明"), "背景を変更\n\n詳しい説明"),
+        // A list of versions shows first lines.
+        (json!("背景を変更\n\n詳しい説明"), "背景を変更"),
         (json!("--amend"), "--amend"),
         (json!(""), "ファイルを更新"),
         (json!(null), "ファイルを更新"),
-        (json!("a\r\nb\u{1b}[31m"), "a\r\nb\u{1b}[31m"),
+        (json!("a\u{1b}[31m\r\nb"), "a\u{1b}[31m"),
     ] {
         let content = uuid::Uuid::new_v4().to_string();
         let files = json!([{ "path": "a.txt", "content": content }]);
