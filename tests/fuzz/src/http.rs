@@ -81,9 +81,11 @@ impl World {
 }
 
 fn check(status: StatusCode, body: &Bytes, target: &str) {
-    let closing = status == StatusCode::SERVICE_UNAVAILABLE
-        && body.windows(13).any(|part| part == b"SHUTTING_DOWN");
-    assert!(!status.is_server_error() || closing, "{status} {target} {}", body.escape_ascii());
+    let has = |code: &[u8]| body.windows(code.len()).any(|part| part == code);
+    // The worker of this test takes no new work, and has no key for a model.
+    let is_expected = (status == StatusCode::SERVICE_UNAVAILABLE && has(b"SHUTTING_DOWN"))
+        || (status == StatusCode::BAD_GATEWAY && has(b"AUTH_ERROR"));
+    assert!(!status.is_server_error() || is_expected, "{status} {target} {}", body.escape_ascii());
     let leak = body.windows(SECRET.len()).any(|part| part == SECRET.as_bytes());
     assert!(!leak, "{target} shows what is outside");
     if status.is_client_error() {
@@ -103,7 +105,7 @@ pub fn query(data: &[u8]) {
         return;
     };
     WORLD.with(|world| {
-        for endpoint in ENDPOINTS {
+        for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.needs_secret) {
             let name = endpoint.name;
             world.ask(&Method::GET, &format!("/{name}?{text}"), b"");
             for parameter in ["path", "asset_id", "commit"] {
@@ -122,7 +124,7 @@ pub fn query(data: &[u8]) {
 /// Where a promise is broken.
 pub fn body(data: &[u8]) {
     WORLD.with(|world| {
-        for endpoint in ENDPOINTS {
+        for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.needs_secret) {
             world.ask(&Method::POST, &format!("/{}", endpoint.name), data);
         }
         world.unchanged();

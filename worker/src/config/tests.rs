@@ -19,7 +19,7 @@ fn a_secret_is_all_that_is_required() {
     let config = read(&[("MODAL_INTERNAL_SECRET", SECRET)]).unwrap();
     assert_eq!(config.server.listen.to_string(), "0.0.0.0:8000");
     assert_eq!(config.app.store.data_dir, PathBuf::from("/data"));
-    assert_eq!(config.app.runs.timeout, Duration::from_mins(10));
+    assert_eq!(config.app.runs.timeout, Duration::from_mins(9));
     assert_eq!(config.app.runs.max_runs, 1);
     assert_eq!(config.app.models.anthropic.base_url, "https://api.anthropic.com");
 }
