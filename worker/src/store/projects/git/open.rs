@@ -6,13 +6,17 @@ use std::path::{Path, PathBuf};
 use git2::{Config, ErrorClass, Repository, RepositoryInitOptions, RepositoryOpenFlags};
 
 use super::mark::is_marked;
-use crate::safe_fs::{Dir, FileError, WriteOptions};
+use crate::safe_fs::{Dir, FileError, Kind, WriteOptions};
 use crate::store::projects::writer::{Staging, Writer};
 use crate::store::projects::{Project, ProjectError, import, journal};
 use crate::store::volume::SAVE;
 
 /// Locks that a killed git left behind. Only whoever may save takes them away.
 const LOCKS: [&str; 4] = ["index.lock", "HEAD.lock", "packed-refs.lock", "config.lock"];
+/// Folders of a history that libgit2 would follow to wherever a link leads.
+const FOLDERS: [&str; 2] = ["objects", "refs"];
+/// Files of a history for which libgit2 would wait, if a pipe had their name, for ever.
+const FILES: [&str; 4] = ["HEAD", "config", "index", "packed-refs"];
 /// The branch of a new history.
 const BRANCH: &str = "main";
 /// The relay's hidden state file, in git's list of files that it does not speak of.
@@ -24,6 +28,8 @@ pub(in crate::store::projects) enum Foreign {
     Unmarked,
     /// It has, and cannot be read all the same.
     Damaged(git2::Error),
+    /// It has, and this is something else than git makes it: a link, a pipe.
+    Misshapen(&'static str),
 }
 
 impl fmt::Display for Foreign {
@@ -31,6 +37,7 @@ impl fmt::Display for Foreign {
         match self {
             Self::Unmarked => f.write_str("it was written by another program"),
             Self::Damaged(error) => write!(f, "it is damaged: {error}"),
+            Self::Misshapen(name) => write!(f, "its {name} is not what git makes"),
         }
     }
 }
@@ -101,6 +108,16 @@ fn look(project: &Project) -> Result<Found, ProjectError> {
     };
     if !is_marked(project, &git)? {
         return Ok(Found::Foreign(Foreign::Unmarked));
+    }
+    let folders = FOLDERS.map(|name| (name, Kind::Folder));
+    for (name, kind) in folders.into_iter().chain(FILES.map(|name| (name, Kind::File))) {
+        match git.status(name) {
+            Ok(stat) if Kind::of(&stat) != kind => {
+                return Ok(Found::Foreign(Foreign::Misshapen(name)));
+            }
+            Ok(_) | Err(FileError::NotFound) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     let opened = open_own(project).and_then(|repository| {
         super::head(&repository)?;
