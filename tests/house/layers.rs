@@ -23,7 +23,7 @@ fn layers() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 /// What lies beside the modules: the program, and the library's own file.
-const PROGRAMS: &[&str] = &["cli", "doctor", "lib", "main"];
+const PROGRAMS: &[&str] = &["cli", "doctor", "heap", "lib", "main"];
 
 /// The top-level modules that follow `crate::` in a line, also in `crate::{a, b::c}`.
 fn used(code: &str) -> BTreeSet<String> {

@@ -2,6 +2,7 @@
 
 mod cli;
 mod doctor;
+mod heap;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         Err(error) => return cli::fail(&error),
     };
     // While this is the only thread.
+    heap::give_back_large_blocks();
     let forgotten = forget_secrets();
     if let Err(error) = cli::init_log(&config) {
         return cli::fail(&error);
