@@ -86,7 +86,7 @@ settings! {
     RUN_MAX_REQUESTS = "DREAMCORE_RUN_MAX_REQUESTS", Some("300"),
         "Model requests that one run may make.";
     RUN_MAX_TOKENS = "DREAMCORE_RUN_MAX_TOKENS", Some("20000000"),
-        "Tokens (input, cached input and output together) that one run may use.";
+        "Tokens (input, cached input and output together) that one run may use. A message whose answer breaks off counts as an estimate: a third of its bytes, and its max_tokens.";
     RUN_MEMORY_BYTES = "DREAMCORE_RUN_MEMORY_BYTES", Some("2147483648"),
         "Memory of all processes of one run together, in bytes; at least 268435456. The CLI alone takes about 230 MB.";
     RUN_MAX_PROCESSES = "DREAMCORE_RUN_MAX_PROCESSES", Some("512"),

@@ -153,7 +153,7 @@ async fn start_cli(
         confined.handle.kill().await;
         return Err(Failure::new(ErrorCode::SandboxError, "no listener came out of the sandbox"));
     };
-    let lease = resources.broker.lend(listener, token);
+    let lease = resources.broker.lend(listener, token, own_network);
     Ok(Alive { confined, lease })
 }
 

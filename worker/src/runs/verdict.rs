@@ -40,6 +40,9 @@ pub(super) fn judge(
             let message = format!("the model API has only failed for {limit}");
             return Err(Failure::new(code_of_api(failure), message));
         }
+        Ended::Overuse(overuse) => {
+            return Err(Failure::new(ErrorCode::QuotaExceeded, overuse.to_string()));
+        }
         Ended::Excess(excess) => return Err(excess.into()),
         Ended::TooMuchOutput => {
             let message = "the CLI wrote more than is accepted";

@@ -1,83 +1,155 @@
-//! One request: checked, given the real key, forwarded, and its answer streamed back.
+//! One request: checked, given the real key, and forwarded.
 
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
-use http_body_util::{BodyExt, Limited, StreamBody};
-use hyper::body::{Frame, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use hyper::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Request, Response, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::Desk;
-use super::answer::{Body, empty, error};
-use super::check::{self, Operation};
-use super::ledger::{ApiFailure, Ledger};
-use super::usage::UsageReader;
+use super::answer::{Body, Refusal, empty, error};
+use super::body;
+use super::check;
+use super::head::{self, Operation};
+use super::ledger::{ApiFailure, Denied, Reservation, Tokens};
+use super::relay::{Asked, pass_back};
+use crate::blocking;
 use crate::types::Secret;
 
-/// Largest request, in bytes; the API's own limit. Requests are held whole, because they are
-/// checked before the key is spent on them; answers are streamed.
-const MAX_REQUEST_BYTES: usize = 32 << 20;
-/// Largest answer that is not streamed, for counting its tokens.
-const MAX_COUNTED_BYTES: usize = 4 << 20;
+/// A body up to this size is checked in no time; larger ones wait for each other.
+const SMALL_BYTES: usize = 1 << 20;
+/// The fewest bytes of a request that may make one token: three in Japanese, four in English.
+const BYTES_A_TOKEN: usize = 3;
+/// The most tokens that a model reads; the API refuses more.
+const MAX_INPUT_TOKENS: u64 = 1_000_000;
 
-/// Headers of the CLI that the API gets to see.
-const REQUEST_HEADERS: [&str; 6] = [
-    "accept",
-    "anthropic-beta",
-    "anthropic-version",
-    "anthropic-dangerous-direct-browser-access",
-    "content-type",
-    "user-agent",
-];
-
-/// Headers of the API that the CLI gets to see, beside those that begin with `anthropic-ratelimit`.
-const ANSWER_HEADERS: [&str; 5] =
-    ["content-type", "request-id", "retry-after", "retry-after-ms", "x-should-retry"];
+/// A request that may be forwarded.
+struct Checked {
+    body: Bytes,
+    request: check::Request,
+    headers: HeaderMap,
+    turn: OwnedSemaphorePermit,
+}
 
 pub(super) async fn handle(desk: &Arc<Desk>, request: Request<Incoming>) -> Response<Body> {
-    let Some(operation) = Operation::of(request.method(), request.uri()) else {
+    answer(desk, request).await.unwrap_or_else(Refusal::into_answer)
+}
+
+async fn answer(desk: &Arc<Desk>, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    let (parts, mut body) = request.into_parts();
+    let has_token = head::has_token(&parts.headers, &desk.token);
+    if has_token || desk.is_private {
+        desk.ledger.arrived()?;
+    }
+    let Some(operation) = Operation::of(&parts.method, &parts.uri) else {
         let message = "this broker serves /v1/messages and /v1/messages/count_tokens only";
-        return error(StatusCode::NOT_FOUND, "not_found_error", message);
+        return Err(Refusal::new(StatusCode::NOT_FOUND, "not_found_error", message));
     };
     if operation == Operation::Hello {
-        return empty(StatusCode::OK);
+        return Ok(empty(StatusCode::OK));
     }
-    if !check::has_token(request.headers(), &desk.token) {
+    if !has_token {
         let message = "the token of this run is missing or wrong";
-        return error(StatusCode::UNAUTHORIZED, "authentication_error", message);
+        return Err(Refusal::new(StatusCode::UNAUTHORIZED, "authentication_error", message));
     }
-    let target = format!("{}{}", desk.settings.base_url, path_and_query(&request));
-    let headers = request_headers(request.headers());
-    let body = match Limited::new(request.into_body(), MAX_REQUEST_BYTES).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(_) => {
-            let message = "the request is too large or broke off";
-            return error(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message);
+    let target = match parts.uri.path_and_query() {
+        Some(path) => format!("{}{path}", desk.settings.base_url),
+        None => desk.settings.base_url.clone(),
+    };
+    let (checked, reservation) = match admit(desk, operation, &parts, &mut body).await {
+        Ok(admitted) => admitted,
+        Err(refusal) => {
+            desk.ledger.refused();
+            if !head::waits(&parts.headers) {
+                body::discard(&mut body).await;
+            }
+            return Err(refusal);
         }
     };
-    let parsed = match check::Request::parse(&body, &desk.settings.allowed_models) {
-        Ok(parsed) => parsed,
-        Err(reason) => {
-            desk.ledger.failed(ApiFailure::Refused);
-            return error(StatusCode::BAD_REQUEST, "invalid_request_error", &reason);
-        }
-    };
-    if operation == Operation::Messages && desk.ledger.admit().is_err() {
-        // 400, because the CLI would repeat a 429.
-        let message = "the budget of this run is used up";
-        return error(StatusCode::BAD_REQUEST, "invalid_request_error", message);
-    }
     let Some(key) = &desk.settings.api_key else {
         desk.ledger.failed(ApiFailure::Auth);
+        Reservation::release(reservation);
         let message = "the worker has no API key (ANTHROPIC_API_KEY)";
-        return error(StatusCode::UNAUTHORIZED, "authentication_error", message);
+        return Ok(error(StatusCode::UNAUTHORIZED, "authentication_error", message));
     };
-    send(desk, target, headers, key, body, parsed.stream).await
+    let asked = Asked { operation, turn: checked.turn, reservation };
+    // An answer in one piece begins when the model is done, which takes longer.
+    let is_slow = operation == Operation::Messages && !checked.request.stream;
+    let settings = &desk.settings;
+    let wait = if is_slow { settings.give_up } else { settings.first_byte_timeout };
+    send(desk, target, checked.headers, key, checked.body, wait, asked).await
+}
+
+/// Everything that a request must pass before the key is spent on it.
+async fn admit(
+    desk: &Arc<Desk>,
+    operation: Operation,
+    parts: &Parts,
+    body: &mut Incoming,
+) -> Result<(Checked, Option<Reservation>), Refusal> {
+    let checked = check(desk, operation, parts, body).await?;
+    if operation == Operation::CountTokens {
+        return Ok((checked, None));
+    }
+    let Some(max_tokens) = checked.request.max_tokens else {
+        return Err(Refusal::invalid("max_tokens: Field required"));
+    };
+    let input = u64::try_from(checked.body.len() / BYTES_A_TOKEN).unwrap_or(u64::MAX);
+    let estimate = Tokens { input: input.min(MAX_INPUT_TOKENS), output: max_tokens };
+    match desk.ledger.admit(estimate) {
+        Ok(reservation) => Ok((checked, Some(reservation))),
+        // 400, because the CLI would repeat a 429.
+        Err(Denied::UsedUp) => Err(Refusal::invalid("the budget of this run is used up")),
+        Err(Denied::UnderWay) => {
+            Err(Refusal::not_now("messages under way may use up the budget of this run"))
+        }
+    }
+}
+
+/// Reads a request whole and checks it.
+async fn check(
+    desk: &Arc<Desk>,
+    operation: Operation,
+    parts: &Parts,
+    body: &mut Incoming,
+) -> Result<Checked, Refusal> {
+    let length = head::body_length(&parts.headers)?;
+    let headers = head::forwarded(&parts.headers);
+    let turns = if operation == Operation::Messages { &desk.messages } else { &desk.counts };
+    let turn = take_turn(turns, desk.settings.first_byte_timeout).await?;
+    let body = {
+        // Nothing closes this semaphore, nor the others.
+        let _arrival = desk.arrivals.acquire().await.ok();
+        body::receive(body, length, &desk.room, &desk.ledger).await?
+    };
+    let request = parse(desk, body.clone()).await?;
+    Ok(Checked { body, request, headers, turn })
+}
+
+async fn take_turn(
+    turns: &Arc<Semaphore>,
+    wait: Duration,
+) -> Result<OwnedSemaphorePermit, Refusal> {
+    let turn = timeout(wait, Arc::clone(turns).acquire_owned()).await;
+    turn.ok().and_then(Result::ok).ok_or_else(|| {
+        Refusal::not_now("too many requests of this run are under way at the same time")
+    })
+}
+
+/// Checks a body where it keeps nobody waiting: a large one takes a tenth of a second. A run has one
+/// checked at a time, and all runs together have a few large ones.
+async fn parse(desk: &Arc<Desk>, body: Bytes) -> Result<check::Request, Refusal> {
+    let _one = desk.checks.acquire().await.ok();
+    let is_large = body.len() > SMALL_BYTES;
+    let _few = if is_large { desk.large_checks.acquire().await.ok() } else { None };
+    let settings = Arc::clone(&desk.settings);
+    let read = blocking::run(move || check::Request::parse(&body, &settings.allowed_models)).await;
+    let result = read.map_err(|_| Refusal::invalid("the request cannot be read"))?;
+    result.map_err(Refusal::invalid)
 }
 
 async fn send(
@@ -86,160 +158,27 @@ async fn send(
     headers: HeaderMap,
     key: &Secret,
     body: Bytes,
-    stream: bool,
-) -> Response<Body> {
+    wait: Duration,
+    asked: Asked,
+) -> Result<Response<Body>, Refusal> {
     let request = desk.client.post(target).headers(headers).header("x-api-key", key.expose());
-    // An answer in one piece begins when the model is done, which takes longer.
-    let wait = if stream { desk.settings.first_byte_timeout } else { desk.settings.give_up };
-    let asked = Instant::now();
-    let answer = match timeout(wait, request.body(body).send()).await {
-        Ok(Ok(answer)) => answer,
+    let began = Instant::now();
+    match timeout(wait, request.body(body).send()).await {
+        Ok(Ok(answer)) => pass_back(desk, answer, asked),
         Ok(Err(failure)) => {
+            if failure.is_connect() {
+                Reservation::release(asked.reservation);
+            }
             // The text of the error may hold the address, which is no secret, but never the key.
             tracing::debug!(error = %failure.without_url(), "the model API cannot be reached");
             desk.ledger.failed(ApiFailure::Network);
-            return error(StatusCode::BAD_GATEWAY, "api_error", "the model API cannot be reached");
+            let message = "the model API cannot be reached";
+            Ok(error(StatusCode::BAD_GATEWAY, "api_error", message))
         }
         Err(_) => {
-            desk.ledger.failed_since(ApiFailure::Timeout, asked);
+            desk.ledger.failed_since(ApiFailure::Timeout, began);
             let message = "the model API did not answer in time";
-            return error(StatusCode::GATEWAY_TIMEOUT, "timeout_error", message);
-        }
-    };
-    pass_back(desk, answer)
-}
-
-/// Turns the API's answer into ours. Its body is read as the CLI reads it.
-fn pass_back(desk: &Arc<Desk>, answer: reqwest::Response) -> Response<Body> {
-    let status = answer.status();
-    if let Some(failure) = ApiFailure::of_status(status.as_u16()) {
-        desk.ledger.failed(failure);
-    }
-    let mut headers = answer_headers(answer.headers());
-    if status == StatusCode::UNAUTHORIZED {
-        // A refused key stays refused; the CLI would try for minutes.
-        headers.insert("x-should-retry", HeaderValue::from_static("false"));
-    }
-    let events = headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-    let ledger = Arc::clone(&desk.ledger);
-    let body = counted(
-        answer.bytes_stream().map_err(|e| io::Error::other(e.without_url())),
-        status.is_success().then_some(ledger),
-        events,
-        desk.settings.stall_timeout,
-    );
-    let mut response =
-        Response::new(BodyExt::boxed_unsync(StreamBody::new(body.map_ok(Frame::data))));
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
-}
-
-/// The body with its tokens counted and its silences bounded. `ledger` is only given where the
-/// answer is a success so far.
-fn counted(
-    body: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
-    ledger: Option<Arc<Ledger>>,
-    events: bool,
-    stall_timeout: Duration,
-) -> impl Stream<Item = io::Result<Bytes>> + Send {
-    async_stream::stream! {
-        let mut account = ledger.map(|ledger| Account::new(ledger, events));
-        let mut body = std::pin::pin!(body);
-        loop {
-            let (item, failure) = match timeout(stall_timeout, body.next()).await {
-                Ok(Some(Ok(chunk))) => {
-                    if let Some(account) = &mut account {
-                        account.read(&chunk);
-                    }
-                    yield Ok(chunk);
-                    continue;
-                }
-                Ok(None) => (None, None),
-                Ok(Some(Err(error))) => (Some(error), Some(ApiFailure::Network)),
-                Err(_) => (Some(io::ErrorKind::TimedOut.into()), Some(ApiFailure::Timeout)),
-            };
-            if let Some(account) = account.take() {
-                account.close(failure);
-            }
-            if let Some(error) = item {
-                yield Err(error);
-            }
-            return;
+            Ok(error(StatusCode::GATEWAY_TIMEOUT, "timeout_error", message))
         }
     }
-}
-
-/// One answer's entry in the ledger. Tokens are entered on drop as well, because a CLI that hangs
-/// up in the middle has used them all the same.
-struct Account {
-    ledger: Arc<Ledger>,
-    reader: UsageReader,
-    whole: Option<Vec<u8>>,
-}
-
-impl Account {
-    fn new(ledger: Arc<Ledger>, events: bool) -> Self {
-        Self { ledger, reader: UsageReader::default(), whole: (!events).then(Vec::new) }
-    }
-
-    fn read(&mut self, chunk: &[u8]) {
-        self.ledger.progressed();
-        match &mut self.whole {
-            None => self.reader.read(chunk),
-            Some(whole) if whole.len() + chunk.len() <= MAX_COUNTED_BYTES => {
-                whole.extend_from_slice(chunk);
-            }
-            // Too long to be looked at, and so to be found wanting.
-            Some(_) => self.reader.complete = true,
-        }
-    }
-
-    /// The body ended, by `failure` or by itself; a stream that ends by itself too early was cut.
-    fn close(mut self, failure: Option<ApiFailure>) {
-        if let (Some(whole), None, false) = (self.whole.take(), failure, self.reader.complete) {
-            self.reader.read_whole(&whole);
-        }
-        if self.reader.complete {
-            self.ledger.succeeded();
-        } else {
-            self.ledger.failed(failure.unwrap_or(ApiFailure::Network));
-        }
-    }
-}
-
-impl Drop for Account {
-    fn drop(&mut self) {
-        self.ledger.add_tokens(self.reader.input, self.reader.output);
-    }
-}
-
-fn path_and_query(request: &Request<Incoming>) -> &str {
-    request.uri().path_and_query().map_or("/", |both| both.as_str())
-}
-
-fn request_headers(from: &HeaderMap) -> HeaderMap {
-    let mut to = HeaderMap::new();
-    for name in REQUEST_HEADERS {
-        for value in from.get_all(name) {
-            if let Ok(name) = name.parse::<hyper::header::HeaderName>() {
-                to.append(name, value.clone());
-            }
-        }
-    }
-    // A compressed answer could not be counted.
-    to.insert("accept-encoding", HeaderValue::from_static("identity"));
-    to
-}
-
-fn answer_headers(from: &HeaderMap) -> HeaderMap {
-    from.iter()
-        .filter(|(name, _)| {
-            ANSWER_HEADERS.contains(&name.as_str())
-                || name.as_str().starts_with("anthropic-ratelimit")
-        })
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
 }

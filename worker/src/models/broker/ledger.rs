@@ -1,9 +1,23 @@
-//! What one run has used, and whether the API is answering it.
+//! What one run has used of what it may use, and whether the API is answering it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::answer::Refusal;
 use crate::models::Anthropic;
+
+/// Requests of any kind that a run may make for each message that it may ask for, and some more:
+/// counts of tokens, signs of life, what is refused, connections.
+const REQUESTS_A_MESSAGE: u64 = 4;
+const MORE_REQUESTS: u64 = 100;
+/// Bytes of all bodies of a run, for each message that it may ask for, and some more. The CLI sends
+/// the whole conversation with each message, which is a few megabytes at its longest.
+const BYTES_A_MESSAGE: u64 = 8 << 20;
+const MORE_BYTES: u64 = 64 << 20;
+/// Requests of a run that may be refused here. The CLI repeats a refused request up to five times
+/// with less in it, and then ends by itself.
+const MAX_REFUSALS: u64 = 32;
 
 /// Why the API did not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +50,33 @@ impl ApiFailure {
     }
 }
 
+/// What a run asked for beyond everything that a run may need, so that it is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overuse {
+    /// It made too many requests, whatever became of them.
+    Requests,
+    /// It sent too much.
+    Bytes,
+    /// Too many of its requests were refused here.
+    Refusals,
+}
+
+impl fmt::Display for Overuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Requests => "the run made more requests to the model API than a run may make",
+            Self::Bytes => "the run sent more to the model API than a run may send",
+            Self::Refusals => "too many requests of the run to the model API had to be refused",
+        })
+    }
+}
+
+impl From<Overuse> for Refusal {
+    fn from(overuse: Overuse) -> Self {
+        Self::invalid(overuse.to_string())
+    }
+}
+
 /// Numbers of one run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Totals {
@@ -49,6 +90,28 @@ pub struct Totals {
     pub failures: u64,
 }
 
+/// Tokens of one message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tokens {
+    pub(super) input: u64,
+    pub(super) output: u64,
+}
+
+impl Tokens {
+    fn sum(self) -> u64 {
+        self.input.saturating_add(self.output)
+    }
+}
+
+/// Why a message is not asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// The budget is used up.
+    UsedUp,
+    /// The messages that are under way may use up the budget.
+    UnderWay,
+}
+
 /// The account of one run.
 #[derive(Debug)]
 pub struct Ledger {
@@ -60,11 +123,31 @@ pub struct Ledger {
 #[derive(Debug, Default)]
 struct Inner {
     totals: Totals,
+    /// Tokens of messages whose answers did not say what they cost, as they were estimated.
+    unsaid_tokens: u64,
+    /// Tokens that the messages under way are estimated to cost.
+    reserved_tokens: u64,
+    /// Requests of any kind, and connections.
+    all_requests: u64,
+    body_bytes: u64,
+    refusals: u64,
+    overuse: Option<Overuse>,
     /// The last answer, if it was a failure.
     last_failure: Option<ApiFailure>,
     /// When the present row of failures began.
     failing_since: Option<Instant>,
     last_byte: Option<Instant>,
+}
+
+impl Inner {
+    fn used_tokens(&self) -> u64 {
+        let said = self.totals.input_tokens.saturating_add(self.totals.output_tokens);
+        said.saturating_add(self.unsaid_tokens)
+    }
+
+    fn unless_overused(&self) -> Result<(), Overuse> {
+        self.overuse.map_or(Ok(()), Err)
+    }
 }
 
 impl Ledger {
@@ -81,22 +164,64 @@ impl Ledger {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a request, or says that the budget is used up.
-    pub(super) fn admit(&self) -> Result<(), ApiFailure> {
+    /// Counts a connection, or a request of any kind.
+    pub(super) fn arrived(&self) -> Result<(), Overuse> {
+        let most =
+            self.max_requests.saturating_mul(REQUESTS_A_MESSAGE).saturating_add(MORE_REQUESTS);
         let mut inner = self.inner();
-        let used = inner.totals.input_tokens.saturating_add(inner.totals.output_tokens);
-        if inner.totals.requests >= self.max_requests || used >= self.max_tokens {
-            inner.last_failure = Some(ApiFailure::Budget);
-            return Err(ApiFailure::Budget);
+        inner.all_requests += 1;
+        if inner.all_requests > most {
+            inner.overuse.get_or_insert(Overuse::Requests);
         }
-        inner.totals.requests += 1;
-        Ok(())
+        inner.unless_overused()
     }
 
-    pub(super) fn add_tokens(&self, input: u64, output: u64) {
-        let totals = &mut self.inner().totals;
-        totals.input_tokens = totals.input_tokens.saturating_add(input);
-        totals.output_tokens = totals.output_tokens.saturating_add(output);
+    /// Counts bytes of a body.
+    pub(super) fn received(&self, bytes: usize) -> Result<(), Overuse> {
+        let most = self.max_requests.saturating_mul(BYTES_A_MESSAGE).saturating_add(MORE_BYTES);
+        let mut inner = self.inner();
+        inner.body_bytes = inner.body_bytes.saturating_add(bytes as u64);
+        if inner.body_bytes > most {
+            inner.overuse.get_or_insert(Overuse::Bytes);
+        }
+        inner.unless_overused()
+    }
+
+    /// Counts a request that was refused here. It says nothing about the API, so it is none of the
+    /// failures after which a run gives the API up.
+    pub(super) fn refused(&self) {
+        let mut inner = self.inner();
+        inner.totals.failures += 1;
+        inner.refusals += 1;
+        // That the budget is used up is the better reason.
+        if inner.last_failure != Some(ApiFailure::Budget) {
+            inner.last_failure = Some(ApiFailure::Refused);
+        }
+        if inner.refusals >= MAX_REFUSALS {
+            inner.overuse.get_or_insert(Overuse::Refusals);
+        }
+    }
+
+    /// Counts a message that is about to be asked for, and reserves what it is estimated to cost.
+    /// The last message may go beyond the budget, but only one can be the last.
+    pub(super) fn admit(self: &Arc<Self>, estimate: Tokens) -> Result<Reservation, Denied> {
+        let mut inner = self.inner();
+        let used = inner.used_tokens();
+        if inner.totals.requests >= self.max_requests || used >= self.max_tokens {
+            inner.last_failure = Some(ApiFailure::Budget);
+            return Err(Denied::UsedUp);
+        }
+        if used.saturating_add(inner.reserved_tokens) >= self.max_tokens {
+            return Err(Denied::UnderWay);
+        }
+        inner.totals.requests += 1;
+        inner.reserved_tokens = inner.reserved_tokens.saturating_add(estimate.sum());
+        Ok(Reservation {
+            ledger: Arc::clone(self),
+            estimate,
+            said: Tokens::default(),
+            is_final: false,
+        })
     }
 
     pub(super) fn failed(&self, failure: ApiFailure) {
@@ -138,29 +263,142 @@ impl Ledger {
         let since = inner.failing_since?;
         Some(since.max(inner.last_byte.unwrap_or(since)).elapsed())
     }
+
+    /// What the run asked for that no run may ask for; it must be ended.
+    pub fn overuse(&self) -> Option<Overuse> {
+        self.inner().overuse
+    }
+}
+
+/// What a message under way is estimated to cost. When it is dropped, what the answer said is
+/// entered, and where the answer did not say it, the estimate: a client that hangs up has used the
+/// tokens all the same.
+#[derive(Debug)]
+pub(super) struct Reservation {
+    ledger: Arc<Ledger>,
+    estimate: Tokens,
+    said: Tokens,
+    is_final: bool,
+}
+
+impl Reservation {
+    /// What the answer has said so far, and whether it has said all of it.
+    pub(super) fn said(&mut self, tokens: Tokens, is_final: bool) {
+        (self.said, self.is_final) = (tokens, is_final);
+    }
+
+    /// The API did not work on the message, if it is one, so it costs nothing.
+    pub(super) fn release(reservation: Option<Self>) {
+        if let Some(mut reservation) = reservation {
+            reservation.said(Tokens::default(), true);
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let mut inner = self.ledger.inner();
+        inner.reserved_tokens = inner.reserved_tokens.saturating_sub(self.estimate.sum());
+        let totals = &mut inner.totals;
+        totals.input_tokens = totals.input_tokens.saturating_add(self.said.input);
+        totals.output_tokens = totals.output_tokens.saturating_add(self.said.output);
+        if self.is_final {
+            return;
+        }
+        // The number of tokens read is said at the beginning of an answer, that of those written
+        // only at its end.
+        let input = if self.said.input > 0 { 0 } else { self.estimate.input };
+        let output = self.estimate.output.saturating_sub(self.said.output);
+        inner.unsaid_tokens = inner.unsaid_tokens.saturating_add(input).saturating_add(output);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn ledger(max_requests: u64, max_tokens: u64) -> Ledger {
-        Ledger { max_requests, max_tokens, inner: Mutex::default() }
+    fn ledger(max_requests: u64, max_tokens: u64) -> Arc<Ledger> {
+        Arc::new(Ledger { max_requests, max_tokens, inner: Mutex::default() })
+    }
+
+    fn tokens(input: u64, output: u64) -> Tokens {
+        Tokens { input, output }
     }
 
     #[test]
     fn the_budget_ends_by_requests_and_by_tokens() {
         let by_requests = ledger(2, 100);
-        assert_eq!(by_requests.admit(), Ok(()));
-        assert_eq!(by_requests.admit(), Ok(()));
-        assert_eq!(by_requests.admit(), Err(ApiFailure::Budget));
+        Reservation::release(by_requests.admit(tokens(1, 1)).ok());
+        Reservation::release(by_requests.admit(tokens(1, 1)).ok());
+        assert_eq!(by_requests.admit(tokens(1, 1)).unwrap_err(), Denied::UsedUp);
         assert_eq!(by_requests.last_failure(), Some(ApiFailure::Budget));
 
         let by_tokens = ledger(100, 10);
-        by_tokens.add_tokens(6, 4);
-        assert_eq!(by_tokens.admit(), Err(ApiFailure::Budget));
-        by_tokens.add_tokens(u64::MAX, u64::MAX);
-        assert_eq!(by_tokens.admit(), Err(ApiFailure::Budget));
+        by_tokens.admit(tokens(1, 1)).unwrap().said(tokens(6, 4), true);
+        assert_eq!(by_tokens.admit(tokens(1, 1)).unwrap_err(), Denied::UsedUp);
+        // A later refusal does not hide the reason.
+        by_tokens.refused();
+        assert_eq!(by_tokens.last_failure(), Some(ApiFailure::Budget));
+        let endless = ledger(100, u64::MAX);
+        endless.admit(tokens(1, 1)).unwrap().said(tokens(u64::MAX, u64::MAX), true);
+        assert_eq!(endless.admit(tokens(1, 1)).unwrap_err(), Denied::UsedUp);
+    }
+
+    #[test]
+    fn messages_under_way_count_with_their_estimate_and_then_with_what_they_cost() {
+        let ledger = ledger(100, 1000);
+        let mut first = ledger.admit(tokens(100, 800)).unwrap();
+        let second = ledger.admit(tokens(100, 800)).unwrap();
+        assert_eq!(ledger.admit(tokens(1, 1)).unwrap_err(), Denied::UnderWay);
+        assert_eq!(ledger.last_failure(), None);
+        first.said(tokens(20, 5), true);
+        drop(first);
+        Reservation::release(Some(second));
+        assert_eq!((ledger.totals().input_tokens, ledger.totals().output_tokens), (20, 5));
+        drop(ledger.admit(tokens(u64::MAX, u64::MAX)).unwrap());
+        assert_eq!(ledger.admit(tokens(1, 1)).unwrap_err(), Denied::UsedUp);
+    }
+
+    #[test]
+    fn an_answer_that_does_not_say_what_it_cost_costs_the_estimate() {
+        for (said, used) in [
+            (tokens(0, 0), 900),
+            // Read tokens are known from the first event on, written ones never.
+            (tokens(300, 1), 1100),
+            (tokens(300, 5000), 5300),
+        ] {
+            let ledger = ledger(100, 10_000);
+            ledger.admit(tokens(100, 800)).unwrap().said(said, false);
+            assert_eq!(ledger.inner().used_tokens(), used, "{said:?}");
+            assert_eq!(ledger.inner().reserved_tokens, 0);
+            // Only what was said is told.
+            assert_eq!(ledger.totals().input_tokens, said.input);
+        }
+    }
+
+    #[test]
+    fn a_run_that_asks_for_more_than_any_run_needs_is_found() {
+        let requests = ledger(1, 1);
+        for _ in 0..REQUESTS_A_MESSAGE + MORE_REQUESTS {
+            assert_eq!(requests.arrived(), Ok(()));
+        }
+        assert_eq!(requests.overuse(), None);
+        assert_eq!(requests.arrived(), Err(Overuse::Requests));
+        assert_eq!(requests.overuse(), Some(Overuse::Requests));
+
+        let bytes = ledger(1, 1);
+        assert_eq!(bytes.received(72 << 20), Ok(()));
+        assert_eq!(bytes.received(1), Err(Overuse::Bytes));
+
+        let refusals = ledger(1, 1);
+        for _ in 0..MAX_REFUSALS {
+            assert_eq!(refusals.overuse(), None);
+            refusals.refused();
+        }
+        assert_eq!(refusals.overuse(), Some(Overuse::Refusals));
+        assert_eq!(refusals.arrived(), Err(Overuse::Refusals));
+        // A refusal is no sign that the API is down.
+        assert_eq!(refusals.failing_for(), None);
     }
 
     #[test]

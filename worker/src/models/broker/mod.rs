@@ -3,34 +3,68 @@
 //! The CLI is given a loopback address and a token that is good for one run. The broker listens
 //! there, checks token, method, path and request, puts the real key in and forwards; the answer is
 //! streamed back as it comes. A stolen token is worth what is left of one run's budget.
+//!
+//! Everything in the sandbox has the token, so a run's requests are an attack on the worker as well
+//! as on the key. What a run may take of the worker is bounded here: connections, requests, bytes,
+//! memory, processor time, and how long each step may last. A run that goes beyond what any run
+//! needs is ended.
 
 mod answer;
+mod body;
 mod check;
 mod content;
 mod forward;
+mod head;
 mod ledger;
+mod relay;
+mod room;
 mod usage;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
-pub use ledger::{ApiFailure, Ledger, Totals};
+pub use ledger::{ApiFailure, Ledger, Overuse, Totals};
 
 use crate::models::Anthropic;
 use crate::types::Secret;
+use room::{Pool, Room};
 
 /// Connections that one sandbox may hold; the CLI uses one or two.
 const MAX_CONNECTIONS: usize = 32;
+/// Messages, and counts of tokens, that one sandbox may ask for at the same time; the CLI asks for
+/// one or two. Others wait.
+const MAX_MESSAGES: usize = 4;
+const MAX_COUNTS: usize = 2;
+/// Bodies of one run that may arrive at the same time. Together they find room, so none of them
+/// waits for another one's end.
+const MAX_ARRIVALS: usize = 2;
+/// Large bodies that are checked at the same time for all runs together.
+const MAX_LARGE_CHECKS: usize = 2;
+/// Largest head of a request and most header fields. It is the size of a connection's buffer too.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+const MAX_HEADERS: usize = 64;
+/// Longest time for a head to arrive; an idle connection ends after it too.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest time in which nothing of an answer is read that waits to be read.
+const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Lends the model API to runs.
 #[derive(Debug, Clone)]
 pub struct Broker {
     settings: Arc<Anthropic>,
     client: reqwest::Client,
+    pool: Pool,
+    large_checks: Arc<Semaphore>,
 }
 
 /// One run's access. It ends, with every request under way, when this is dropped.
@@ -46,13 +80,26 @@ struct Desk {
     settings: Arc<Anthropic>,
     client: reqwest::Client,
     token: Secret,
+    /// Whether only the run's own processes reach the listener, so that all requests are its own.
+    is_private: bool,
     ledger: Arc<Ledger>,
+    room: Room,
+    messages: Arc<Semaphore>,
+    counts: Arc<Semaphore>,
+    arrivals: Semaphore,
+    checks: Semaphore,
+    large_checks: Arc<Semaphore>,
 }
 
 impl Broker {
     /// A broker for the API that `settings` describe.
     pub fn new(settings: Anthropic) -> reqwest::Result<Self> {
-        Ok(Self { settings: Arc::new(settings), client: super::client::new()? })
+        Ok(Self {
+            settings: Arc::new(settings),
+            client: super::client::new()?,
+            pool: Pool::default(),
+            large_checks: Arc::new(Semaphore::new(MAX_LARGE_CHECKS)),
+        })
     }
 
     /// A fresh token: good for nothing until it is lent out.
@@ -62,16 +109,24 @@ impl Broker {
         Secret::new(format!("dreamcore-run-{a}{b}"))
     }
 
-    /// Serves requests that come to `listener` with `token`.
-    pub fn lend(&self, listener: TcpListener, token: Secret) -> Lease {
+    /// Serves requests that come to `listener` with `token`. Where the listener `is_private`, nobody
+    /// but the run's processes can reach it, and requests without the token count as theirs.
+    pub fn lend(&self, listener: TcpListener, token: Secret, is_private: bool) -> Lease {
         let ledger = Arc::new(Ledger::new(&self.settings));
         let desk = Arc::new(Desk {
             settings: Arc::clone(&self.settings),
             client: self.client.clone(),
             token,
+            is_private,
             ledger: Arc::clone(&ledger),
+            room: Room::new(&self.pool),
+            messages: Arc::new(Semaphore::new(MAX_MESSAGES)),
+            counts: Arc::new(Semaphore::new(MAX_COUNTS)),
+            arrivals: Semaphore::new(MAX_ARRIVALS),
+            checks: Semaphore::new(1),
+            large_checks: Arc::clone(&self.large_checks),
         });
-        let server = tokio::spawn(serve(listener, desk));
+        let server = tokio::spawn(serve(listener, desk).in_current_span());
         Lease { ledger, _server: AbortOnDropHandle::new(server) }
     }
 }
@@ -91,25 +146,34 @@ async fn serve(listener: TcpListener, desk: Arc<Desk>) {
         if connections.len() >= MAX_CONNECTIONS {
             drop(connections.join_next().await);
         }
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        match listener.accept().await {
+            // The run is about to be ended, and whoever connects now is told nothing any more.
+            Ok(_) if desk.is_private && desk.ledger.arrived().is_err() => {}
+            Ok((stream, _)) => {
+                connections.spawn(serve_connection(stream, Arc::clone(&desk)).in_current_span());
+            }
             Err(error) => {
                 tracing::warn!(%error, "the broker cannot accept");
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-                continue;
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
-        };
-        drop(stream.set_nodelay(true));
-        let desk = Arc::clone(&desk);
-        connections.spawn(async move {
-            let service = hyper::service::service_fn(move |request| {
-                let desk = Arc::clone(&desk);
-                async move { Ok::<_, std::convert::Infallible>(forward::handle(&desk, request).await) }
-            });
-            let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new()).http1_only();
-            builder.http1().timer(TokioTimer::new()).max_headers(100);
-            // A connection that breaks is the CLI's business; it retries.
-            drop(builder.serve_connection(TokioIo::new(stream), service).await);
-        });
+        }
     }
+}
+
+async fn serve_connection(stream: TcpStream, desk: Arc<Desk>) {
+    drop(stream.set_nodelay(true));
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    let service = service_fn(move |request| {
+        let desk = Arc::clone(&desk);
+        async move { Ok::<_, std::convert::Infallible>(forward::handle(&desk, request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
+    // A connection that breaks is the CLI's business; it retries.
+    drop(connection.await);
 }

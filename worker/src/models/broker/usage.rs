@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::ledger::Tokens;
+
 /// Lines longer than this are passed over; the events with numbers are a few hundred bytes.
 const MAX_LINE_BYTES: usize = 64 * 1024;
 
@@ -10,10 +12,10 @@ const MAX_LINE_BYTES: usize = 64 * 1024;
 pub(super) struct UsageReader {
     line: Vec<u8>,
     too_long: bool,
-    /// Tokens read by the model.
-    pub(super) input: u64,
-    /// Tokens written by the model.
-    pub(super) output: u64,
+    /// Tokens read and written by the model, as far as the answer has said.
+    pub(super) tokens: Tokens,
+    /// Whether it has said how many were written in all.
+    is_total: bool,
     /// Whether the answer came to its end.
     pub(super) complete: bool,
     /// Whether the API reported an error in the middle.
@@ -81,30 +83,39 @@ impl UsageReader {
         match event.kind.as_str() {
             "message_stop" => self.complete = true,
             "error" => self.failed = true,
-            "message_start" | "message_delta" => {
-                let usage = event.message.and_then(|m| m.usage).or(event.usage);
-                self.add(&usage.unwrap_or_default());
-            }
+            "message_start" => self.add(event.message.and_then(|m| m.usage).or(event.usage)),
+            "message_delta" => self.add_total(event.usage),
             _ => {}
         }
     }
 
     /// The numbers are totals of the message so far, so the largest one counts.
-    fn add(&mut self, usage: &Usage) {
+    fn add(&mut self, usage: Option<Usage>) {
+        let usage = usage.unwrap_or_default();
         let input =
             [usage.input_tokens, usage.cache_creation_input_tokens, usage.cache_read_input_tokens];
         let input = input.into_iter().flatten().fold(0_u64, u64::saturating_add);
-        self.input = self.input.max(input);
-        self.output = self.output.max(usage.output_tokens.unwrap_or(0));
+        self.tokens.input = self.tokens.input.max(input);
+        self.tokens.output = self.tokens.output.max(usage.output_tokens.unwrap_or(0));
+    }
+
+    fn add_total(&mut self, usage: Option<Usage>) {
+        self.is_total |= usage.as_ref().is_some_and(|usage| usage.output_tokens.is_some());
+        self.add(usage);
     }
 
     /// Takes an answer that came in one piece.
     pub(super) fn read_whole(&mut self, body: &[u8]) {
         // What is no object is no answer of the API, whatever its status says: a proxy's page.
         if let Ok(Message { usage }) = serde_json::from_slice(body) {
-            self.add(&usage.unwrap_or_default());
+            self.add_total(usage);
             self.complete = true;
         }
+    }
+
+    /// Whether the answer has said everything that it cost.
+    pub(super) fn is_final(&self) -> bool {
+        self.complete && self.is_total
     }
 }
 
@@ -127,7 +138,18 @@ mod tests {
     fn counts_a_whole_answer() {
         let mut reader = UsageReader::default();
         reader.read_whole(br#"{"id":"m","usage":{"input_tokens":3,"output_tokens":4}}"#);
-        assert_eq!((reader.input, reader.output, reader.complete), (3, 4, true));
+        assert_eq!(reader.tokens, Tokens { input: 3, output: 4 });
+        assert!(reader.is_final());
+    }
+
+    #[test]
+    fn an_answer_without_its_last_numbers_is_not_final() {
+        let start =
+            "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"output_tokens\":1}}}\n";
+        let stop = "data: {\"type\":\"message_stop\"}\n";
+        let mut reader = UsageReader::default();
+        reader.read(format!("{start}{stop}").as_bytes());
+        assert!(reader.complete && !reader.is_final());
     }
 
     #[test]
@@ -158,7 +180,8 @@ mod tests {
                 from = cut;
             }
             reader.read(&ANSWER.as_bytes()[from..]);
-            prop_assert_eq!((reader.input, reader.output, reader.complete), (15, 42, true));
+            prop_assert_eq!(reader.tokens, Tokens { input: 15, output: 42 });
+            prop_assert!(reader.is_final());
         }
 
         #[test]

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::lines::LineSplitter;
 use super::parser::{CliEvent, Parser};
 use crate::blocking;
-use crate::models::broker::{ApiFailure, Ledger};
+use crate::models::broker::{ApiFailure, Ledger, Overuse};
 use crate::runs::events::{Event, Level};
 use crate::runs::guard::Excess;
 use crate::runs::log::LogWriter;
@@ -59,6 +59,8 @@ pub enum Ended {
     Hung,
     /// The model API only failed.
     ApiDown(ApiFailure),
+    /// It asked the model API for more than any run needs.
+    Overuse(Overuse),
     /// It took too much of the machine.
     Excess(Excess),
     /// It wrote too much.
@@ -177,6 +179,9 @@ impl Driver {
                 () = sleep_until(silent_until) => return Ended::Idle,
                 Ok(excess) = &mut self.excess => return Ended::Excess(excess),
                 _ = check.tick() => {
+                    if let Some(overuse) = ledger.overuse() {
+                        return Ended::Overuse(overuse);
+                    }
                     if let Some(failure) = given_up(ledger, watch.give_up) {
                         return Ended::ApiDown(failure);
                     }

@@ -1,0 +1,126 @@
+//! Receiving the body of a request, from a sender that may mean to hold the worker up.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::answer::Refusal;
+use super::ledger::Ledger;
+use super::room::{Held, Room};
+
+/// Largest body, in bytes; the API's own limit.
+pub(super) const MAX_BYTES: usize = 32 << 20;
+/// Longest time for a whole body, and longest silence within it. The sender is on this machine.
+const WHOLE: Duration = Duration::from_secs(30);
+const SILENCE: Duration = Duration::from_secs(10);
+/// How long the rest of a refused body is read and dropped. A connection that is closed on a sender
+/// that is still sending takes the answer with it.
+const LINGER: Duration = Duration::from_secs(2);
+/// A piece of a body costs the worker far more than its sender, so a body may come in this many
+/// pieces, and in one more for so many of the bytes that have come. Real clients send pieces of many
+/// kilobytes.
+const FREE_PIECES: usize = 256;
+const BYTES_A_PIECE: usize = 256;
+
+/// How much of a body has come, and in how many pieces.
+#[derive(Default)]
+struct Arrived {
+    pieces: usize,
+    bytes: usize,
+}
+
+impl Arrived {
+    /// Counts a piece, and says whether the body still comes as real clients send it.
+    fn add(&mut self, bytes: usize) -> bool {
+        self.pieces += 1;
+        self.bytes += bytes;
+        self.pieces <= FREE_PIECES + self.bytes / BYTES_A_PIECE
+    }
+}
+
+/// A body that is held in memory, with the permission to hold it there.
+struct HeldBody {
+    bytes: Vec<u8>,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for HeldBody {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Receives a body of this length whole. The memory is given back when the last clone of the result
+/// is dropped.
+pub(super) async fn receive(
+    body: &mut Incoming,
+    length: usize,
+    room: &Room,
+    ledger: &Ledger,
+) -> Result<Bytes, Refusal> {
+    let late = || {
+        let message = "the body did not arrive in time";
+        Refusal::new(StatusCode::REQUEST_TIMEOUT, "invalid_request_error", message)
+    };
+    let deadline = Instant::now() + WHOLE;
+    let mut held = Held::default();
+    // The kernel gives memory to what was reserved only when something is written there.
+    let mut bytes = Vec::with_capacity(length);
+    let mut arrived = Arrived::default();
+    loop {
+        let next = timeout_at(deadline, timeout(SILENCE, body.frame())).await;
+        let frame = match next {
+            Ok(Ok(Some(Ok(frame)))) => frame,
+            Ok(Ok(None)) => break,
+            Ok(Ok(Some(Err(_)))) => return Err(Refusal::invalid("the body broke off")),
+            Ok(Err(_)) | Err(_) => return Err(late()),
+        };
+        let Ok(piece) = frame.into_data() else {
+            continue;
+        };
+        if !arrived.add(piece.len()) {
+            return Err(Refusal::invalid("the body comes in too many pieces"));
+        }
+        ledger.received(piece.len())?;
+        let take = timeout_at(deadline, room.take(&mut held, piece.len())).await;
+        take.map_err(|_| Refusal::not_now("there is no memory for this request at the moment"))?;
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(Bytes::from_owner(HeldBody { bytes, _held: held }))
+}
+
+/// Reads what is left of a refused body and drops it, for a moment.
+pub(super) async fn discard(body: &mut Incoming) {
+    let rest = async {
+        let mut arrived = Arrived::default();
+        while let Some(Ok(frame)) = body.frame().await {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            if !arrived.add(bytes) || arrived.bytes > MAX_BYTES {
+                return;
+            }
+        }
+    };
+    // A sender that takes longer has had its chance.
+    drop(timeout(LINGER, rest).await);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_may_not_come_in_crumbs() {
+        let mut crumbs = Arrived::default();
+        assert!((0..FREE_PIECES).all(|_| crumbs.add(1)));
+        assert!((0..10).any(|_| !crumbs.add(1)));
+        let mut ordinary = Arrived::default();
+        assert!((0..MAX_BYTES / 1000).all(|_| ordinary.add(1000)));
+        // What is small may come as it likes.
+        let mut small = Arrived::default();
+        assert!((0..100).all(|_| small.add(1)));
+    }
+}
