@@ -127,6 +127,16 @@ async fn the_broker_serves_messages_of_allowed_models_and_nothing_else() {
             json!({"type": "tool_result", "tool_use_id": "t", "content": [{"type": "image", "source": url}]}),
         ),
         user(json!({"type": "container_upload", "file_id": "file_1"})),
+        // A tool of the API's servers that is added in the middle of a conversation.
+        user(
+            json!({"type": "tool_addition", "tool": {"type": "tool_definition", "definition": {"type": "web_fetch_20250910"}}}),
+        ),
+        // Another model, another price, a conversation that the API keeps.
+        with("fallbacks", json!([{"model": "gpt-5"}])),
+        with("service_tier", json!("auto")),
+        with("speed", json!("fast")),
+        with("thread", json!({"type": "new"})),
+        with("max_tokens", json!("many")),
         with("system", json!([{"type": "image", "source": url}])),
     ];
     let paths = [
@@ -144,14 +154,25 @@ async fn the_broker_serves_messages_of_allowed_models_and_nothing_else() {
     for path in paths {
         command += &post(path, &good);
     }
+    let good_with = |header: &str| {
+        post("/v1/messages", &good).replace("-H 'content", &format!("-H '{header}' -H 'content"))
+    };
+    for header in ["anthropic-beta: files-api-2025-04-14", "anthropic-version: 2099-01-01"] {
+        command += &good_with(header);
+    }
+    command += &good_with("transfer-encoding: chunked");
+    command += &good_with("content-length: 33554433");
     command += "curl -s -o /dev/null -w '%{http_code} ' -H \"x-api-key: $ANTHROPIC_API_KEY\" $ANTHROPIC_BASE_URL/v1/messages; ";
     command += "curl -s -m 3 -o /dev/null -w '%{http_code}' -x $ANTHROPIC_BASE_URL http://example.org/v1/files";
     let script = Script::new().turn([bash(&command)]).turn([text("ok")]);
     let worker = Setup::default().script(script).start().await;
     let events = worker.generate(Ids::new(), "test").await;
     expect_done(&worker, &events);
-    let expected =
-        format!("200 {}{}404 404", "400 ".repeat(refused.len()), "404 ".repeat(paths.len()));
+    let expected = format!(
+        "200 {}{}400 400 411 413 404 404",
+        "400 ".repeat(refused.len()),
+        "404 ".repeat(paths.len())
+    );
     assert_eq!(answers(&worker).last().expect("an answer").trim(), expected);
     assert!(
         worker
@@ -160,6 +181,24 @@ async fn the_broker_serves_messages_of_allowed_models_and_nothing_else() {
             .iter()
             .all(|r| r.path.starts_with("/v1/messages") || r.path == "/api/hello")
     );
+}
+
+#[tokio::test]
+async fn the_cli_does_without_betas_that_are_not_allowed() {
+    let script = Script::new().turn([bash("echo 1 > 1.txt")]).turn([text("ok")]);
+    let left = "claude-code-20250219,per-turn-control-2026-07-01,effort-2025-11-24";
+    let setup = Setup::default().script(script).var("DREAMCORE_ALLOWED_BETAS", left);
+    let worker = setup.start().await;
+    let ids = Ids::new();
+    expect_done(&worker, &worker.generate(ids, "test").await);
+    assert_eq!(worker.get_file(ids, "1.txt").await.text(), "1\n");
+    let requests = worker.api.requests();
+    assert!(!requests.is_empty());
+    for request in requests {
+        let betas = &request.headers["anthropic-beta"];
+        assert!(betas.split(',').all(|beta| left.contains(beta)), "{betas}");
+    }
+    assert!(worker.log().contains("thinking-display-updates-2026-08-18"), "{}", worker.log());
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ done
 shift $((OPTIND - 1))
 targets=("$@")
 if [ "$#" = 0 ]; then
-    targets=(types query body cli_output git history)
+    targets=(types query body broker cli_output git history)
 fi
 
 command -v c++ >/dev/null || { echo "a C++ compiler is missing, libFuzzer needs it: apt-get install build-essential"; exit 1; }
@@ -42,6 +42,8 @@ for target in "${targets[@]}"; do
     # requests.
     case "$target" in
     cli_output | git | history) memory_mb=512 ;;
+    # The body itself, and a copy of the longest text in it.
+    broker) memory_mb=256 ;;
     *) memory_mb=2048 ;;
     esac
     echo "fuzzing $target for $seconds s"

@@ -1,6 +1,7 @@
 //! What the trust boundaries promise, as functions that take any bytes and panic where a promise is
 //! broken. libFuzzer drives them (`make fuzz`), and tests call them with every seed.
 
+mod broker;
 mod cli_output;
 mod git;
 mod history;
@@ -9,6 +10,7 @@ mod memory;
 mod scene;
 mod types;
 
+pub use broker::broker;
 pub use cli_output::cli_output;
 pub use git::git;
 pub use history::history;
@@ -24,6 +26,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("types", types),
     ("query", query),
     ("body", body),
+    ("broker", broker),
     ("cli_output", cli_output),
     ("git", git),
     ("history", history),

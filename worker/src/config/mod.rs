@@ -123,6 +123,7 @@ fn models_settings(r: &mut Reader) -> models::Settings {
             max_requests: r.required(&s::RUN_MAX_REQUESTS, reader::positive),
             max_tokens: r.required(&s::RUN_MAX_TOKENS, reader::positive),
             allowed_models: r.required(&s::ALLOWED_MODELS, reader::model_names),
+            allowed_betas: r.required(&s::ALLOWED_BETAS, reader::beta_names),
         },
         gemini: Gemini {
             api_key: r.optional(&s::GEMINI_API_KEY, reader::header_secret),

@@ -218,6 +218,19 @@ pub(super) fn model_names(text: &str) -> Parsed<Vec<String>> {
     text.split(',').map(|name| model_name(name.trim())).collect()
 }
 
+pub(super) fn beta_names(text: &str) -> Parsed<Vec<String>> {
+    let is_name = |name: &str| {
+        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        !name.is_empty() && name.bytes().all(allowed)
+    };
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    if names.iter().all(|name| is_name(name)) {
+        Ok(names)
+    } else {
+        Err("must be names of betas, for example interleaved-thinking-2025-05-14".into())
+    }
+}
+
 pub(super) fn seconds(text: &str) -> Parsed<Duration> {
     // A day is longer than any run; more is a typing mistake.
     match text.parse::<f64>() {

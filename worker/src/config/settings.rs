@@ -73,6 +73,8 @@ settings! {
         "Longest wait for a model's answer to generate_publish_info, in seconds.";
     ALLOWED_MODELS = "DREAMCORE_ALLOWED_MODELS", Some("claude-"),
         "Models that the broker lets a run use: beginnings of names, separated by commas.";
+    ALLOWED_BETAS = "DREAMCORE_ALLOWED_BETAS", Some("claude-code-20250219,context-management-2025-06-27,effort-2025-11-24,interleaved-thinking-2025-05-14,mid-conversation-tool-changes-2026-07-01,per-turn-control-2026-07-01,thinking-display-updates-2026-08-18,thinking-token-count-2026-05-13,token-counting-2024-11-01"),
+        "Betas of the model API (anthropic-beta) that the broker lets a run ask for, separated by commas. Default: those that the tested CLI sends. The CLI does without a beta that is refused, and the log names it.";
     CONFINEMENT = "DREAMCORE_CONFINEMENT", Some("strict"),
         "What the self-test must have denied before anything is run: strict (everything), without-network-isolation (everything but attacks on the network), without-guarantees (nothing; only for machines without anything to protect).";
     RUN_TIMEOUT_S = "DREAMCORE_RUN_TIMEOUT_S", Some("540"),

@@ -32,6 +32,8 @@ pub struct Anthropic {
     pub max_tokens: u64,
     /// Beginnings of the names of models that a run may use.
     pub allowed_models: Vec<String>,
+    /// Names of the API's betas that a run may ask for.
+    pub allowed_betas: Vec<String>,
 }
 
 /// The Gemini API.

@@ -118,7 +118,7 @@ async fn check(
     body: &mut Incoming,
 ) -> Result<Checked, Refusal> {
     let length = head::body_length(&parts.headers)?;
-    let headers = head::forwarded(&parts.headers);
+    let headers = head::forwarded(&parts.headers, &desk.settings.allowed_betas)?;
     let turns = if operation == Operation::Messages { &desk.messages } else { &desk.counts };
     let turn = take_turn(turns, desk.settings.first_byte_timeout).await?;
     let body = {

@@ -1,8 +1,8 @@
 //! What the head of a request must look like before its body is read, and what of it is passed on.
 
 use hyper::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HeaderMap,
-    HeaderName, HeaderValue, TRANSFER_ENCODING,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT,
+    HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, USER_AGENT,
 };
 use hyper::{Method, StatusCode, Uri};
 use sha2::{Digest as _, Sha256};
@@ -11,6 +11,16 @@ use subtle::ConstantTimeEq as _;
 use super::answer::Refusal;
 use super::body;
 use crate::types::Secret;
+
+const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+/// The version of the API for which requests are checked.
+const KNOWN_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// Longest name of a program that is passed on, in bytes.
+const MAX_USER_AGENT_BYTES: usize = 256;
+/// Longest name of a beta that an answer repeats, in bytes.
+const MAX_BETA_BYTES: usize = 64;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,27 +82,59 @@ pub(super) fn waits(headers: &HeaderMap) -> bool {
     headers.contains_key(EXPECT)
 }
 
-/// Headers of the CLI that the API gets to see.
-const FORWARDED: [&str; 6] = [
-    "accept",
-    "anthropic-beta",
-    "anthropic-version",
-    "anthropic-dangerous-direct-browser-access",
-    "content-type",
-    "user-agent",
-];
+/// The headers that the API gets to see. They are made anew: of the sender's, only its program's
+/// name and those betas that are allowed go any further.
+pub(super) fn forwarded(from: &HeaderMap, allowed_betas: &[String]) -> Result<HeaderMap, Refusal> {
+    if from.get_all(VERSION).iter().any(|version| version != KNOWN_VERSION) {
+        return Err(Refusal::invalid("anthropic-version: only 2023-06-01 is served here"));
+    }
+    let mut to = HeaderMap::from_iter([
+        (ACCEPT, JSON),
+        // A compressed answer could not be counted.
+        (ACCEPT_ENCODING, HeaderValue::from_static("identity")),
+        (CONTENT_TYPE, JSON),
+        (VERSION, KNOWN_VERSION),
+    ]);
+    if let Some(betas) = betas(from, allowed_betas)? {
+        to.insert(BETA, betas);
+    }
+    if let Some(program) = from.get(USER_AGENT).filter(|name| name.len() <= MAX_USER_AGENT_BYTES) {
+        to.insert(USER_AGENT, program.clone());
+    }
+    Ok(to)
+}
 
-/// The headers that the API gets to see.
-pub(super) fn forwarded(from: &HeaderMap) -> HeaderMap {
-    let mut to = HeaderMap::new();
-    for name in FORWARDED.map(HeaderName::from_static) {
-        for value in from.get_all(&name) {
-            to.append(&name, value.clone());
+/// The betas that the request asks for, if all of them are allowed. A beta changes how the API reads
+/// a body, so a body that was checked without knowing of the beta was not checked.
+fn betas(from: &HeaderMap, allowed: &[String]) -> Result<Option<HeaderValue>, Refusal> {
+    let mut asked: Vec<&str> = Vec::new();
+    for value in from.get_all(BETA) {
+        let value = value.to_str().unwrap_or("?");
+        for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            let Some(name) = allowed.iter().find(|allowed| *allowed == name) else {
+                return Err(unexpected(name));
+            };
+            if !asked.contains(&name.as_str()) {
+                asked.push(name);
+            }
         }
     }
-    // A compressed answer could not be counted.
-    to.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    to
+    // Names that are allowed hold nothing that a header could not.
+    Ok(HeaderValue::from_str(&asked.join(",")).ok().filter(|value| !value.is_empty()))
+}
+
+/// The refusal of a beta, in the API's own words: the CLI leaves out the beta that they name and
+/// asks again.
+fn unexpected(name: &str) -> Refusal {
+    let name = if is_beta(name) { name } else { "?" };
+    tracing::warn!(beta = name, "refused a beta that DREAMCORE_ALLOWED_BETAS does not name");
+    Refusal::invalid(format!("Unexpected value(s) `{name}` for the `anthropic-beta` header"))
+}
+
+/// Whether a name looks like one of the API's.
+fn is_beta(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    name.len() <= MAX_BETA_BYTES && name.bytes().all(allowed)
 }
 
 #[cfg(test)]
@@ -164,5 +206,48 @@ mod tests {
         ] {
             assert!(body_length(&headers(wrong)).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn forwards_headers_of_its_own_and_the_betas_that_are_allowed() {
+        let allowed = ["a-2025-01-01", "b-2025-01-01"].map(str::to_owned);
+        let sent = headers(&[
+            ("anthropic-beta", "b-2025-01-01, a-2025-01-01"),
+            ("anthropic-beta", ",b-2025-01-01"),
+            ("anthropic-version", "2023-06-01"),
+            ("user-agent", "claude-cli/2"),
+            ("accept-encoding", "gzip, br"),
+            ("content-type", "text/plain"),
+            ("anthropic-workspace-id", "w"),
+            ("x-api-key", "dreamcore-run-1"),
+            ("cookie", "c"),
+        ]);
+        let expected = headers(&[
+            ("accept", "application/json"),
+            ("accept-encoding", "identity"),
+            ("anthropic-beta", "b-2025-01-01,a-2025-01-01"),
+            ("anthropic-version", "2023-06-01"),
+            ("content-type", "application/json"),
+            ("user-agent", "claude-cli/2"),
+        ]);
+        assert_eq!(forwarded(&sent, &allowed).unwrap(), expected);
+        let bare = forwarded(&HeaderMap::new(), &allowed).unwrap();
+        assert!(!bare.contains_key("anthropic-beta") && bare.contains_key("anthropic-version"));
+    }
+
+    #[test]
+    fn refuses_a_beta_in_the_words_from_which_the_cli_learns() {
+        let refused = |value: &str| {
+            let refusal = forwarded(&headers(&[("anthropic-beta", value)]), &["a".to_owned()]);
+            format!("{:?}", refusal.unwrap_err())
+        };
+        assert!(refused("a,files-api-2025-04-14,b").contains(
+            "Unexpected value(s) `files-api-2025-04-14` for the `anthropic-beta` header"
+        ));
+        for odd in ["x y", "`", "<script>", &"b".repeat(65)] {
+            assert!(refused(odd).contains("Unexpected value(s) `?`"), "{odd}");
+        }
+        let other = headers(&[("anthropic-version", "2099-01-01")]);
+        assert!(forwarded(&other, &[]).is_err());
     }
 }

@@ -33,6 +33,7 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
+pub use check::Request;
 pub use ledger::{ApiFailure, Ledger, Overuse, Totals};
 
 use crate::models::Anthropic;
