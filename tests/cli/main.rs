@@ -3,11 +3,14 @@
 
 mod api_failures;
 mod bad_cli;
+mod broker_under_attack;
 mod ends;
 mod generation;
 mod hostile_files;
 mod hostile_output;
 mod inputs;
+mod misbehaving_model;
+mod raw_model;
 mod secrets;
 mod storage;
 mod stream;
