@@ -1,8 +1,9 @@
-//! The launcher: confines itself step by step and becomes the given program.
+//! The launcher: confines itself step by step and then executes the program that the plan names.
 //!
-//! TRUST BOUNDARY 4: from the worker's user to the sandbox's. Single-threaded, no async runtime,
-//! started by the worker with a control socket and nothing else. The two functions below are the
-//! checklist; each step is one file in `steps/`.
+//! TRUST BOUNDARY 4: from the worker's user to the sandbox's. The worker starts the launcher with a
+//! control socket and nothing else. The launcher has one thread and no async runtime, so after a
+//! fork it may still allocate, report and check each step. `supervise` and `confine` below are the
+//! checklist of its steps; each step is one file in `steps/`.
 //!
 //! ```text
 //! worker ── dreamcore-confine (waits, outside)
@@ -47,7 +48,7 @@ fn complain(failure: &Failure) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Outside: enters the namespaces, splits, and waits for the end of the other half.
+/// Runs outside the sandbox: enters the namespaces, forks, and waits until the inner half ends.
 fn supervise(control: &Control, plan: &Plan) -> StepResult<ExitCode> {
     if identity::is_root() && plan.identity.is_none() {
         let refused = "refusing to run a sandboxed program as root";
@@ -79,7 +80,8 @@ fn supervise(control: &Control, plan: &Plan) -> StepResult<ExitCode> {
         ForkResult::Child => {
             drop((signals, mapper));
             let entrant = own_user.map(|identity| (entrant, identity));
-            // Before anything else, so that nothing of the sandbox is ever outside.
+            // The first step of the inner half, so that every process and page of the sandbox is
+            // counted in its control groups.
             if plan.demand(Mechanism::Cgroup) != Demand::Off {
                 let joined = groups.and_then(|groups| cgroup::join(plan, groups));
                 control.outcome(plan, Mechanism::Cgroup, joined)?;
@@ -89,7 +91,7 @@ fn supervise(control: &Control, plan: &Plan) -> StepResult<ExitCode> {
     }
 }
 
-/// Takes away what is not granted, and says what there is instead.
+/// Hides every path that is not granted, and returns what the paths of the plan mean from now on.
 fn hide_files(control: &Control, plan: &Plan, entered: Entered) -> StepResult<Root> {
     if plan.demand(Mechanism::MinimalRoot) == Demand::Off {
         return Ok(Root::default());
@@ -106,8 +108,8 @@ fn hide_files(control: &Control, plan: &Plan, entered: Entered) -> StepResult<Ro
     Ok(Root { minimal, own_proc: minimal && entered.pid })
 }
 
-/// Inside: gives everything up, in an order in which each step can still do what it has to, and
-/// becomes the program.
+/// Runs inside the sandbox: gives up one right after the other and then executes the program. The
+/// order matters: each step still needs rights that a later step gives up.
 fn confine(
     control: &Control,
     plan: &Plan,
@@ -118,7 +120,8 @@ fn confine(
 
     process::die_with_parent()?;
     let root = hide_files(control, plan, entered)?;
-    // In a user namespace that does not know root, nobody looks like root any more.
+    // Asked before the user namespace is entered: root has no number in that namespace, so
+    // afterwards this process would not see that it is root.
     let is_root = identity::is_root();
     if let Some((entrant, identity)) = entrant {
         control.outcome(plan, Mechanism::UserNamespace, entrant.enter(identity))?;
@@ -135,7 +138,7 @@ fn confine(
     }
     if is_root && let Some(wanted) = plan.identity {
         identity::change(control, plan, wanted)?;
-        // The change of user cleared it.
+        // The kernel cleared the parent death signal when the user changed.
         process::die_with_parent()?;
     } else if !entered.identity_changed && wanted(Mechanism::Identity) {
         let reason = "the worker is not root, so the sandbox runs as the worker's user".to_owned();

@@ -14,7 +14,8 @@ pub(super) fn open_pipes(count: u32) -> Report {
     report(opened, |pipes| format!("{} pipes", pipes.len()))
 }
 
-/// A pipe that has carried something and holds something.
+/// A pipe that still holds data after some was read from it, so that the kernel has given it
+/// memory.
 fn used_pipe() -> io::Result<(io::PipeReader, io::PipeWriter)> {
     let (mut reader, mut writer) = io::pipe()?;
     writer.write_all(b"something")?;
@@ -47,7 +48,8 @@ pub(super) fn widen_socket(option: i32, bytes: u32) -> Report {
 }
 
 fn set_socket_buffer(socket: RawFd, option: i32, bytes: u32) -> io::Result<()> {
-    // SAFETY: the value is a 32-bit number, as long as is said, and lives until the call returns.
+    // SAFETY: the value is a 32-bit number, its length is passed, and it lives until the call
+    // returns.
     let set = unsafe {
         libc::setsockopt(
             socket,
@@ -60,7 +62,8 @@ fn set_socket_buffer(socket: RawFd, option: i32, bytes: u32) -> io::Result<()> {
     if set < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// The size of a buffer; the options that only root may set are read by those that all may.
+/// The size of a buffer in bytes. The options that only root may set cannot be read, so the
+/// ordinary option is read instead.
 fn socket_buffer(socket: RawFd, option: i32) -> io::Result<u32> {
     let option = match option {
         libc::SO_SNDBUFFORCE => libc::SO_SNDBUF,

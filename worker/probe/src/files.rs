@@ -24,7 +24,7 @@ pub(super) fn write(path: &Path) -> Report {
 pub(super) fn list(path: &Path) -> Report {
     let listed = fs::read_dir(path).map(|entries| entries.filter_map(Result::ok).count());
     match listed {
-        // A folder that shows nothing gives nothing away.
+        // A folder without a visible entry tells the attacker nothing, so the attack failed.
         Ok(0) => Report::nothing("nothing is in it"),
         other => report(other, |count| format!("{count} entries")),
     }
@@ -52,7 +52,7 @@ pub(super) fn read_by_proc(path: &Path) -> Report {
     for pid in pids() {
         for way in ["root", "cwd"] {
             let mut tries = vec![pid.join(way).join(inside)];
-            // From a working directory, up to the root and down again.
+            // From the working directory of a process, up to its root and down to the file.
             tries.push(pid.join(way).join("../../../../../../../..").join(inside));
             for place in tries {
                 let found = read(&place);

@@ -13,7 +13,7 @@ use super::report;
 const FILE: &str = "probe-large";
 
 pub(super) fn grow_file(bytes: u64) -> Report {
-    // The signal that comes with the refusal would end the probe.
+    // The kernel sends SIGXFSZ along with the refusal, and by default it would end the probe.
     let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
     // SAFETY: ignoring a signal runs no code of this program.
     unsafe { sigaction(Signal::SIGXFSZ, &ignore) }.map(drop).unwrap_or_default();

@@ -11,7 +11,8 @@ use dreamcore_wire::attack::Report;
 
 use super::report;
 
-/// A refusal comes at once; an address that swallows packets must not hold up the rest.
+/// How long a connection may take. A refusal comes at once, but an address that drops packets
+/// answers never, and must not delay the other attacks.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 pub(super) fn tcp_connect(address: SocketAddr) -> Report {
@@ -44,7 +45,7 @@ pub(super) fn socket(family: i32, kind: i32, protocol: i32) -> Report {
     if fd == -1 {
         return Report::refused(&io::Error::last_os_error());
     }
-    // SAFETY: opened above and owned by nobody else.
+    // SAFETY: the descriptor was opened above, and no other value owns it.
     unsafe { libc::close(fd) };
     Report::succeeded("opened")
 }

@@ -32,7 +32,7 @@ pub(super) fn run_setuid(path: &Path) -> Report {
 }
 
 pub(super) fn user_namespace() -> Report {
-    // In a child, so that what comes after is not tried from inside one.
+    // In a child, because the attacks that follow must not run inside the new namespace.
     in_child(|| nix::sched::unshare(CloneFlags::CLONE_NEWUSER), "made")
 }
 
@@ -45,9 +45,9 @@ pub(super) fn mount() -> Report {
     report(mounted.map_err(io::Error::from), |()| "mounted".to_owned())
 }
 
-/// Calls with arguments that every call refuses, were it to look at them: bad pointers, descriptors
-/// and commands. EPERM and ENOSYS mean that the door is shut; anything else that somebody is behind
-/// it.
+/// Makes a system call with arguments that no call accepts: invalid pointers, descriptors and
+/// commands. EPERM and ENOSYS mean that the sandbox refuses the call. Any other error comes from
+/// the call itself, so the call can be reached.
 pub(super) fn system_call(number: i64) -> Report {
     // SAFETY: -1 is no valid pointer, descriptor, flag set or command, so the kernel changes
     // nothing in this process.

@@ -13,7 +13,7 @@ use super::{answer, report};
 
 pub(super) fn find_in_proc(text: &str) -> Report {
     for pid in pids() {
-        // What was typed at this program is not a find.
+        // This program reads the text from standard input, so its own files do not contain it.
         for file in ["environ", "cmdline"] {
             let content = fs::read(pid.join(file)).unwrap_or_default();
             if content.windows(text.len().max(1)).any(|part| part == text.as_bytes()) {
@@ -55,12 +55,12 @@ pub(super) fn read_memory(pid: i32) -> Report {
     let mut buffer = [0_u8; 8];
     let local = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     let remote = libc::iovec { iov_base: 0x40_0000 as *mut libc::c_void, iov_len: buffer.len() };
-    // SAFETY: one local vector that points to a live buffer of its length; the remote address is
-    // only looked at by the kernel.
+    // SAFETY: the one local vector points to a live buffer of its length, and only the kernel uses
+    // the remote address.
     let read = unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) };
     let error = io::Error::last_os_error();
     match read {
-        // EFAULT: the address is not there, but the process could be read.
+        // EFAULT: nothing is mapped at that address, but the kernel allowed reading the process.
         -1 if error.raw_os_error() == Some(libc::EFAULT) => Report::succeeded("readable"),
         -1 => Report::refused(&error),
         _ => Report::succeeded("readable"),
@@ -72,7 +72,7 @@ pub(super) fn signal(pid: i32) -> Report {
     report(sent.map_err(io::Error::from), |()| "sent".to_owned())
 }
 
-/// Waits for SIGWINCH for as long as standard input is open, and says so when it comes.
+/// Waits for SIGWINCH for as long as standard input is open, and reports its arrival.
 pub(super) fn wait_for_signal() -> io::Result<()> {
     use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
     use nix::sys::signalfd::SignalFd;
@@ -97,7 +97,8 @@ pub(super) fn outlive() -> Report {
             setsid().map(drop).unwrap_or_default();
             // SAFETY: as above.
             if let Ok(ForkResult::Child) = unsafe { fork() } {
-                // Longer than any self-test, shorter than a nuisance.
+                // Longer than any self-test takes. Where the confinement is missing, the process
+                // ends by itself after that.
                 nix::unistd::sleep(60);
             }
             // SAFETY: ends this process without the other half's cleanup.

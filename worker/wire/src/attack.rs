@@ -1,21 +1,22 @@
-//! What the hostile program tries, one attack each, and what it reports.
+//! The attacks that the probe can make, and its reports of them.
 //!
-//! An attack is data, so that the same program serves the self-test at start, `doctor`, and the
-//! tests, and so that each attack has a twin: the same attempt at something that is allowed.
+//! An attack is data, so the same probe serves the self-test at start, `doctor` and the tests. Each
+//! attack can also be made on something that is allowed: if that fails too, a denied attack proves
+//! nothing.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// What the program is started as; its one argument.
+/// The part that the probe plays, named by its only argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// Makes every [`Attack`] that comes as a line, and answers each with a [`Report`].
+    /// Reads an [`Attack`] from each line, makes it, and answers with a [`Report`].
     Attacker,
-    /// Waits for a signal from another sandbox, and says so ([`VictimSays`]).
+    /// Waits for a signal from another sandbox, and reports it ([`VictimSays`]).
     Victim,
-    /// Says as which user it runs: what the copy with the setuid bit is asked.
+    /// Reports the user that it runs as ([`RunsAs`]). The copy with the setuid bit plays this part.
     WhoAmI,
 }
 
@@ -41,187 +42,187 @@ impl Part {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VictimSays {
-    /// It is up, and a signal would be noticed from now on.
+    /// The victim is up and notices signals from now on.
     Waiting,
-    /// A signal arrived.
+    /// A signal arrived at the victim.
     Signalled,
 }
 
-/// The effective user id, a line from [`Part::WhoAmI`].
+/// A line from [`Part::WhoAmI`]: its effective user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunsAs(pub u32);
 
-/// One attempt.
+/// One attempt to get out of the sandbox or to use what it must not give.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "attack", rename_all = "snake_case")]
 pub enum Attack {
     /// Read a file.
     Read {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
     /// Open a file for writing, or create it.
     Write {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
     /// List a folder.
     List {
-        /// Which.
+        /// The folder.
         path: PathBuf,
     },
     /// Make a symbolic link in the working directory and read through it.
     ReadBySymlink {
-        /// What it points to.
+        /// The file that the link points to.
         path: PathBuf,
     },
     /// Make a hard link in the working directory and read it.
     ReadByHardLink {
-        /// What it is a second name of.
+        /// The file of which the link is a second name.
         path: PathBuf,
     },
     /// Read a file through `/proc/PID/root` and `/proc/PID/cwd` of every process.
     ReadByProc {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
     /// Look for a text in the environment and command line of every process.
     FindInProc {
-        /// The text.
+        /// The text, for example a part of a secret.
         text: String,
     },
     /// Open the memory of every other process.
     OpenMemory,
     /// Attach to other processes as a debugger.
     Trace {
-        /// One process to try, beside the parent.
+        /// A process to try in addition to the parent.
         pid: i32,
     },
-    /// Read another process's memory by system call.
+    /// Read another process's memory by `process_vm_readv`.
     ReadMemory {
-        /// Whose.
+        /// The process.
         pid: i32,
     },
-    /// Send SIGWINCH. Whether it arrived, the receiver knows.
+    /// Send SIGWINCH. Only the receiver can tell whether it arrived.
     Signal {
-        /// To whom.
+        /// The receiver.
         pid: i32,
     },
     /// Connect by TCP.
     TcpConnect {
-        /// Where to.
+        /// The address to connect to.
         address: SocketAddr,
     },
     /// Listen on TCP.
     TcpListen {
-        /// Where.
+        /// The address to listen on.
         address: SocketAddr,
     },
-    /// Send a datagram. Whether it arrived, the receiver knows.
+    /// Send a datagram. Only the receiver can tell whether it arrived.
     UdpSend {
-        /// Where to.
+        /// The address to send to.
         address: SocketAddr,
     },
     /// Connect to a UNIX socket by its path.
     UnixConnect {
-        /// Which.
+        /// The socket's path.
         path: PathBuf,
     },
     /// Connect to a UNIX socket by its abstract name.
     AbstractConnect {
-        /// Which.
+        /// The socket's name, without the NUL before it.
         name: String,
     },
     /// Open a socket of an unusual kind.
     Socket {
-        /// Its address family.
+        /// The address family of the socket.
         family: i32,
-        /// Its type.
+        /// The type of the socket.
         kind: i32,
-        /// Its protocol.
+        /// The protocol of the socket.
         protocol: i32,
     },
     /// Become root by system call.
     BecomeRoot,
-    /// Run a program that belongs to root and has the setuid bit, and see who it is.
+    /// Run a program that belongs to root and has the setuid bit, and ask as which user it runs.
     RunSetuid {
-        /// A copy of this program.
+        /// The program: a copy of the probe.
         path: PathBuf,
     },
     /// Make a user namespace.
     UserNamespace,
-    /// Mount something.
+    /// Mount a tmpfs on a folder.
     Mount,
-    /// A system call by its number with arguments that are harmless should it exist.
+    /// Make a system call by its number, with arguments that change nothing if the call is allowed.
     SystemCall {
-        /// Its number.
+        /// The number of the call.
         number: i64,
     },
-    /// Leave a process behind that belongs to no session, group or parent of this one. It holds
-    /// standard output open, by which its life is seen.
+    /// Leave a process behind that has another session, group and parent than the probe. It holds
+    /// standard output open, so the tester sees how long it lives.
     Outlive,
-    /// Grow a file.
+    /// Write a file of a given size.
     GrowFile {
-        /// To how many bytes.
+        /// The size of the file, in bytes.
         bytes: u64,
     },
-    /// Start processes.
+    /// Start processes and let them wait.
     StartProcesses {
-        /// How many.
+        /// The number of processes.
         count: u32,
     },
     /// Open files.
     OpenFiles {
-        /// How many.
+        /// The number of files.
         count: u32,
     },
-    /// Make pipes, and write a little into each.
+    /// Make pipes and leave some bytes in each.
     OpenPipes {
-        /// How many.
+        /// The number of pipes.
         count: u32,
     },
     /// Make a pipe larger.
     WidenPipe {
-        /// How many bytes it shall hold.
+        /// The size to ask for, in bytes.
         bytes: u32,
     },
     /// Make the buffer of a socket larger.
     WidenSocket {
-        /// Which buffer: the number of the socket's option.
+        /// The number of the socket option, which says which buffer.
         option: i32,
-        /// How many bytes it shall hold.
+        /// The size to ask for, in bytes.
         bytes: u32,
     },
-    /// Take memory, all of it written to.
+    /// Allocate memory and write to all of it.
     TakeMemory {
-        /// How many bytes.
+        /// The amount, in bytes.
         bytes: u64,
     },
 }
 
-/// What became of an attempt.
+/// The result of one attack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// Whether it was refused.
+    /// Whether the sandbox refused it.
     pub denied: bool,
-    /// The operating system's error number, if it gave one.
+    /// The error number of the operating system, if there was one.
     pub errno: Option<i32>,
-    /// For people.
+    /// What happened. For people to read.
     pub detail: String,
 }
 
 impl Report {
-    /// It worked.
+    /// The attack worked.
     pub fn succeeded(detail: impl Into<String>) -> Self {
         Self { denied: false, errno: None, detail: detail.into() }
     }
 
-    /// It was refused with this error.
+    /// The sandbox refused the attack with this error.
     pub fn refused(error: &std::io::Error) -> Self {
         Self { denied: true, errno: error.raw_os_error(), detail: error.to_string() }
     }
 
-    /// It came to nothing without an error.
+    /// The attack got no error and achieved nothing, which counts as denied.
     pub fn nothing(detail: impl Into<String>) -> Self {
         Self { denied: true, errno: None, detail: detail.into() }
     }

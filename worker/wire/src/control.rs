@@ -1,8 +1,8 @@
-//! The wire between worker and launcher: lines over a socket pair.
+//! The protocol between worker and launcher: lines over a socket pair.
 //!
-//! The worker sends one [`Plan`](crate::plan::Plan) and then keeps its end open; when that end
-//! closes, however the worker ended, the launcher kills everything it started. The launcher sends
-//! [`Message`]s, one of them with a listening socket attached.
+//! The worker sends one [`Plan`](crate::plan::Plan) and then keeps its end of the socket open. When
+//! that end closes, also because the worker was killed, the launcher kills everything that it
+//! started. The launcher sends [`Message`]s, one of them with a listening socket attached.
 
 use std::fmt;
 
@@ -10,49 +10,49 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::Mechanism;
 
-/// The descriptor at which the launcher finds its end.
+/// The descriptor at which the launcher finds its end of the socket.
 pub const CONTROL_FD: i32 = 3;
 
-/// Whether one mechanism holds.
+/// Whether one mechanism was applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// Which one.
+    /// The mechanism that this is about.
     pub mechanism: Mechanism,
-    /// Whether it was applied.
+    /// `false` if it is missing in this sandbox.
     pub applied: bool,
-    /// How, or why not; for people.
+    /// In which form it was applied, or why it was not. For people to read.
     pub detail: String,
 }
 
-/// What the launcher says.
+/// A message of the launcher.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "message", rename_all = "snake_case")]
 pub enum Message {
-    /// A mechanism was applied, or is missing and was not required.
+    /// A mechanism was applied, or it is missing and the plan does not require it.
     Outcome(Outcome),
-    /// The listener inside the sandbox; its descriptor comes with this line.
+    /// The listener inside the sandbox. Its descriptor is attached to this line.
     Listener,
-    /// Everything is applied; the program is started next.
+    /// Every mechanism is dealt with, and the program is executed next.
     Ready,
     /// The start failed, or the launcher cannot go on.
     Failed(Failure),
     /// The program ended and nothing that it started is left.
     Exited {
-        /// Exit code, or 128 and the signal's number.
+        /// The program's exit code, or 128 plus the number of the signal that ended it.
         code: i32,
     },
 }
 
-/// Why the launcher did not go on.
+/// Why the launcher gave up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// What it was doing.
+    /// The step that failed.
     pub step: Step,
-    /// What went wrong; for people.
+    /// What went wrong. For people to read.
     pub reason: String,
 }
 
-/// What the launcher does, as far as it can fail.
+/// The steps of the launcher that can fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
@@ -66,28 +66,29 @@ pub enum Step {
     Mechanism(Mechanism),
     /// Opening the broker's listener on the sandbox's own loopback.
     Listener,
-    /// Preparing to be told of the end of children.
+    /// Blocking SIGCHLD and opening the descriptor that reports it.
     Signals,
-    /// Splitting into two processes.
+    /// Forking into the two halves of the launcher, or into the first process and the program.
     Fork,
-    /// Asking to be killed when the parent ends.
+    /// Asking the kernel to kill this process when its parent ends.
     ParentDeathSignal,
     /// Entering the plan's working directory.
     WorkingDirectory,
-    /// Executing the program. Every demanded mechanism was applied, so it is the program that fails.
+    /// Executing the program. Every required mechanism was applied by then, so the program's file
+    /// is at fault and not the confinement.
     Exec,
-    /// Becoming the first process of the sandbox.
+    /// Working as the first process of the PID namespace.
     Init,
-    /// Waiting for the end of the program and of what it started.
+    /// Waiting until the program and everything that it started have ended.
     Watch,
-    /// Taking the minimal root away.
+    /// Unmounting the minimal root where mounts are shared.
     Release,
     /// Sending a message to the worker.
     Report,
 }
 
 impl Failure {
-    /// For `map_err`: says which step an error belongs to.
+    /// For `map_err`: makes a failure of `step` from an error.
     pub fn at<E: fmt::Display>(step: Step) -> impl FnOnce(E) -> Self {
         move |error| Self { step, reason: error.to_string() }
     }

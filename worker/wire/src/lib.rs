@@ -1,8 +1,8 @@
-//! What the worker, its launcher and its hostile program tell each other: plain data, and nothing
-//! that acts.
+//! The messages between the worker, its launcher and its probe, the hostile program of the
+//! self-test. This package holds plain data only: none of its code acts on the machine.
 //!
-//! Worker and launcher are one release and are installed together, so the forms may change with
-//! every version.
+//! Worker, launcher and probe are one release and are installed together, so every version may
+//! change the messages.
 
 pub mod attack;
 pub mod control;

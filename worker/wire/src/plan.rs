@@ -1,5 +1,5 @@
-//! What is to be started and how it is to be confined: plain data, decided by the worker, carried
-//! out by the launcher.
+//! The plan of one start: which program is started and how it is confined. The worker decides it,
+//! and the launcher carries it out.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,40 +7,41 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// One protection. Each is applied as a whole or reported missing, never half.
+/// One protection of the sandbox. The launcher applies each as a whole or reports it missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mechanism {
-    /// Another user and group than the worker's, no supplementary groups.
+    /// Another user and group than the worker's, without supplementary groups.
     Identity,
-    /// Every capability set empty, the bounding set too.
+    /// Every capability set is empty, the bounding set too.
     Capabilities,
-    /// No program may raise privileges, setuid ones included.
+    /// No program can gain privileges, not even a setuid program.
     NoNewPrivs,
-    /// Limits on memory locks, files, processes, core dumps and so on.
+    /// Limits by `setrlimit`: on locked memory, files, processes, core dumps and others.
     Rlimits,
-    /// A control group of its own: memory and processes of the whole sandbox together.
+    /// A control group of its own, which limits memory and processes of the whole sandbox together.
     Cgroup,
-    /// Namespaces owned by an ordinary user.
+    /// A user namespace, in which root outside has no number.
     UserNamespace,
-    /// Mounts of its own.
+    /// A mount namespace: mounts of its own.
     MountNamespace,
-    /// Process ids of its own: nobody outside can be seen or signalled, and all end together.
+    /// A PID namespace: the sandbox cannot see or signal a process outside, and all of its
+    /// processes end together.
     PidNamespace,
-    /// Only a loopback of its own.
+    /// A network namespace, with nothing but a loopback interface.
     NetworkNamespace,
-    /// System V IPC and POSIX queues of its own.
+    /// An IPC namespace: System V objects and POSIX queues of its own.
     IpcNamespace,
-    /// Nothing but the granted paths exists.
+    /// A root in which nothing but the granted paths exists.
     MinimalRoot,
-    /// Access rights per path, enforced by the kernel whatever the owner and mode say.
+    /// Access rights per path, which the kernel enforces whatever owner and mode of a file say.
     Landlock,
-    /// System calls that the CLI does not need are refused.
+    /// A filter that refuses system calls that the CLI does not need.
     Seccomp,
 }
 
 impl Mechanism {
-    /// All of them, in the order in which they are reported.
+    /// All mechanisms, in the order in which they are reported.
     pub const ALL: [Self; 13] = [
         Self::Identity,
         Self::Capabilities,
@@ -57,7 +58,7 @@ impl Mechanism {
         Self::Seccomp,
     ];
 
-    /// The name used in reports and logs.
+    /// The mechanism's name in reports and logs.
     pub fn name(self) -> &'static str {
         match self {
             Self::Identity => "identity",
@@ -83,69 +84,70 @@ impl fmt::Display for Mechanism {
     }
 }
 
-/// What becomes of a mechanism that cannot be applied.
+/// What the launcher does about a mechanism.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Demand {
-    /// It is not tried.
+    /// Does not try to apply it.
     Off,
-    /// It is reported missing and the start goes on: for finding out what holds here.
+    /// Tries to apply it; if that fails, reports it missing and goes on. The worker uses this once,
+    /// at its start, to find out which mechanisms this machine has.
     IfPossible,
-    /// The start fails.
+    /// Applies it; if that fails, the start fails.
     Required,
 }
 
 /// The user that the program runs as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// User id.
+    /// The number of the user.
     pub uid: u32,
-    /// Group id.
+    /// The number of the group.
     pub gid: u32,
 }
 
-/// The user of every sandbox.
+/// The user of every sandbox that a worker with root's rights starts.
 pub const SANDBOX_IDENTITY: Identity = Identity { uid: 1000, gid: 1000 };
 
-/// What may be done below a path.
+/// What the sandbox may do with a path and what lies below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Access {
-    /// Read files, list folders.
+    /// Read files and list folders.
     Read,
-    /// The same and run programs.
+    /// Read files, list folders and execute programs.
     ReadExecute,
-    /// Read, create, change and remove; not run.
+    /// Read, create, change and remove files and folders, but not execute programs.
     Write,
-    /// Read and write an existing device; nothing else.
+    /// Read from and write to an existing device.
     Device,
 }
 
 /// A path that exists in the sandbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
-    /// Where it is outside, and inside too.
+    /// Its place outside the sandbox, and inside too.
     pub path: PathBuf,
-    /// A second place for it inside, where the sandbox has a root of its own.
+    /// A second place for it inside, if the sandbox has a root of its own.
     pub also_at: Option<PathBuf>,
-    /// What may be done.
+    /// What the sandbox may do with it.
     pub access: Access,
-    /// Whether it may be missing here (system files differ between distributions).
+    /// Whether the start goes on if it does not exist: system files differ between distributions.
     pub optional: bool,
 }
 
 impl Grant {
-    /// A path that must exist.
+    /// Grants a path that must exist.
     pub fn new(path: impl Into<PathBuf>, access: Access) -> Self {
         Self { path: path.into(), also_at: None, access, optional: false }
     }
 
-    /// A path that is granted where it exists.
+    /// Grants a path if it exists.
     pub fn optional(path: impl Into<PathBuf>, access: Access) -> Self {
         Self { optional: true, ..Self::new(path, access) }
     }
 
-    /// The same path, visible at `place` too.
+    /// Makes the path visible at `place` too.
     #[must_use]
     pub fn also_at(mut self, place: impl AsRef<Path>) -> Self {
         self.also_at = Some(place.as_ref().to_owned());
@@ -153,50 +155,52 @@ impl Grant {
     }
 }
 
-/// Limits of the kernel's own kind; `None` leaves the inherited one.
+/// Limits that the kernel enforces, by `setrlimit` or by a control group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Largest file that can be written, in bytes.
+    /// The largest size to which a file can be written, in bytes.
     pub file_bytes: u64,
-    /// Open files of one process.
+    /// The number of open files of one process.
     pub open_files: u64,
-    /// Processes and threads of the sandbox's user.
+    /// The number of processes and threads of the sandbox's user together.
     pub processes: u64,
-    /// Processor time of one process, in seconds.
+    /// The processor time of one process, in seconds.
     pub cpu_s: u64,
-    /// Memory of all processes together, in bytes; held by the control group.
+    /// The memory of all processes together, in bytes. Only a control group enforces it.
     pub memory_bytes: u64,
 }
 
 /// Everything about one start.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Plan {
-    /// The program; an absolute path.
+    /// The absolute path of the program.
     pub program: PathBuf,
-    /// Its arguments, without the program's name.
+    /// The program's arguments, without its name.
     pub args: Vec<String>,
-    /// Its whole environment.
+    /// The program's whole environment. Nothing is inherited.
     pub env: BTreeMap<String, String>,
-    /// Its working directory.
+    /// The program's working directory.
     pub cwd: PathBuf,
-    /// Who it runs as; `None` keeps the worker's user, which only an ordinary user may ask for.
+    /// The user that the program runs as. `None` keeps the worker's user; the launcher refuses that
+    /// if the worker is root.
     pub identity: Option<Identity>,
-    /// All that it can see.
+    /// Every path that the sandbox can see.
     pub grants: Vec<Grant>,
     /// An empty folder on which the minimal root is built.
     pub root_dir: PathBuf,
-    /// The one TCP port that it may connect to.
+    /// The only TCP port that the sandbox may connect to: the broker's.
     pub api_port: Option<u16>,
-    /// Kernel limits.
+    /// Resource limits of the sandbox.
     pub limits: Limits,
-    /// The control groups to join, or why there are none; filled in when it is started.
+    /// The folders of the control groups to join, or why there are none. They are made, and filled
+    /// in here, when the plan is started.
     pub cgroup: Result<Vec<PathBuf>, String>,
-    /// What becomes of each mechanism that cannot be applied; missing means `Required`.
+    /// What to do about each mechanism. One that is not in the map is `Required`.
     pub demands: BTreeMap<Mechanism, Demand>,
 }
 
 impl Plan {
-    /// What becomes of `mechanism` if it cannot be applied.
+    /// What the launcher does about `mechanism`.
     pub fn demand(&self, mechanism: Mechanism) -> Demand {
         self.demands.get(&mechanism).copied().unwrap_or(Demand::Required)
     }

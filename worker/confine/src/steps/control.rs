@@ -10,7 +10,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, recv, sendmsg};
 
 use super::{StepResult, descriptors};
 
-/// The socket to the worker. Closed on exec, so the confined program never holds it.
+/// The socket to the worker. The kernel closes it on exec, so the confined program never holds it.
 pub(crate) struct Control(OwnedFd);
 
 impl Control {
@@ -19,7 +19,7 @@ impl Control {
         descriptors::take_control().map(Self)
     }
 
-    /// Reads the plan: one line, then nothing more is ever sent.
+    /// Reads the plan: one line, the only one that the worker ever sends.
     pub(crate) fn read_plan(&self) -> StepResult<Plan> {
         let mut line = Vec::new();
         let mut chunk = [0_u8; 8192];
@@ -34,7 +34,7 @@ impl Control {
         line::decode(&line).map_err(Failure::at(Step::Plan))
     }
 
-    /// Sends one message. Fails when the worker is gone.
+    /// Sends one message. Fails if the worker has ended.
     pub(crate) fn send(&self, message: &Message) -> io::Result<()> {
         self.send_with(message, &[])
     }
@@ -48,7 +48,8 @@ impl Control {
         let line = line::encode(message)?;
         let rights = [ControlMessage::ScmRights(fds)];
         let attached = if fds.is_empty() { &[][..] } else { &rights[..] };
-        // MSG_NOSIGNAL: a worker that is gone is an error here, not the end of the launcher.
+        // MSG_NOSIGNAL: if the worker has ended, this call fails instead of raising SIGPIPE, which
+        // would end the launcher before it has cleaned up.
         let sent = sendmsg::<()>(
             self.0.as_raw_fd(),
             &[IoSlice::new(&line)],
@@ -59,7 +60,7 @@ impl Control {
         if sent == line.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
     }
 
-    /// Reports whether a mechanism holds, and fails if it does not but must.
+    /// Reports whether a mechanism was applied, and fails if it was not and the plan requires it.
     pub(crate) fn outcome(
         &self,
         plan: &Plan,

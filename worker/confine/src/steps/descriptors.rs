@@ -1,5 +1,5 @@
-//! Descriptors: the launcher keeps standard input, output and error and its control socket; what
-//! else it may have inherited is closed before anything is done with the plan.
+//! Descriptors: the launcher keeps standard input, output and error and its control socket. Every
+//! other descriptor that it inherited is closed before the plan is read.
 
 use std::os::fd::{BorrowedFd, FromRawFd as _, OwnedFd};
 
@@ -32,12 +32,12 @@ pub(crate) fn take_control() -> StepResult<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(CONTROL_FD) })
 }
 
-/// For kernels without `close_range`: every number that this process could have open.
+/// For kernels without `close_range`: closes every number that this process could have open.
 #[allow(unsafe_code, reason = "closing descriptors that no value owns has no safe form")]
 fn close_by_list(first: u32) -> nix::Result<()> {
     let (limit, _) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)?;
-    // A descriptor above the present limit can exist if the limit was lowered since; a million is
-    // the kernel's own default ceiling.
+    // A descriptor above the present limit can exist if the limit was lowered after it was opened.
+    // The kernel's default for the largest limit is 2^20.
     let last = i32::try_from(limit.min(1 << 20)).map_err(|_| Errno::EOVERFLOW)?;
     for fd in first.cast_signed()..last {
         // SAFETY: as in `take_control`: no value in this process owns this descriptor. EBADF for

@@ -13,8 +13,8 @@ pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// Becomes the sandbox's user, and reports it. A process that could not is still root, or half of it,
-/// so this must not fail whatever the plan demands.
+/// Becomes the sandbox's user, and reports it. If this fails, the start fails, even where the plan
+/// does not require the mechanism: the process would still be root, or have root's group.
 pub(crate) fn change(control: &Control, plan: &Plan, identity: Identity) -> StepResult {
     let changed = change_for_good(identity);
     let detail = changed.map_err(Failure::at(Step::Mechanism(Mechanism::Identity)))?;
@@ -46,16 +46,16 @@ fn change_for_good(identity: Identity) -> Result<String, String> {
     }
 }
 
-/// Empties the bounding set. Needs the capability that it takes away, so it comes before the
-/// change of user.
+/// Empties the bounding set. This needs `CAP_SETPCAP`, which the change of user takes away, so it
+/// comes before that change.
 pub(crate) fn drop_bounding_set() -> Result<(), String> {
     caps::clear(None, caps::CapSet::Bounding).map_err(|e| e.to_string())
 }
 
-/// Empties the other sets and checks that every one is empty.
+/// Empties the other capability sets and checks that every set is empty.
 pub(crate) fn drop_capabilities() -> Result<String, String> {
     use caps::CapSet::{Ambient, Bounding, Effective, Inheritable, Permitted};
-    // gVisor has no ambient set, and then it is empty.
+    // gVisor has no ambient set, so nothing has to be emptied there.
     let has_ambient = caps::read(None, Ambient).is_ok();
     let sets = [Inheritable, Effective, Permitted].into_iter();
     let sets: Vec<_> = sets.chain(has_ambient.then_some(Ambient)).collect();
@@ -67,8 +67,8 @@ pub(crate) fn drop_capabilities() -> Result<String, String> {
             return Err(format!("the {set:?} set is not empty"));
         }
     }
-    // An ordinary user cannot empty the bounding set, and need not: what it bounds is what setuid
-    // programs could give, and no_new_privs switches those off.
+    // An ordinary user cannot empty the bounding set, and need not: it limits what setuid programs
+    // can gain, and with no_new_privs they gain nothing.
     let bounding = caps::read(None, Bounding).map_err(|e| e.to_string())?;
     Ok(if bounding.is_empty() {
         "every set empty".to_owned()
@@ -77,7 +77,7 @@ pub(crate) fn drop_capabilities() -> Result<String, String> {
     })
 }
 
-/// No program started from here on can gain privileges.
+/// Sets `no_new_privs`: no program that is executed from here on can gain privileges.
 pub(crate) fn forbid_new_privileges() -> Result<String, String> {
     nix::sys::prctl::set_no_new_privs().map_err(|e| e.to_string())?;
     match nix::sys::prctl::get_no_new_privs() {

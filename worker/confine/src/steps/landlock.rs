@@ -1,8 +1,8 @@
 //! Landlock: rights per path and port that the kernel enforces on this process and all that it
 //! starts, whatever the owner and mode of a file say.
 //!
-//! The crate's default is best effort, which would hide a kernel that enforces half of it. Here the
-//! newest version that the kernel knows is found first and then demanded as a whole.
+//! By default the crate drops the rights that the kernel does not know, without an error. Here the
+//! newest version that the kernel knows is found first, and every right of it is then required.
 
 use dreamcore_wire::plan::{Access, Grant, Plan};
 use landlock::{
@@ -11,15 +11,16 @@ use landlock::{
     RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
 };
 
-/// Newest first; from V1 on a kernel has Landlock.
+/// The versions of Landlock, the newest first.
 const VERSIONS: [ABI; 7] = [ABI::V7, ABI::V6, ABI::V5, ABI::V4, ABI::V3, ABI::V2, ABI::V1];
 
-/// What the paths of a plan mean by the time that they are restricted.
+/// Which file system the paths of a plan refer to when Landlock restricts them.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Root {
-    /// There is a minimal root, so second places are what the plan says and not the machine's.
+    /// There is a minimal root, so the second place of a grant exists and is the granted folder. In
+    /// the machine's own root the same path may be something else.
     pub(crate) minimal: bool,
-    /// `/proc` shows the sandbox only.
+    /// `/proc` shows only the processes of the sandbox.
     pub(crate) own_proc: bool,
 }
 
@@ -94,7 +95,7 @@ fn rights(access: Access, is_folder: bool, abi: ABI) -> BitFlags<AccessFs> {
         Access::Read => AccessFs::ReadFile | AccessFs::ReadDir,
         Access::ReadExecute => AccessFs::ReadFile | AccessFs::ReadDir | AccessFs::Execute,
         Access::Device => AccessFs::ReadFile | AccessFs::WriteFile,
-        // Programs come from the system folders only, and there is no reason to make devices.
+        // Programs may be executed from the system folders only, and a game needs no devices.
         Access::Write => {
             AccessFs::from_all(abi)
                 & !(AccessFs::Execute

@@ -1,5 +1,5 @@
-//! The launcher's steps, one a file. They run in a single-threaded process that does nothing else,
-//! in the order that `main.rs` gives.
+//! The launcher's steps, one file each. They run in a process that has one thread and does nothing
+//! else, in the order of `main.rs`.
 
 pub(crate) mod cgroup;
 pub(crate) mod control;
@@ -17,5 +17,5 @@ pub(crate) mod seccomp;
 
 use dreamcore_wire::control::Failure;
 
-/// Result of a step; its failure is what the worker is told.
+/// Result of a step. A failure is sent to the worker as it is.
 pub(crate) type StepResult<T = ()> = Result<T, Failure>;

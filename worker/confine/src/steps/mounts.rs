@@ -1,10 +1,11 @@
-//! The minimal root: a file system that has nothing but the granted paths.
+//! The minimal root: a file system that holds nothing but the granted paths.
 //!
-//! Everything is built on a small tmpfs below an empty folder. In a mount namespace of its own it is
-//! entered with `pivot_root`, and the namespace's end takes it away. Older gVisor has one set of
-//! mounts for everybody: there it is entered with `chroot`, and whoever started the sandbox takes it
-//! away when nothing of the sandbox is left. Until it is entered a failure changes nothing that the
-//! sandbox could see, so it can be reported and left behind.
+//! It is built on a small tmpfs that is mounted on an empty folder. In a mount namespace of its
+//! own, the launcher enters it with `pivot_root`, and the kernel unmounts everything when the
+//! namespace ends. In older gVisor all processes share one set of mounts: there the launcher enters
+//! it with `chroot`, and the launcher's outer half unmounts it when no process of the sandbox is
+//! left. A failure before the root is entered changes nothing that the sandbox could see, so it is
+//! reported and the start goes on if the plan allows that.
 
 use std::fs;
 use std::io;
@@ -22,29 +23,31 @@ use super::StepResult;
 
 const NONE: Option<&str> = None;
 
-/// Forms of the small tmpfs. gVisor knows no `nr_inodes`. The root can be passed and not listed.
+/// Options of the small tmpfs. The second form is for gVisor, which does not know `nr_inodes`. Mode
+/// 711 lets the sandbox pass through the root but not list it.
 const TMPFS: [&str; 2] = ["size=1m,nr_inodes=4k,mode=711", "size=1m,mode=711"];
-/// Mode of the folders that lead to what is granted: they show nothing either.
+/// Mode of the folders that lead to a granted path. The sandbox cannot list them either.
 const PARENT_MODE: u32 = 0o711;
 
-/// Who sees what is mounted here.
+/// Which processes see the mounts that this process makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mounts {
-    /// This process and what it starts.
+    /// Only this process and the processes that it starts.
     Own,
-    /// Everybody.
+    /// Every process of the machine.
     Shared,
 }
 
-/// Builds the root, and enters it if the mounts are this process's own; otherwise
-/// [`enter_by_chroot`] is still to come. `pid_namespace` says whether `/proc` shows only the sandbox.
+/// Builds the root, and enters it if the mounts are this process's own. If they are shared, the
+/// caller enters it later with [`enter_by_chroot`]. `pid_namespace` says whether a new `/proc`
+/// shows only the sandbox.
 pub(crate) fn enter_minimal_root(
     plan: &Plan,
     mounts: Mounts,
     pid_namespace: bool,
 ) -> Result<String, String> {
     if mounts == Mounts::Own {
-        // Nothing that is mounted from here on may reach the worker's own mounts.
+        // Mounts that are made from here on do not propagate to the worker's mount namespace.
         mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)
             .map_err(|e| format!("private mounts: {e}"))?;
     }
@@ -56,8 +59,8 @@ pub(crate) fn enter_minimal_root(
         Mounts::Shared => built,
     };
     if entered.is_err() {
-        // Still the old root: take the attempt away. Should that fail too, the mounts end with this
-        // process's namespace, or are taken away by whoever waits for its end.
+        // The old root is still in use, so the unfinished root is unmounted. If that fails too, the
+        // mounts end with the namespace of this process, or the outer half unmounts them.
         umount2(root, MntFlags::MNT_DETACH).unwrap_or_default();
     }
     let how = match mounts {
@@ -67,14 +70,15 @@ pub(crate) fn enter_minimal_root(
     entered.map(|()| format!("{} paths{how}", plan.grants.len()))
 }
 
-/// Takes away a root that was built among everybody's mounts, with all that is mounted in it. Where
-/// there is none, nothing happens.
+/// Unmounts a root that was built among shared mounts, and everything that is mounted in it. If
+/// there is no such root, nothing happens.
 pub(crate) fn release(root: &Path) -> nix::Result<()> {
     loop {
         match umount2(root, MntFlags::MNT_DETACH) {
-            // Again, should there be one below.
+            // Another mount may lie below the one that was just removed.
             Ok(()) => {}
-            // Not a mount, not there, or not allowed to have mounted anything.
+            // The folder is not a mount point, does not exist, or this process may not mount at
+            // all.
             Err(Errno::EINVAL | Errno::ENOENT | Errno::EPERM) => return Ok(()),
             Err(error) => return Err(error),
         }
@@ -95,7 +99,8 @@ fn mount_tmpfs(root: &Path) -> nix::Result<()> {
 
 fn build(plan: &Plan, root: &Path, mounts: Mounts, pid_namespace: bool) -> Result<(), String> {
     let explain = |grant: &Grant, e: io::Error| format!("{}: {e}", grant.path.display());
-    // Second places first: one may be /tmp, and a granted path may lie below the real /tmp.
+    // The second places come first: one of them may be /tmp, and a mount there would cover a
+    // granted path below the real /tmp that had been placed before.
     for grant in &plan.grants {
         if let Some(second) = &grant.also_at {
             bind(&grant.path, &below(root, second), grant.access, mounts)
@@ -117,7 +122,8 @@ fn build(plan: &Plan, root: &Path, mounts: Mounts, pid_namespace: bool) -> Resul
 fn enter_by_pivot(root: &Path) -> Result<(), String> {
     let step = |name: &'static str| move |e: Errno| format!("{name}: {e}");
     chdir(root).map_err(step("chdir"))?;
-    // The old root is stacked on the same folder and then detached; no folder for it is needed.
+    // The kernel mounts the old root over the new one on the same folder, and the next call
+    // detaches it. So no folder for the old root is needed.
     pivot_root(".", ".").map_err(step("pivot_root"))?;
     umount2(".", MntFlags::MNT_DETACH).map_err(step("detach the old root"))?;
     chdir("/").map_err(step("chdir"))?;
@@ -129,8 +135,9 @@ fn enter_by_pivot(root: &Path) -> Result<(), String> {
     mount(NONE, "/", NONE, flags, NONE).map_err(step("read-only root"))
 }
 
-/// Enters a root among everybody's mounts. After this no user namespace can be made, and whoever
-/// could call `chroot` again could leave: the capability goes with the change of user.
+/// Enters a root that was built among shared mounts. After a `chroot` the kernel refuses to make a
+/// user namespace, so that comes before. A process that may call `chroot` could leave the root
+/// again; the change of user, which comes after, takes that capability away.
 pub(crate) fn enter_by_chroot(root: &Path) -> StepResult {
     let entered = chdir(root).and_then(|()| chroot(".")).and_then(|()| chdir("/"));
     entered.map_err(Failure::at(Step::Mechanism(Mechanism::MinimalRoot)))
@@ -143,7 +150,7 @@ fn place(grant: &Grant, root: &Path, mounts: Mounts) -> io::Result<()> {
         Err(error) if grant.optional && error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
-    // `/bin` is a link to `usr/bin` on merged systems, and stays one.
+    // On systems with a merged `/usr`, `/bin` is a link to `usr/bin`. It becomes the same link.
     if grant.optional && seen.is_symlink() {
         return link(&fs::read_link(&grant.path)?, &below(root, &grant.path));
     }
@@ -176,7 +183,7 @@ fn bind(source: &Path, place: &Path, access: Access, mounts: Mounts) -> io::Resu
         fs::File::create(place)?;
     }
     if mounts == Mounts::Shared {
-        // gVisor that has no mount namespaces binds, but not recursively and with no flags.
+        // A gVisor without mount namespaces makes bind mounts only without recursion and flags.
         return Ok(mount(Some(source), place, NONE, MsFlags::MS_BIND, NONE)?);
     }
     // Recursive, because a user namespace may not show what a mount inside the source covers.
@@ -231,8 +238,9 @@ fn set_flags_recursively(place: &Path, flags: MsFlags) -> nix::Result<()> {
     Errno::result(result).map(drop)
 }
 
-/// The older way reaches the top mount only. It replaces all flags, and a user namespace may not
-/// clear those that the mount has outside, so they are kept.
+/// For kernels without `mount_setattr`: changes the flags of the top mount only. A remount replaces
+/// all flags, and inside a user namespace the kernel refuses to clear those that the mount has
+/// outside, so the present ones are kept.
 fn set_flags_of_top(place: &Path, flags: MsFlags) -> nix::Result<()> {
     let present = statvfs(place)?.flags();
     let mut all = flags | MsFlags::MS_REMOUNT | MsFlags::MS_BIND;
@@ -251,8 +259,8 @@ fn set_flags_of_top(place: &Path, flags: MsFlags) -> nix::Result<()> {
     mount(NONE, place, NONE, all, NONE)
 }
 
-/// A `/proc` of the new PID namespace. Without one it shows every process of the machine, so those
-/// of other users are hidden.
+/// Mounts a `/proc` for the new PID namespace. Without a namespace, `/proc` shows every process of
+/// the machine, so it is mounted with `hidepid`, which hides the processes of other users.
 fn mount_proc(root: &Path, pid_namespace: bool) -> io::Result<()> {
     let place = root.join("proc");
     make_folders(&place)?;

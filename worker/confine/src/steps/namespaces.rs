@@ -1,4 +1,5 @@
-//! Namespaces: as root directly, otherwise (and where root may not) by a user namespace.
+//! Namespaces. Root enters them directly. An ordinary user, and root where the kernel refuses that,
+//! first makes a user namespace and enters them inside it.
 
 use std::fmt;
 use std::io::Write as _;
@@ -23,7 +24,7 @@ const KINDS: [(Mechanism, CloneFlags); 4] = [
 enum NotEntered {
     /// The kernel refused.
     Refused(Errno),
-    /// The kernel said yes, and the mounts are everybody's still.
+    /// The call succeeded, but this process still shares its mounts with all others.
     StillShared,
 }
 
@@ -36,34 +37,36 @@ impl fmt::Display for NotEntered {
     }
 }
 
-/// What was entered.
+/// Which namespaces were entered.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Entered {
-    /// The user was changed on the way in, so it must not be changed again.
+    /// The user was changed before the user namespace was made, so it must not be changed again.
     pub(crate) identity_changed: bool,
     /// A user namespace.
     pub(crate) user: bool,
     /// A mount namespace.
     pub(crate) mount: bool,
-    /// The kernel says that there is one and goes on with everybody's mounts.
+    /// The kernel accepted the call for a mount namespace and kept the shared mounts.
     pub(crate) mounts_shared: bool,
-    /// A PID namespace; it holds for children only.
+    /// A PID namespace. It applies to the children of this process, not to the process itself.
     pub(crate) pid: bool,
     /// A network namespace.
     pub(crate) network: bool,
 }
 
-/// Enters every namespace that the plan asks for and that can be had here.
+/// Enters every namespace that the plan asks for and that this kernel offers.
 pub(crate) fn enter(control: &Control, plan: &Plan) -> StepResult<Entered> {
     let mut entered = Entered::default();
     let root = identity::is_root();
-    // Root needs no user namespace where it may unshare; a probe with the cheapest one tells.
+    // Root needs no user namespace where it may call `unshare`. An IPC namespace is the cheapest
+    // one to make, so it is made first to find out.
     let root_may = root && unshare(CloneFlags::CLONE_NEWIPC).is_ok();
     if !root_may && plan.demand(Mechanism::UserNamespace) != Demand::Off {
         if root && let Some(wanted) = plan.identity {
             identity::change(control, plan, wanted)?;
             entered.identity_changed = true;
-            // Changing the user made this process undumpable, and so its /proc files root's.
+            // The change of user made this process undumpable, so its files in /proc belong to
+            // root, and it could not write its own maps there.
             if let Err(error) = nix::sys::prctl::set_dumpable(true) {
                 control.outcome(plan, Mechanism::UserNamespace, Err(error.to_string()))?;
             }
@@ -74,7 +77,8 @@ pub(crate) fn enter(control: &Control, plan: &Plan) -> StepResult<Entered> {
     }
     for (mechanism, flag) in KINDS {
         if plan.demand(mechanism) == Demand::Off {
-            // Found missing at start; why decides how a root can be had.
+            // This namespace was found missing when the worker started. Whether the mounts are
+            // shared decides how the minimal root can be entered.
             if mechanism == Mechanism::MountNamespace {
                 entered.mounts_shared = enter_one(mechanism, flag) == Err(NotEntered::StillShared);
             }
@@ -101,32 +105,33 @@ pub(crate) fn enter(control: &Control, plan: &Plan) -> StepResult<Entered> {
 fn enter_one(mechanism: Mechanism, flag: CloneFlags) -> Result<(), NotEntered> {
     let before = mount_namespace();
     unshare(flag).map_err(NotEntered::Refused)?;
-    // Older gVisor accepts the call for mounts and goes on with the same ones: what is mounted or
-    // covered afterwards would be so for the worker too.
+    // Older gVisor accepts the call for a mount namespace and keeps the same mounts. Whatever
+    // is mounted afterwards would be mounted for the worker too.
     if mechanism == Mechanism::MountNamespace && (before.is_none() || mount_namespace() == before) {
         return Err(NotEntered::StillShared);
     }
     Ok(())
 }
 
-/// Which mount namespace this is, if the kernel says so.
+/// The identity of this process's mount namespace, if the kernel shows it.
 fn mount_namespace() -> Option<std::path::PathBuf> {
     std::fs::read_link("/proc/self/ns/mnt").ok()
 }
 
-/// A user namespace in which this user is itself and nobody else exists.
+/// Enters a user namespace in which only this user exists, under its own number.
 fn enter_user_namespace() -> Result<String, String> {
     let (uid, gid) = (geteuid(), getegid());
     unshare(CloneFlags::CLONE_NEWUSER).map_err(|e| e.to_string())?;
-    // Without this Linux refuses a group map from an unprivileged process. gVisor refuses this, and
-    // takes the map. So the map decides.
+    // Linux accepts a group map from an unprivileged process only after this. gVisor refuses this
+    // write and accepts the map without it. So an error here is ignored: if it matters, writing the
+    // map fails.
     write_proc("/proc/self/setgroups", "deny").unwrap_or_default();
     write_proc("/proc/self/uid_map", &format!("{uid} {uid} 1\n"))?;
     write_proc("/proc/self/gid_map", &format!("{gid} {gid} 1\n"))?;
     Ok(format!("maps uid {uid} and gid {gid} only"))
 }
 
-/// The kernel takes a map in one write or not at all.
+/// Writes `text` in a single call, because the kernel accepts a map only whole.
 fn write_proc(path: &str, text: &str) -> Result<(), String> {
     std::fs::OpenOptions::new()
         .write(true)

@@ -1,5 +1,5 @@
-//! The network of the sandbox: a loopback of its own with one listener on it, which is handed to
-//! the worker. Nothing else can be reached, so nothing else has to be filtered.
+//! The network of the sandbox: a loopback interface of its own, with one listener that the launcher
+//! hands to the worker. The sandbox can reach no other address, so no packet filter is needed.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -11,7 +11,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use super::StepResult;
 use super::control::Control;
 
-/// Brings loopback up and opens the listener for the broker on `port`.
+/// Sets loopback up and opens the listener for the broker on `port`.
 pub(crate) fn open_broker_listener(control: &Control, port: u16) -> StepResult {
     bring_loopback_up()?;
     let listener =
@@ -19,7 +19,7 @@ pub(crate) fn open_broker_listener(control: &Control, port: u16) -> StepResult {
     control.send_listener(listener.as_fd()).map_err(Failure::at(Step::Listener))
 }
 
-/// Sets the interface `lo` up. In gVisor it is up already and the call says ENOTTY.
+/// Sets the interface `lo` up. In gVisor it is up already, and the call fails with ENOTTY.
 #[allow(unsafe_code, reason = "the ioctls of network interfaces have no safe form")]
 fn bring_loopback_up() -> StepResult {
     let any = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)

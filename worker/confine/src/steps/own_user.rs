@@ -1,11 +1,12 @@
 //! A user namespace for a sandbox that root starts.
 //!
-//! The limit on processes counts per user, and every sandbox has the same one: without this, a fork
-//! bomb in one would leave no process for another. In a user namespace of its own each sandbox is
-//! counted by itself, and capabilities, should it ever get any, would be worth nothing outside.
+//! The kernel counts processes per user, and all sandboxes have the same user: a fork bomb in one
+//! sandbox would leave no process for the others. In a user namespace of its own, the processes of
+//! each sandbox are counted by themselves, and any capability that it might get would be worth
+//! nothing outside.
 //!
-//! Only a process outside may write a map with a user other than its own, so the two halves of the
-//! launcher talk: the inner one enters, the outer one writes the maps.
+//! Only a process outside the namespace may write a map with a user other than its own. So the two
+//! halves of the launcher work together: the inner one enters, and the outer one writes the maps.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -24,17 +25,17 @@ use super::StepResult;
 const ENTERED: u8 = b'e';
 const MAPPED: u8 = b'm';
 
-/// The outer half. It holds the machine's `/proc`, because its own root changes with the inner
-/// half's.
+/// The outer half's side. It holds the machine's `/proc` open, because where mounts are shared the
+/// inner half mounts over it.
 pub(crate) struct Mapper {
     proc: OwnedFd,
     peer: UnixStream,
 }
 
-/// The inner half.
+/// The inner half's side.
 pub(crate) struct Entrant(UnixStream);
 
-/// Makes both halves; before the split.
+/// Makes both sides. Called before the launcher forks.
 pub(crate) fn prepare() -> StepResult<(Mapper, Entrant)> {
     let (outer, inner) =
         UnixStream::pair().map_err(Failure::at(Step::Mechanism(Mechanism::UserNamespace)))?;
@@ -45,8 +46,8 @@ pub(crate) fn prepare() -> StepResult<(Mapper, Entrant)> {
 }
 
 impl Mapper {
-    /// Waits until `inner` has entered, and maps `identity` to itself. An inner half that ends, or
-    /// that does not enter, is no error here: it says so itself.
+    /// Waits until `inner` has entered, and maps `identity` to itself. If the inner half ends or
+    /// does not enter, that is not an error here, because the inner half reports it.
     pub(crate) fn serve(mut self, inner: Pid, identity: Identity) {
         let mut word = [0];
         if self.peer.read_exact(&mut word).is_err() || word != [ENTERED] {
@@ -57,7 +58,7 @@ impl Mapper {
         let mapped =
             mapped.and_then(|()| self.write(inner, "uid_map", &format!("{uid} {uid} 1\n")));
         if mapped.is_ok() {
-            // The inner half waits for this or for the end of the socket.
+            // The inner half waits for this byte, or for the socket to close.
             self.peer.write_all(&[MAPPED]).unwrap_or_default();
         }
     }
@@ -66,7 +67,7 @@ impl Mapper {
         let path = format!("{inner}/{name}");
         let file =
             openat(&self.proc, path.as_str(), OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
-        // The kernel takes a map in one write or not at all.
+        // A single call, because the kernel accepts a map only whole.
         File::from(file).write_all(map.as_bytes())
     }
 }

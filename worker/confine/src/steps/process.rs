@@ -12,19 +12,20 @@ use nix::unistd::{ForkResult, execve, fork, setsid};
 
 use super::StepResult;
 
-/// Leaves the worker's session and terminal, and takes an ordinary file mode mask.
+/// Leaves the worker's session and terminal, and sets the usual file mode mask.
 pub(crate) fn lead_session() -> StepResult {
     setsid().map_err(Failure::at(Step::Session))?;
     nix::sys::stat::umask(nix::sys::stat::Mode::S_IWGRP | nix::sys::stat::Mode::S_IWOTH);
     Ok(())
 }
 
-/// Ends this process when its parent ends. A change of user clears this, so it is set after one.
+/// Asks the kernel to kill this process when its parent ends. A change of user clears this, so it
+/// is called again afterwards.
 pub(crate) fn die_with_parent() -> StepResult {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(Failure::at(Step::ParentDeathSignal))
 }
 
-/// Splits into two processes.
+/// Forks: returns in both processes.
 #[allow(unsafe_code, reason = "fork has no safe form")]
 pub(crate) fn split() -> StepResult<ForkResult> {
     // SAFETY: the launcher is single-threaded and starts no thread, so the child has the whole
@@ -32,8 +33,8 @@ pub(crate) fn split() -> StepResult<ForkResult> {
     unsafe { fork() }.map_err(Failure::at(Step::Fork))
 }
 
-/// Gives every signal its default meaning and blocks none: the runtime ignores SIGPIPE, and an
-/// ignored signal stays ignored across exec.
+/// Gives every signal its default action and blocks none. The Rust runtime ignores SIGPIPE, and an
+/// ignored signal would stay ignored in the program.
 #[allow(unsafe_code, reason = "sigaction has no safe form")]
 fn reset_signals() -> StepResult {
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
@@ -47,7 +48,7 @@ fn reset_signals() -> StepResult {
         .map_err(Failure::at(Step::Signals))
 }
 
-/// Becomes the program. Returns only if that failed.
+/// Executes the program in this process. Returns only if that failed.
 pub(crate) fn become_program(plan: &Plan) -> Failure {
     match exec(plan) {
         Ok(never) => match never {},

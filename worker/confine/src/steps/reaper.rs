@@ -1,9 +1,10 @@
-//! What waits: outside the sandbox for the sandbox's end or the worker's, and inside as the first
-//! process of the PID namespace.
+//! The two processes that wait: the launcher's outer half, for the end of the sandbox or of the
+//! worker, and inside the sandbox the first process of the PID namespace.
 //!
-//! "Everything a run starts ends with it" is kept here. With a PID namespace the kernel does it:
-//! when its first process ends, all others are killed, and only then is that end reported. Without
-//! one, orphans fall to the waiting process (it is their subreaper), which kills until none is left.
+//! They keep the promise that everything that a run starts ends with it. With a PID namespace the
+//! kernel keeps it: when the first process of the namespace ends, the kernel kills all others, and
+//! reports that end only then. Without one, the outer half is the subreaper, so it becomes the
+//! parent of every orphan, and it kills until none is left.
 
 use std::os::fd::AsFd as _;
 
@@ -18,9 +19,12 @@ use nix::unistd::Pid;
 use super::StepResult;
 use super::control::Control;
 
-/// Blocks SIGCHLD and opens a descriptor for it; before the fork, so that no end is missed. With a
-/// PID namespace orphans never come here, and must not: newer gVisor gives those of a namespace that
-/// ended to a subreaper outside of it, instead of killing them. Older gVisor has no subreapers.
+/// Blocks SIGCHLD and opens a descriptor that reports it. Called before the fork, so that no end of
+/// a child is missed.
+///
+/// Without a PID namespace this process also becomes a subreaper. With one it must not: newer
+/// gVisor gives the orphans of a namespace that ended to a subreaper outside, if there is one,
+/// instead of killing them. Older gVisor has no subreapers.
 pub(crate) fn prepare(pid_namespace: bool) -> StepResult<SignalFd> {
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGCHLD);
@@ -32,8 +36,8 @@ pub(crate) fn prepare(pid_namespace: bool) -> StepResult<SignalFd> {
         .map_err(Failure::at(Step::Signals))
 }
 
-/// Waits until `first` ends or the worker closes its end of the control socket, then makes sure
-/// that nothing is left, and reports the exit code.
+/// Waits until `first` ends or the worker closes its end of the control socket, then kills every
+/// process that is left, and reports the exit code.
 pub(crate) fn watch(control: &Control, signals: &SignalFd, first: Pid) -> StepResult {
     let mut code = None;
     while code.is_none() {
@@ -55,7 +59,7 @@ pub(crate) fn watch(control: &Control, signals: &SignalFd, first: Pid) -> StepRe
     }
     end_descendants()?;
     let code = code.unwrap_or(128 + Signal::SIGKILL as i32);
-    // The worker may be gone: then nobody is left to be told.
+    // The worker may have ended. Then no process is left that could read the report.
     match control.send(&Message::Exited { code }) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
@@ -63,7 +67,7 @@ pub(crate) fn watch(control: &Control, signals: &SignalFd, first: Pid) -> StepRe
     }
 }
 
-/// Collects every child that has ended; the code of `first` if it is among them.
+/// Collects every child that has ended. Returns the exit code of `first` if it is among them.
 fn reap_until(first: Pid) -> StepResult<Option<i32>> {
     let mut code = None;
     loop {
@@ -98,8 +102,8 @@ fn exit_code_of(first: Pid, status: WaitStatus) -> Option<i32> {
     }
 }
 
-/// Kills whatever still descends from this process, again and again until there is nobody: a
-/// process that forks while it is hunted is found in the next round, as its orphan comes here too.
+/// Kills every descendant of this process, in rounds until none is left. A process that forks
+/// during a round is found in the next one, because its orphan becomes a child of this process.
 fn end_descendants() -> StepResult {
     loop {
         for pid in descendants_of(std::process::id().cast_signed()) {
@@ -116,9 +120,8 @@ fn end_descendants() -> StepResult {
     }
 }
 
-/// Every process whose chain of parents leads to `ancestor`. Empty where `/proc` cannot be read; the
-/// wait that follows then blocks until the children end by themselves or the worker kills this
-/// process.
+/// Every process whose chain of parents leads to `ancestor`. Empty where `/proc` cannot be read:
+/// the caller then waits until the children end by themselves or the worker kills this process.
 pub(crate) fn descendants_of(ancestor: i32) -> Vec<Pid> {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return Vec::new();
@@ -128,7 +131,7 @@ pub(crate) fn descendants_of(ancestor: i32) -> Vec<Pid> {
         .filter_map(|pid: i32| Some((pid, parent_of(pid)?)))
         .collect();
     let leads_here = |mut pid: i32| {
-        // Bounded by the number of processes, should a snapshot ever contain a cycle.
+        // The number of steps is bounded, because a snapshot of `/proc` might contain a cycle.
         for _ in 0..parents.len() {
             match parents.get(&pid) {
                 Some(parent) if *parent == ancestor => return true,
@@ -141,7 +144,8 @@ pub(crate) fn descendants_of(ancestor: i32) -> Vec<Pid> {
     parents.keys().copied().filter(|pid| leads_here(*pid)).map(Pid::from_raw).collect()
 }
 
-/// The fourth field of `/proc/PID/stat`, counted from behind the name, which may contain anything.
+/// The parent of a process, from `/proc/PID/stat`. The fields are counted from the last `)`,
+/// because the name in parentheses may contain any character.
 fn parent_of(pid: i32) -> Option<i32> {
     let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
     let after_name = stat.iter().rposition(|b| *b == b')')? + 1;
@@ -149,11 +153,12 @@ fn parent_of(pid: i32) -> Option<i32> {
     rest.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
-/// As the first process of a PID namespace: collects orphans until `program` ends, then returns
-/// its code. When this process then ends, the kernel ends all others in the namespace.
+/// The work of the first process of a PID namespace: collects orphans until `program` ends, and
+/// returns its exit code. When this process then ends, the kernel kills all others in the
+/// namespace.
 pub(crate) fn init(program: Pid) -> StepResult<i32> {
     super::descriptors::release_standard().map_err(Failure::at(Step::Init))?;
-    // Nobody inside may trace or read the process that guards their end.
+    // If a process inside could trace this one, it could keep the namespace alive.
     nix::sys::prctl::set_dumpable(false).map_err(Failure::at(Step::Init))?;
     loop {
         match waitpid(None, Some(WaitPidFlag::__WALL)) {
