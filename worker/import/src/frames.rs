@@ -5,36 +5,36 @@
 //! frame     kind (1 byte)  id (20 bytes)  length (u64)  content
 //! ```
 //!
-//! Numbers are big-endian. Objects come in an order in which each refers to earlier ones only, then
-//! the references, then HEAD if there is a version, then the end. Nothing in the stream needs to be
-//! searched for or kept in memory: the content of a file may be passed on as it comes.
+//! Numbers are big-endian. The objects come first, in an order in which each refers only to earlier
+//! ones. Then come the references, then HEAD if there is a version, then the end frame. The reader
+//! never has to search in the stream, and can pass the content of a file on while it arrives.
 
 use std::io::{self, Read, Write};
 
 use crate::id::Id;
 
-/// How a stream begins; the last byte is the version of this format.
+/// The first bytes of a stream. The last of them is the version of this format.
 pub const MAGIC: &[u8; 8] = b"dchist\0\x01";
 const HEADER_BYTES: usize = 1 + 20 + 8;
 
 /// What a frame holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A file's content.
+    /// The content of a file.
     Blob,
-    /// A folder.
+    /// A folder of a version.
     Tree,
-    /// A version.
+    /// A version with all of its parents.
     Commit,
-    /// A version whose parents are left out: the history is cut below it.
+    /// A version whose parents are not sent: the history is cut below it.
     CutCommit,
     /// An annotated tag.
     Tag,
-    /// A reference: the content is its name, the id what it stands for.
+    /// A reference. The content is its name, and the id is the object that it refers to.
     Reference,
-    /// The newest version: the content is its branch, or empty where HEAD is on none.
+    /// The newest version. The content is the branch that HEAD is on, or empty if HEAD is on none.
     Head,
-    /// Nothing comes after it.
+    /// The end of the stream.
     End,
 }
 
@@ -63,7 +63,8 @@ impl Kind {
         }
     }
 
-    /// The word that git puts before an object of this kind when it hashes it.
+    /// The word that git puts before an object of this kind when it hashes the object. `None` for
+    /// frames that are not objects.
     pub fn object_name(self) -> Option<&'static str> {
         match self {
             Self::Blob => Some("blob"),
@@ -75,14 +76,14 @@ impl Kind {
     }
 }
 
-/// What stands before the content of a frame.
+/// The part of a frame before its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// What the content is.
+    /// The kind of the content.
     pub kind: Kind,
-    /// The object that it is, or that it is about.
+    /// The object that the content is, or that it refers to.
     pub id: Id,
-    /// Bytes of content.
+    /// The length of the content, in bytes.
     pub length: u64,
 }
 
@@ -100,7 +101,8 @@ pub fn write(output: &mut impl Write, kind: Kind, id: Id, content: &[u8]) -> io:
     output.write_all(content)
 }
 
-/// Reads the beginning of a stream: the number of objects, or `None` if it is none.
+/// Reads the beginning of a stream and returns the number of objects. `None` if the bytes are not
+/// the beginning of a stream.
 pub fn read_start(input: &mut impl Read) -> io::Result<Option<u32>> {
     let mut magic = [0; MAGIC.len()];
     input.read_exact(&mut magic)?;
@@ -109,7 +111,7 @@ pub fn read_start(input: &mut impl Read) -> io::Result<Option<u32>> {
     Ok((magic == *MAGIC).then_some(u32::from_be_bytes(objects)))
 }
 
-/// Reads what stands before a frame's content, or `None` if it is of no kind that there is.
+/// Reads a frame up to its content. `None` if the frame's kind is unknown.
 pub fn read_header(input: &mut impl Read) -> io::Result<Option<Header>> {
     let mut bytes = [0; HEADER_BYTES];
     input.read_exact(&mut bytes)?;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// An object's name. Twenty bytes, shown as 40 hexadecimal digits.
+/// The name of an object: twenty bytes, shown as 40 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id(pub [u8; 20]);
 

@@ -1,17 +1,18 @@
-//! Importing a git repository that somebody else wrote.
+//! Importing a git repository that another program wrote.
 //!
-//! An older project's `.git` was written by another program and by an agent that could reach it, so
-//! every byte of it may be an attack on whatever reads it: compressed objects that never end, trees
-//! that name each other until they stand for billions of files, a million references. The worker
-//! therefore never reads such a folder itself. The program of this package reads it once, in a
-//! sandbox ([`walk`]), and writes the history as a plain stream of whole objects ([`frames`]). The
-//! worker reads that stream and believes nothing of it ([`receive()`]): every object is hashed
-//! again, parsed, measured, and may refer only to objects that came before it. What passes is a
-//! history that this worker could have written itself, with the ids that it always had.
+//! An older project's `.git` was written by another program, together with an agent that could
+//! change it. So every byte of it may be an attack on the program that reads it: compressed objects
+//! that never end, trees that name each other until they stand for billions of files, a million
+//! references. The worker therefore never reads such a folder itself. The program of this package
+//! reads it once, in a sandbox ([`walk`]), and writes the history as a plain stream of whole
+//! objects ([`frames`]). The worker trusts nothing in that stream ([`receive()`]): it hashes,
+//! parses and measures every object again, and accepts an object only if it refers to objects that
+//! came before. The result is a history that this worker could have written itself, and every
+//! object keeps its id.
 //!
 //! Both sides share the limits and the parsers of this package. The program uses them to choose
-//! what to send: a history is cut at the newest version that is sound, and the versions before the
-//! cut are left out. The worker uses them to check that this was done.
+//! what to send: where a version is not sound, it cuts the history, and leaves out that version and
+//! those before it. The worker uses them to check that the program did so.
 
 pub mod frames;
 mod id;

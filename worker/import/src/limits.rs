@@ -1,41 +1,42 @@
-//! How much of everything an imported history may have.
+//! The limits of an imported history.
 //!
-//! The numbers that depend on the operator's settings come with each import; the others are fixed.
-//! All of them are above what this worker writes itself, so a history of its own passes when it is
-//! imported again.
+//! Those that depend on the operator's settings are passed with each import; the others are fixed.
+//! Each is larger than anything that this worker writes, so a history that it wrote can be imported
+//! again.
 
 use serde::{Deserialize, Serialize};
 
-/// Most bytes of a commit or an annotated tag, its message included. A version's name has at most
-/// 8 KiB.
+/// The largest size of a commit or an annotated tag with its message, in bytes. The messages that
+/// this worker writes have at most 8 KiB.
 pub const MAX_COMMIT_BYTES: u64 = 64 * 1024;
-/// Most parents of a commit. A save makes at most 17.
+/// The largest number of parents of a commit. A save of this worker writes at most 17.
 pub const MAX_PARENTS: usize = 64;
-/// Most bytes of one tree object: one folder of a version.
+/// The largest size of a tree object, which is one folder of a version, in bytes.
 pub const MAX_TREE_BYTES: u64 = 4 << 20;
-/// Most folders inside one another.
+/// The largest depth of folders inside one another.
 pub const MAX_DEPTH: u32 = 48;
-/// Longest path in a version, in bytes.
+/// The longest path in a version, in bytes.
 pub const MAX_PATH_BYTES: u64 = 2048;
-/// Most bytes of all paths of a version together. Whoever compares two versions holds them all.
+/// The largest size of all paths of a version together, in bytes. The worker holds all of them in
+/// memory when it compares two versions.
 pub const MAX_VERSION_PATH_BYTES: u64 = 8 << 20;
-/// Most objects of a history.
+/// The largest number of objects of a history.
 pub const MAX_OBJECTS: u32 = 250_000;
-/// Most references. Every save looks at all of them.
+/// The largest number of references. Every save reads all of them.
 pub const MAX_REFERENCES: usize = 512;
-/// Longest name of a reference, in bytes: it is a path on the volume.
+/// The longest name of a reference, in bytes. The name becomes a path on the volume.
 pub const MAX_REFERENCE_BYTES: usize = 240;
 
 /// The limits that the operator's settings decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Most bytes of one file.
+    /// The largest size of one file, in bytes.
     pub file_bytes: u64,
-    /// Most files and folders of one version together.
+    /// The largest number of files and folders of one version together.
     pub version_entries: u64,
-    /// Most bytes of all files of one version.
+    /// The largest size of all files of one version together, in bytes.
     pub version_bytes: u64,
-    /// Most bytes of all objects of the history together, uncompressed.
+    /// The largest size of all objects of the history together, uncompressed, in bytes.
     pub history_bytes: u64,
 }

@@ -1,8 +1,9 @@
 //! The confined program: `dreamcore-import FOLDER LIMITS` reads the repository in FOLDER and writes
-//! its history to standard output. LIMITS is JSON. What is said of it goes to standard error.
+//! its history to standard output. LIMITS is JSON. A summary for the worker's log goes to standard
+//! error.
 //!
-//! The launcher has taken everything away from it before it starts: it sees the system's libraries
-//! and that folder, has no network, and writes nothing but its output. It takes its own memory away.
+//! The launcher confines this program before it starts: it sees the system's libraries and FOLDER,
+//! has no network and can write only to its output. It limits its own memory.
 
 use std::io::BufWriter;
 use std::path::Path;
@@ -12,7 +13,7 @@ use dreamcore_import::Limits;
 use dreamcore_import::walk::{Summary, walk};
 use nix::sys::resource::{Resource, setrlimit};
 
-/// Most memory that this process may have, mapped packs included, in bytes.
+/// The most memory that this process may map, packs included, in bytes.
 const MEMORY_BYTES: u64 = 1 << 30;
 
 fn main() -> ExitCode {
@@ -29,8 +30,8 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<Summary, String> {
-    // Here and not in the launcher, because the CLI maps more than it uses. Some confinements have
-    // no other limit that holds by itself.
+    // The launcher sets no such limit, because the CLI, which it starts too, maps much more memory
+    // than it uses. Without a control group this is the only limit that the kernel enforces.
     setrlimit(Resource::RLIMIT_AS, MEMORY_BYTES, MEMORY_BYTES)
         .map_err(|error| format!("memory could not be limited: {error}"))?;
     let mut arguments = std::env::args_os().skip(1);

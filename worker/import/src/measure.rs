@@ -1,8 +1,8 @@
-//! What a version would be if it were written out: measured without doing so.
+//! How large a version would be as files and folders, without writing it out.
 //!
-//! A tree that names the same tree ten times, eleven levels deep, is a few hundred bytes and stands
-//! for a hundred billion files. So each tree is measured once, from the measures of what it names,
-//! and the numbers only add up.
+//! A tree that names another tree ten times, eleven levels deep, has a few hundred bytes and stands
+//! for a hundred billion files. So each tree is measured once, by adding up the measures of the
+//! objects that it names.
 
 use std::collections::HashMap;
 
@@ -10,39 +10,37 @@ use crate::id::Id;
 use crate::limits::{Limits, MAX_DEPTH, MAX_PATH_BYTES, MAX_VERSION_PATH_BYTES};
 use crate::object::{Entry, EntryKind, Unsound};
 
-/// A tree, written out.
+/// The measures of a tree as it would be written out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Measure {
-    /// Files and folders below it.
+    /// The number of files and folders below it.
     entries: u64,
-    /// Bytes of all files.
+    /// The size of all files, in bytes.
     bytes: u64,
-    /// Folders inside one another, itself included.
+    /// The depth of folders inside one another, this one included.
     depth: u32,
-    /// The longest path below it, in bytes.
+    /// The length of the longest path below it, in bytes.
     longest: u64,
-    /// Bytes of all paths below it.
+    /// The size of all paths below it together, in bytes.
     paths: u64,
 }
 
-/// An object that is known to be whole.
+/// An object that was read and found sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Node {
-    /// A file or link of so many bytes.
+    /// A file or link, with its size in bytes.
     Blob(u64),
-    /// A folder.
+    /// A folder, with what it would be written out.
     Tree(Measure),
-    /// A version.
     Commit,
-    /// An annotated tag.
     Tag,
 }
 
-/// All objects that are known.
+/// All objects that were found sound so far.
 pub(crate) type Nodes = HashMap<Id, Node>;
 
 impl Measure {
-    /// Measures a tree whose entries are all known, and refuses one that is too large.
+    /// Measures a tree whose entries have all been measured, and refuses one that is too large.
     pub(crate) fn of(
         entries: &[Entry<'_>],
         nodes: &Nodes,
@@ -69,7 +67,8 @@ impl Measure {
         self.bytes = self.bytes.saturating_add(bytes);
         self.depth = self.depth.max(inner.depth.saturating_add(1));
         self.longest = self.longest.max(name.saturating_add(slash).saturating_add(inner.longest));
-        // Every path below the entry begins with its name, and it is a path itself.
+        // Every path below the entry begins with its name and a slash; the entry itself is a path
+        // too.
         let inner_paths = inner.entries.saturating_mul(name.saturating_add(1));
         let inner_paths = inner_paths.saturating_add(inner.paths);
         self.paths = self.paths.saturating_add(name).saturating_add(inner_paths);
@@ -161,7 +160,7 @@ mod tests {
         assert_eq!(Measure::of(&[module], &nodes, &LIMITS).map(|whole| whole.entries), Ok(1));
     }
 
-    /// A random tree, written out: its paths, and how the entries of each folder measure.
+    /// Writes a random tree out: returns its paths and the measures of each folder's entries.
     fn written_out(
         shape: &[Vec<usize>],
         number: usize,

@@ -1,27 +1,27 @@
-//! Names of references: git's own rules, and only the places that a worker uses.
+//! Names of references: the rules of git, and only the places that the worker uses.
 
 use crate::limits::MAX_REFERENCE_BYTES;
 
-/// Where branches are.
+/// The place of branches.
 const BRANCHES: &str = "refs/heads/";
-/// Every place whose references are imported. Remote branches, stashes, notes and replacements are
-/// not: nothing in a worker reads them.
+/// The places whose references are imported. Remote branches, stashes, notes and replacements are
+/// not imported, because the worker never reads them.
 const PLACES: [&str; 4] =
     [BRANCHES, "refs/tags/", "refs/dreamcore/versions/", "refs/dreamcore/partial/"];
 
-/// Whether this is the name of a reference that can be imported.
+/// Whether `name` is a well-formed name of a reference that is imported.
 pub fn is_reference(name: &str) -> bool {
     name.len() <= MAX_REFERENCE_BYTES
         && PLACES.iter().any(|place| name.strip_prefix(place).is_some_and(is_well_formed))
 }
 
-/// Whether this is the name of a branch.
+/// Whether `name` is a well-formed name of a branch.
 pub fn is_branch(name: &str) -> bool {
     is_reference(name) && name.starts_with(BRANCHES)
 }
 
-/// The rules of `git check-ref-format`. A name is a path of files too, hence no empty part and none
-/// that begins with a dot.
+/// The rules of `git check-ref-format`. A reference is stored as a file under its name, so no part
+/// of the name may be empty or begin with a dot.
 fn is_well_formed(name: &str) -> bool {
     let is_forbidden = |c: char| c.is_ascii_control() || " ~^:?*[\\".contains(c);
     let is_part = |part: &str| {

@@ -1,7 +1,8 @@
-//! Commits, trees and tags as git writes them, parsed strictly.
+//! Strict parsers of commits, trees and tags in the form in which git writes them.
 //!
-//! Whatever passes here is parsed by libgit2 in the worker without an error later, and is shown by
-//! `git log` and accepted by `git fsck`. What does not pass is not repaired: its id would change.
+//! An object that these parsers accept is one that libgit2 in the worker reads later without an
+//! error, that `git log` shows and that `git fsck` accepts. One that they refuse is not repaired,
+//! because that would change its id.
 
 use std::collections::HashSet;
 
@@ -20,10 +21,10 @@ pub enum Unsound {
     /// A commit or tag over [`MAX_COMMIT_BYTES`].
     #[error("a version or its message is larger than {MAX_COMMIT_BYTES} bytes")]
     LongMessage,
-    /// More than [`MAX_PARENTS`].
+    /// A commit with more than [`MAX_PARENTS`] parents.
     #[error("a version has more than {MAX_PARENTS} parents")]
     ManyParents,
-    /// A tree that git could not read, or with a name that no folder can have.
+    /// A tree that git could not read, or with a name that no file can have.
     #[error("a folder of a version is malformed")]
     Tree,
     /// A tree over [`MAX_TREE_BYTES`].
@@ -38,57 +39,57 @@ pub enum Unsound {
          {MAX_VERSION_PATH_BYTES} bytes of paths"
     )]
     LongPaths,
-    /// More files than a version may have.
+    /// A version has more files than the limits allow.
     #[error("a version has too many files")]
     ManyFiles,
-    /// Larger files than a version may have.
+    /// A version has more bytes than the limits allow, or a file that is too large.
     #[error("a version has too many bytes, or a file that is too large")]
     ManyBytes,
-    /// A tag that git could not read, or that stands for anything but a commit.
+    /// A tag that git could not read, or that refers to anything but a commit.
     #[error("a tag is malformed")]
     Tag,
-    /// It refers to an object that is not there, or that is of another kind.
+    /// An object refers to one that does not exist, cannot be read, or has another kind.
     #[error("something that a version refers to is missing")]
     Missing,
-    /// All versions together are more than is imported.
+    /// All versions together have more objects or bytes than the limits allow.
     #[error("the history has more than {MAX_OBJECTS} objects, or too many bytes")]
     LargeHistory,
 }
 
-/// What matters of a commit.
+/// The parts of a commit that an import needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
-    /// Its files.
+    /// The top folder of the version.
     pub tree: Id,
-    /// The versions before it.
+    /// The versions directly before it.
     pub parents: Vec<Id>,
-    /// When it was committed, in seconds since 1970.
+    /// The time of the commit, in seconds since 1970.
     pub time_s: i64,
 }
 
-/// What a name in a tree stands for.
+/// The kind of a tree's entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryKind {
-    /// A file or a symbolic link: a blob.
+    /// A file or a symbolic link; git stores both as a blob.
     File,
-    /// A folder: another tree.
+    /// A folder; git stores it as a tree.
     Folder,
-    /// A commit of another repository, which this one need not have.
+    /// A commit of another repository. Its object need not exist in this one.
     Submodule,
 }
 
-/// One name in a tree.
+/// One entry of a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry<'a> {
-    /// What it stands for.
+    /// What the name refers to.
     pub kind: EntryKind,
-    /// The name; no `/`, no NUL, not empty.
+    /// The name, which is not empty and contains neither `/` nor NUL.
     pub name: &'a [u8],
-    /// The object.
+    /// The object that the name refers to.
     pub id: Id,
 }
 
-/// Splits off one line, without its end.
+/// Takes one line off the front of `rest`, and returns it without its line feed.
 fn line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let end = rest.iter().position(|byte| *byte == b'\n')?;
     let (line, after) = rest.split_at(end);
@@ -96,7 +97,8 @@ fn line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(line)
 }
 
-/// Splits off a line that begins so, if there is one.
+/// If the next line begins with `name`, takes it off the front of `rest` and returns what follows
+/// the name.
 fn field<'a>(rest: &mut &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut after = *rest;
     let value = line(&mut after)?.strip_prefix(name)?;
@@ -127,7 +129,7 @@ pub fn commit(bytes: &[u8]) -> Result<Commit, Unsound> {
     Ok(commit)
 }
 
-/// The time in `Name <address> seconds zone`. git has written lines without a time.
+/// The time in `Name <address> seconds zone`. Early versions of git wrote lines without a time.
 fn moment(person: &[u8]) -> Option<i64> {
     let opens = person.iter().rposition(|byte| *byte == b'<')?;
     let closes = person.iter().rposition(|byte| *byte == b'>')?;
@@ -149,7 +151,7 @@ pub fn tree(bytes: &[u8]) -> Result<Vec<Entry<'_>>, Unsound> {
     let mut names = HashSet::new();
     while !rest.is_empty() {
         let entry = entry(&mut rest).ok_or(Unsound::Tree)?;
-        // libgit2 looks names up by bisection, which needs their order.
+        // libgit2 finds a name by binary search, which needs the order that git writes.
         let in_order = entries.last().is_none_or(|last| sorts_as(last).lt(sorts_as(&entry)));
         if !in_order || !names.insert(entry.name) {
             return Err(Unsound::Tree);
@@ -163,10 +165,10 @@ fn entry<'a>(rest: &mut &'a [u8]) -> Option<Entry<'a>> {
     let end = rest.iter().take(8).position(|byte| *byte == b' ')?;
     let (mode, after) = rest.split_at(end);
     let mode = std::str::from_utf8(mode).ok()?;
-    // The parser of numbers would accept a sign.
+    // `from_str_radix` would accept a sign.
     let mode = u32::from_str_radix(mode, 8).ok().filter(|_| !mode.starts_with('+'))?;
     let kind = match mode {
-        // The group's right to write is of git's first weeks.
+        // The first versions of git wrote 100664.
         0o100_644 | 0o100_755 | 0o100_664 | 0o120_000 => EntryKind::File,
         0o040_000 => EntryKind::Folder,
         0o160_000 => EntryKind::Submodule,
@@ -180,7 +182,8 @@ fn entry<'a>(rest: &mut &'a [u8]) -> Option<Entry<'a>> {
     is_name(name).then_some(Entry { kind, name, id: Id(*id) })
 }
 
-/// Hidden names stay as they are, `.git` and the names that lead out of a folder excepted.
+/// Whether an entry may have this name. Hidden names are accepted, except `.git` and the names that
+/// lead out of the folder.
 fn is_name(name: &[u8]) -> bool {
     let is_reserved = name.is_empty()
         || name == b"."
@@ -190,13 +193,13 @@ fn is_name(name: &[u8]) -> bool {
     !is_reserved && name.len() <= 255 && !name.contains(&b'/')
 }
 
-/// Git sorts a folder as if its name ended in a slash.
+/// The bytes by which git sorts an entry: it sorts a folder as if its name ended in a slash.
 fn sorts_as<'a>(entry: &Entry<'a>) -> impl Iterator<Item = u8> + use<'a> {
     let end = (entry.kind == EntryKind::Folder).then_some(b'/');
     entry.name.iter().copied().chain(end)
 }
 
-/// Parses an annotated tag; the commit that it stands for.
+/// Parses an annotated tag and returns the commit that it refers to.
 pub fn tag(bytes: &[u8]) -> Result<Id, Unsound> {
     if bytes.len() as u64 > MAX_COMMIT_BYTES {
         return Err(Unsound::LongMessage);
@@ -206,7 +209,7 @@ pub fn tag(bytes: &[u8]) -> Result<Id, Unsound> {
         let target = Id::from_hex(field(&mut rest, b"object ")?)?;
         let is_commit = field(&mut rest, b"type ")? == b"commit";
         field(&mut rest, b"tag ")?;
-        // The first tags had no tagger.
+        // The first versions of git wrote tags without a tagger.
         if let Some(tagger) = field(&mut rest, b"tagger ") {
             moment(tagger)?;
         }

@@ -1,10 +1,11 @@
 //! TRUST BOUNDARY 8: from the confined program's stream to objects that the worker keeps.
 //!
-//! Whoever wrote the older repository may have taken over the program that reads it, and then
-//! decides every byte of the stream. So each object is hashed here, parsed, measured, and refers
-//! only to objects that were received before it; a version that is larger than versions may be is
-//! an error and not something to cut. Memory is bounded by the number of objects: a file's content
-//! is passed on in pieces and never held whole.
+//! The author of the older repository may have taken over the program that reads it, and then
+//! decides every byte of the stream. So the worker hashes, parses and measures each object here,
+//! and accepts it only if it refers to objects that were received before. A version that exceeds
+//! the limits is an error here, because an honest program would have cut the history below it.
+//! Memory is bounded by the number of objects: the content of a file is passed on in pieces and
+//! never held whole.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
@@ -18,65 +19,65 @@ use crate::measure::{Measure, Node, Nodes};
 use crate::names::{is_branch, is_reference};
 use crate::object::{self, Unsound};
 
-/// Bytes of a file that are passed on at once.
+/// The size of the pieces in which a file is passed on, in bytes.
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// What is told of the objects of a history, one after the other.
+/// What `receive` tells its caller about the objects, one event after the other.
 #[derive(Debug, Clone, Copy)]
 pub enum Event<'a> {
-    /// The first of all: how many objects there will be.
+    /// The number of objects that will come. This is the first event.
     Count(u32),
     /// An object of this kind and length begins.
     Begin(Kind, u64),
-    /// Some more of its content.
+    /// The next piece of the object's content.
     Content(&'a [u8]),
-    /// It has ended, and is what it was said to be.
+    /// The object is complete, and its hash is the id that was announced.
     End,
 }
 
 /// The newest version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// The branch that HEAD is on, as a whole name.
+    /// The full name of the branch that HEAD is on. `None` if it is on none.
     pub branch: Option<String>,
-    /// The commit.
+    /// The commit of the newest version.
     pub commit: Id,
 }
 
-/// What was received beside the objects.
+/// What was received in addition to the objects.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct History {
-    /// `None` for a history without any version.
+    /// The newest version. `None` if the history has none.
     pub head: Option<Head>,
-    /// References with their whole names.
+    /// The references with their full names.
     pub references: Vec<(String, Id)>,
-    /// Versions whose parents were left out.
+    /// The versions whose parents were left out.
     pub cut: Vec<Id>,
-    /// All objects.
+    /// The number of all objects.
     pub objects: u32,
-    /// Versions among them.
+    /// The number of versions among them.
     pub versions: u32,
 }
 
 /// Why a stream was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiveError<E> {
-    /// It broke off.
+    /// The stream could not be read to its end.
     #[error("the stream broke off: {0}")]
     Input(io::Error),
-    /// It is not what the program writes.
+    /// The stream does not have the form that the program writes.
     #[error("the stream is malformed: {0}")]
     Malformed(&'static str),
-    /// It holds an object that must not be kept.
+    /// The stream holds an object that the worker must not keep.
     #[error("the stream holds an object that is refused: {0}")]
     Unsound(#[from] Unsound),
-    /// Whoever was told of the objects gave up.
+    /// The caller's `output` returned an error.
     #[error("{0}")]
     Output(E),
 }
 
-/// Receives a whole history. `output` is told of each object; what it did with them is void if this
-/// fails.
+/// Receives a whole history, and passes each object to `output`. If this fails, the caller must
+/// discard what `output` has written.
 pub fn receive<E>(
     input: &mut impl Read,
     limits: &Limits,
@@ -108,9 +109,9 @@ struct Receiver<'a, R, F> {
     limits: &'a Limits,
     output: F,
     nodes: Nodes,
-    /// Bytes of all objects so far.
+    /// The size of all objects so far, in bytes.
     bytes: u64,
-    /// Names of all references.
+    /// The names of all references so far.
     names: BTreeSet<String>,
     history: History,
 }
@@ -120,7 +121,7 @@ impl<R: Read, E, F: FnMut(Event<'_>) -> Result<(), E>> Receiver<'_, R, F> {
         (self.output)(event).map_err(ReceiveError::Output)
     }
 
-    /// The next frame; `None` at the end.
+    /// Reads the next frame's header. `None` at the end frame.
     fn next(&mut self) -> Result<Option<Header>, ReceiveError<E>> {
         let header = frames::read_header(self.input).map_err(ReceiveError::Input)?;
         let header = header.ok_or(ReceiveError::Malformed("it has a frame of another kind"))?;
@@ -165,7 +166,7 @@ impl<R: Read, E, F: FnMut(Event<'_>) -> Result<(), E>> Receiver<'_, R, F> {
         }
     }
 
-    /// Passes a file on in pieces.
+    /// Passes the content of a file on in pieces.
     fn take_blob(&mut self, length: u64, hash: &mut Sha1) -> Result<Node, ReceiveError<E>> {
         if length > self.limits.file_bytes {
             return Err(Unsound::ManyBytes.into());
@@ -184,7 +185,7 @@ impl<R: Read, E, F: FnMut(Event<'_>) -> Result<(), E>> Receiver<'_, R, F> {
         Ok(Node::Blob(length))
     }
 
-    /// Reads a commit, tree or tag whole, and passes it on once it is known to be sound.
+    /// Reads a whole commit, tree or tag, checks it, and then passes it on.
     fn take_small(&mut self, header: Header, hash: &mut Sha1) -> Result<Node, ReceiveError<E>> {
         let is_tree = header.kind == Kind::Tree;
         let most = if is_tree { MAX_TREE_BYTES } else { MAX_COMMIT_BYTES };
@@ -201,7 +202,7 @@ impl<R: Read, E, F: FnMut(Event<'_>) -> Result<(), E>> Receiver<'_, R, F> {
 
     fn content(&mut self, length: u64) -> Result<Vec<u8>, ReceiveError<E>> {
         let mut content = Vec::new();
-        // As much memory as really comes, whatever length was promised.
+        // The buffer grows with the bytes that arrive, whatever length the header announces.
         let read = self.input.by_ref().take(length).read_to_end(&mut content);
         let read = read.map_err(ReceiveError::Input)?;
         if read as u64 != length {
@@ -210,7 +211,8 @@ impl<R: Read, E, F: FnMut(Event<'_>) -> Result<(), E>> Receiver<'_, R, F> {
         Ok(content)
     }
 
-    /// Whether a commit, tree or tag may be kept: what it refers to must be known already.
+    /// Checks whether a commit, tree or tag may be kept. Every object that it refers to must have
+    /// been received already.
     fn check(&mut self, header: Header, content: &[u8]) -> Result<Node, Unsound> {
         let is_commit = |id: &Id| matches!(self.nodes.get(id), Some(Node::Commit));
         match header.kind {
@@ -264,8 +266,8 @@ impl<R: Read, E, F: FnMut(Event<'_>) -> Result<(), E>> Receiver<'_, R, F> {
         Ok(())
     }
 
-    /// Whether there may be a reference of this name beside the others. Each is a file, so none can
-    /// be in the way of another.
+    /// Whether a reference of this name can exist beside the others. Each is stored as a file, so
+    /// the name of one must not be a folder in the name of another.
     fn is_free(&self, name: &str, is_valid: fn(&str) -> bool) -> bool {
         let below = format!("{name}/");
         let mut above = name.match_indices('/').filter_map(|(end, _)| name.get(..end));

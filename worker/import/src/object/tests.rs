@@ -1,4 +1,4 @@
-//! What git writes is read, and what it would not write is refused.
+//! The parsers accept what git writes and refuse what git would not write.
 
 use git2::{ObjectType, Repository, Signature, Time};
 use proptest::prelude::*;
@@ -145,8 +145,8 @@ fn reads_tags_of_commits_only() {
     }
 }
 
-/// What this parser accepts, libgit2 reads too: the worker never meets an object that it cannot
-/// read.
+/// Whether libgit2 reads an object. It must read every object that the parsers accept, because the
+/// worker uses libgit2 on imported histories.
 fn libgit2_reads(kind: ObjectType, bytes: &[u8]) -> bool {
     let temp = tempfile::tempdir().unwrap();
     git2::opts::strict_object_creation(false);

@@ -10,7 +10,7 @@ use super::*;
 const LIMITS: Limits =
     Limits { file_bytes: 1000, version_entries: 50, version_bytes: 5000, history_bytes: 100_000 };
 
-/// Writes streams, sound or not.
+/// A builder of streams, of sound and of hostile ones.
 #[derive(Default, Clone)]
 struct Stream(Vec<u8>);
 
@@ -66,7 +66,7 @@ fn commit(tree: Id, parents: &[Id]) -> String {
     format!("tree {tree}\n{parents}author a <b> 1 +0000\ncommitter a <b> 1 +0000\n\nx")
 }
 
-/// A file, a tree and a version.
+/// A stream that announces `objects` objects and holds a file, a tree and a version.
 fn sound(objects: u32) -> (Stream, Id, Id) {
     let mut stream = Stream::new(objects);
     let file = stream.object(Kind::Blob, b"text");
@@ -125,7 +125,7 @@ fn an_object_under_the_name_of_another_is_refused() {
         stream.frame(kind, Id([7; 20]), content.as_bytes());
         assert!(stream.refused().contains("another's name"));
     }
-    // The hash of a tag's text, sent as a version.
+    // The object is announced as a version, but its id is the hash of a tag with the same text.
     let (mut stream, tree, _) = sound(9);
     let content = commit(tree, &[]).replace("\n\nx", "\n\ny");
     let id = name_of(Kind::Tag, content.as_bytes());
@@ -145,7 +145,7 @@ fn too_much_of_anything_is_refused() {
     stream.object(Kind::Commit, format!("{}{message}", commit(tree, &[])).as_bytes());
     assert!(stream.refused().contains("larger than"));
 
-    // Ten times ten folders are more than fifty.
+    // Ten folders with ten entries each are more than the fifty entries that a version may have.
     let (mut stream, tree, _) = sound(9);
     let ten = |inner: Id| {
         let names = b'a'..=b'j';
@@ -178,7 +178,7 @@ fn a_length_that_is_a_lie_takes_no_memory() {
 
 #[test]
 fn order_and_number_of_frames_matter() {
-    // Another number of objects than was promised.
+    // The stream holds fewer or more objects than it announces.
     for promised in [2, 4] {
         let (mut stream, ..) = sound(promised);
         stream.end();
@@ -270,7 +270,7 @@ fn a_tag_stands_for_a_version_that_came_before() {
         stream.frame(Kind::Reference, tag, b"refs/tags/v");
         stream.end();
         assert_eq!(stream.received().is_ok(), is_fine);
-        // A branch does not stand at a tag.
+        // A branch must not refer to a tag.
         let mut other = stream.clone();
         other.0.truncate(other.0.len() - 29 - 11 - 29);
         other.frame(Kind::Reference, tag, b"refs/heads/v");
@@ -296,7 +296,8 @@ proptest! {
             Ok(())
         });
         if let Ok(history) = received {
-            // Names of references may be others, and a version without parents may be a cut one.
+            // Changed bytes may still be a valid stream: they may have changed the name of a
+            // reference, or have marked a version that has no parents as cut.
             prop_assert_eq!(history.versions, 1);
             prop_assert!(String::from_utf8_lossy(&told).starts_with("text"));
         }

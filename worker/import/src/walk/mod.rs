@@ -1,12 +1,13 @@
-//! The confined side: reads a repository that somebody else wrote, and writes what is sound of it.
+//! The confined side: reads a repository that another program wrote, and sends the sound part of
+//! it.
 //!
-//! Only the program of this package calls this, and what tests it: it gives libgit2 a stranger's
-//! bytes. Of the repository, nothing but objects and references is looked at; the configuration,
-//! hooks, grafts, replacements, indices and pointers to other folders of objects are not.
+//! Only the program of this package and its tests call this module, because it gives libgit2 bytes
+//! that an attacker may have written. It reads the objects and references of the repository, and
+//! nothing else: no configuration, hooks, grafts, replacements, indices or alternates.
 //!
-//! First everything that may be sent is read and measured, from the newest version on, and then it
-//! is sent, the oldest first: what a version refers to must come before it, and how many objects
-//! there are stands at the beginning.
+//! The module works in two passes. The first reads and measures everything that may be sent, from
+//! the newest version backwards. The second sends it, the oldest version first, because the stream
+//! begins with the number of objects and each object must come after those that it refers to.
 
 mod plan;
 mod references;
@@ -21,33 +22,34 @@ use crate::limits::Limits;
 use plan::Plan;
 use references::References;
 
-/// Memory that libgit2 may use for objects that it read before, in bytes.
+/// The memory in which libgit2 may keep objects that it has read, in bytes.
 const CACHE_BYTES: isize = 32 << 20;
-/// How much of packs is mapped at once, in bytes, and in one piece.
+/// How much of the packs libgit2 may map at once, in bytes, and how much in one piece.
 const MAPPED_BYTES: usize = 256 << 20;
 const WINDOW_BYTES: usize = 32 << 20;
 
-/// Why a repository could not be read.
+/// Why a history could not be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum WalkError {
-    /// The folder could not be read, or the stream not written.
+    /// The folder could not be read, or the stream could not be written.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// libgit2 refused.
+    /// libgit2 reported an error.
     #[error(transparent)]
     Git(#[from] git2::Error),
 }
 
-/// What became of a repository, for the log.
+/// What was sent of a repository and what was not, for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Summary {
-    /// Versions that were sent.
+    /// The number of versions that were sent.
     pub versions: usize,
-    /// Versions that were found unsound, or too much. Older ones behind them were not looked at.
+    /// The number of versions that were refused, because they are not sound or exceed the limits.
+    /// The versions before them were not read.
     pub refused: usize,
-    /// References that were left out.
+    /// The number of references that were left out.
     pub references_left_out: usize,
-    /// The reason why the first version was refused.
+    /// Why the first of the refused versions was refused.
     pub reason: Option<crate::object::Unsound>,
 }
 
@@ -71,10 +73,11 @@ pub fn walk(folder: &Path, limits: &Limits, output: &mut impl Write) -> Result<S
     })
 }
 
-/// libgit2 by itself maps as much of packs as there is, and keeps a lot of what it read.
+/// Limits the memory that libgit2 uses. By default it maps packs of any size, and keeps much of
+/// what it has read.
 #[allow(unsafe_code, reason = "libgit2's global options have no safe form")]
 fn limit_library() -> Result<(), git2::Error> {
-    // SAFETY: sets a number before any object is read, in the one thread that there is.
+    // SAFETY: sets a number before any object is read, and this process has only one thread.
     unsafe { git2::opts::set_cache_max_size(CACHE_BYTES) }?;
     // SAFETY: as above.
     unsafe { git2::opts::set_mwindow_size(WINDOW_BYTES) }?;

@@ -1,4 +1,7 @@
-//! Choosing what of a repository is sent.
+//! Choosing which part of a repository is sent.
+//!
+//! An object is "admitted" when it has been found sound, and everything that it refers to has been
+//! admitted with it.
 
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
@@ -11,21 +14,21 @@ use crate::measure::{Measure, Node, Nodes};
 use crate::object::{self, Commit, EntryKind, Unsound};
 use crate::receive::Head;
 
-/// Versions at the top of a branch that may be passed over to find a sound one, and the bytes that
-/// may be read for that.
+/// How many versions at the top of a branch may be passed over in the search for a sound one, and
+/// how many bytes may be read for that.
 const MAX_PASSED_OVER: usize = 1000;
 const MAX_PASSED_BYTES: u64 = 64 << 20;
-/// The branch of a history whose own cannot be told.
+/// The branch of a history whose HEAD names none that can be used.
 const BRANCH: &str = "refs/heads/main";
 
-/// Reads objects, and remembers of each whether it is sound and whether it is to be sent.
+/// Reads objects, and remembers for each whether it is sound and whether it is sent.
 pub(super) struct Plan<'o> {
     odb: &'o Odb<'o>,
     limits: &'o Limits,
     nodes: Nodes,
     refused: HashMap<Id, Unsound>,
     commits: HashMap<Id, Commit>,
-    /// What is to be sent.
+    /// The objects that are sent.
     admitted: HashSet<Id>,
     admitted_bytes: u64,
     cut: HashSet<Id>,
@@ -33,7 +36,7 @@ pub(super) struct Plan<'o> {
     reason: Option<Unsound>,
 }
 
-/// What is to be sent beside objects.
+/// What is sent in addition to the objects.
 #[derive(Debug, Default)]
 pub(super) struct Chosen {
     pub(super) head: Option<Head>,
@@ -56,7 +59,8 @@ impl<'o> Plan<'o> {
         }
     }
 
-    /// Decides what to send: first all that HEAD needs, then what the other references need.
+    /// Decides what is sent: first all that HEAD needs, then what the other references need while
+    /// there is room for it.
     pub(super) fn choose(&mut self, references: &References) -> Chosen {
         let head = self.choose_head(references);
         let mut chosen = Chosen { head, ..Chosen::default() };
@@ -76,7 +80,7 @@ impl<'o> Plan<'o> {
         chosen
     }
 
-    /// The newest version: where HEAD is, or else the newest that can be had.
+    /// The newest version: the one at HEAD, or else the newest that is sound.
     fn choose_head(&mut self, references: &References) -> Option<Head> {
         let (branch, at) = match &references.head {
             HeadFile::Branch(name) => (Some(name.clone()), references.head_branch),
@@ -100,7 +104,8 @@ impl<'o> Plan<'o> {
         newest.map(|(_, name, commit)| Head { branch: Some(name.clone()), commit })
     }
 
-    /// A branch may begin with versions that cannot be kept. Then the first that can is the newest.
+    /// Admits the newest sound version of a branch and its history. Versions before it in the
+    /// branch that are not sound are passed over.
     fn admit_newest_sound(&mut self, top: Id) -> Option<Id> {
         let mut id = top;
         let mut bytes_left = MAX_PASSED_BYTES;
@@ -110,22 +115,24 @@ impl<'o> Plan<'o> {
             }
             let passed = self.read(id, ObjectType::Commit, bytes_left).ok()?;
             bytes_left -= passed.len() as u64;
-            // The parents stand before the message, which may be what is too long.
+            // A version may have been refused for its long message. The parents come before the
+            // message, so the beginning of the commit is enough to find the next version.
             let most = usize::try_from(MAX_COMMIT_BYTES).unwrap_or(usize::MAX).min(passed.len());
             id = *object::commit(passed.data().get(..most)?).ok()?.parents.first()?;
         }
         None
     }
 
-    /// Admits a version and those before it, up to where one cannot be kept.
+    /// Admits a version and those before it. Below a version with a parent that is refused, the
+    /// history is cut.
     fn admit_history(&mut self, top: Id) -> Result<(), Unsound> {
         self.admit_commit(top)?;
         let mut queue = BinaryHeap::from([(self.commit(top)?.time_s, top)]);
         let mut seen = HashSet::from([top]);
         while let Some((_, id)) = queue.pop() {
             let parents = self.commit(id)?.parents;
-            // One parent that is missing to git is a history without a beginning, so there is all
-            // or nothing of them.
+            // Git can record a commit without all of its parents (as "shallow"), but not a commit
+            // without some of them. So either all parents are admitted or the history is cut here.
             let is_whole = !self.cut.contains(&id)
                 && parents.iter().all(|parent| self.admit_commit(*parent).is_ok());
             if !is_whole {
@@ -140,7 +147,7 @@ impl<'o> Plan<'o> {
         Ok(())
     }
 
-    /// Admits a version with its files, if it is sound and there is room for it.
+    /// Admits a version with its files, if it is sound and within the limits of the history.
     fn admit_commit(&mut self, id: Id) -> Result<(), Unsound> {
         if self.admitted.contains(&id) {
             return Ok(());
@@ -166,7 +173,7 @@ impl<'o> Plan<'o> {
         self.admit(&[id])
     }
 
-    /// Admits objects and what they need, all of it or nothing.
+    /// Admits objects and everything that they refer to. If that exceeds a limit, admits none.
     fn admit(&mut self, roots: &[Id]) -> Result<(), Unsound> {
         let mut new = Vec::new();
         match self.admit_below(roots, &mut new) {
@@ -181,7 +188,8 @@ impl<'o> Plan<'o> {
         Ok(())
     }
 
-    /// How many bytes are new.
+    /// Admits objects and everything below them, lists the newly admitted ones in `new`, and
+    /// returns their size in bytes.
     fn admit_below(&mut self, roots: &[Id], new: &mut Vec<Id>) -> Result<u64, Unsound> {
         let mut bytes = 0_u64;
         let mut open = roots.to_vec();
@@ -207,7 +215,8 @@ impl<'o> Plan<'o> {
         Ok(bytes)
     }
 
-    /// Measures a tree and all that is in it, each once.
+    /// Measures a tree and every object in it. An object that was measured before is not read
+    /// again.
     fn measure(&mut self, id: Id, depth_left: u32) -> Result<(), Unsound> {
         match (self.nodes.get(&id), self.refused.get(&id)) {
             (Some(Node::Tree(_)), _) => return Ok(()),
@@ -218,7 +227,7 @@ impl<'o> Plan<'o> {
         let measured = self.measure_anew(id, depth_left);
         match measured {
             Ok(measure) => drop(self.nodes.insert(id, Node::Tree(measure))),
-            // It may stand less deep in another version.
+            // Not remembered, because the same tree may be less deep in another version.
             Err(Unsound::Deep) => {}
             Err(reason) => drop(self.refused.insert(id, reason)),
         }
@@ -235,7 +244,8 @@ impl<'o> Plan<'o> {
             match entry.kind {
                 EntryKind::Folder => self.measure(entry.id, depth_left - 1)?,
                 EntryKind::File if !self.nodes.contains_key(&entry.id) => {
-                    // Read whole, because a damaged one must be found before anything is sent.
+                    // The whole file is read, because a damaged one must be found before anything
+                    // is sent.
                     let file = self.read(entry.id, ObjectType::Blob, self.limits.file_bytes)?;
                     self.nodes.insert(entry.id, Node::Blob(file.len() as u64));
                 }
@@ -245,7 +255,7 @@ impl<'o> Plan<'o> {
         Measure::of(&entries, &self.nodes, self.limits)
     }
 
-    /// Parses a commit.
+    /// Reads and parses a commit, and remembers it.
     pub(super) fn commit(&mut self, id: Id) -> Result<Commit, Unsound> {
         if let Some(commit) = self.commits.get(&id) {
             return Ok(commit.clone());
@@ -261,7 +271,7 @@ impl<'o> Plan<'o> {
         header.map(|(length, kind)| (length as u64, kind)).map_err(|_| Unsound::Missing)
     }
 
-    /// Reads an object of this kind, unless it is larger.
+    /// Reads an object of the kind `kind` and of at most `most` bytes.
     pub(super) fn read(
         &self,
         id: Id,
@@ -280,12 +290,12 @@ impl<'o> Plan<'o> {
             });
         }
         let object = oid(id).and_then(|id| self.odb.read(id)).map_err(|_| Unsound::Missing)?;
-        // A header can lie.
+        // The header may have announced another kind or length than the object has.
         let is_same = object.kind() == kind && object.len() as u64 == length;
         if is_same { Ok(object) } else { Err(Unsound::Missing) }
     }
 
-    /// Everything that is to be sent.
+    /// All objects that are sent.
     pub(super) fn admitted(&self) -> &HashSet<Id> {
         &self.admitted
     }
@@ -295,7 +305,7 @@ impl<'o> Plan<'o> {
         self.cut.contains(&id)
     }
 
-    /// The versions that are to be sent, in no order.
+    /// The versions that are sent, in no particular order.
     pub(super) fn commits(&self) -> impl Iterator<Item = (Id, &Commit)> {
         let admitted = self.commits.iter().filter(|(id, _)| self.admitted.contains(*id));
         admitted.map(|(id, commit)| (*id, commit))
@@ -326,7 +336,8 @@ fn oid(id: Id) -> Result<Oid, git2::Error> {
     Oid::from_bytes(&id.0)
 }
 
-/// Whether a name is a folder of another one, or the other way round: each is a file.
+/// Whether the name of a reference is a folder in the name of another one, or the other way round.
+/// Each is stored as a file, so both cannot exist.
 fn is_in_the_way(name: &str, chosen: &Chosen) -> bool {
     let head = chosen.head.iter().filter_map(|head| head.branch.as_deref());
     let mut names = chosen.references.iter().map(|(name, _)| name.as_str()).chain(head);

@@ -1,7 +1,7 @@
-//! The references of a repository, read as the text files that they are.
+//! The references of a repository, read as plain text files.
 //!
-//! libgit2 would hold all of them at once, and look at the configuration on the way. Here a million
-//! of them take the memory of the few that are kept.
+//! libgit2 would hold all of them in memory and would read the configuration. This reader holds
+//! only the few that are kept, even if there are a million.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,49 +12,51 @@ use crate::id::Id;
 use crate::limits::MAX_REFERENCE_BYTES;
 use crate::names::{is_branch, is_reference};
 
-/// Versions that saves wrote a reference for: all that a save has not pruned yet.
+/// The place of the references that saves write for their versions and later remove.
 const VERSIONS: &str = "refs/dreamcore/versions/";
-/// Unfinished work; each is kept for 30 days.
+/// The place of the references to unfinished work of failed runs. Each is kept for 30 days.
 const PARTIAL: &str = "refs/dreamcore/partial/";
-/// How many of each kind are kept, of our own the newest ones: their names begin with the time.
+/// How many references of each kind are kept. Names of this worker's own references begin with the
+/// time, so the newest of those are kept.
 const MAX_VERSIONS: usize = 64;
 const MAX_PARTIAL: usize = 192;
 const MAX_OTHERS: usize = 255;
-/// Longest line of `packed-refs` that can be of use: an id, a space and a name.
+/// The longest line of `packed-refs` that is read, in bytes: an id, a space and a name.
 const MAX_LINE_BYTES: u64 = 40 + 1 + MAX_REFERENCE_BYTES as u64;
-/// Longest content of a reference's file that can be of use.
+/// The longest file of a reference that is read, in bytes: `ref: ` and a line.
 const MAX_FILE_BYTES: u64 = 5 + MAX_LINE_BYTES;
 
-/// What HEAD says.
+/// The content of the file HEAD.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) enum HeadFile {
-    /// It is on this branch, which may not exist.
+    /// HEAD is on this branch, which may not exist.
     Branch(String),
-    /// It is on none, but at this commit.
+    /// HEAD is on no branch, but at this commit.
     Detached(Id),
-    /// Nothing that can be used.
+    /// HEAD is missing or cannot be used.
     #[default]
     Nonsense,
 }
 
-/// The references that may be kept, by name.
+/// The references that are kept, by name.
 #[derive(Debug, Default)]
 pub(super) struct References {
     pub(super) head: HeadFile,
-    /// Where the branch of HEAD stands.
+    /// The commit of the branch that HEAD is on.
     pub(super) head_branch: Option<Id>,
     pub(super) versions: BTreeMap<String, Id>,
     pub(super) partial: BTreeMap<String, Id>,
-    /// Branches and tags, without HEAD's branch.
+    /// Branches and tags, without the branch that HEAD is on.
     pub(super) others: BTreeMap<String, Id>,
     left_out: usize,
 }
 
 impl References {
-    /// Reads all of them. What cannot be read is none.
+    /// Reads the references. One that cannot be read is left out.
     pub(super) fn read(folder: &Path) -> io::Result<Self> {
         let mut references = Self { head: head(folder), ..Self::default() };
-        // A file stands before a line for the same name, so it comes second.
+        // A reference's own file counts and not its line in `packed-refs`. So the files are read
+        // second and replace the lines.
         references.read_packed(folder)?;
         for place in ["refs/heads", "refs/tags", VERSIONS, PARTIAL] {
             references.read_folder(folder, place.trim_end_matches('/'));
@@ -62,12 +64,13 @@ impl References {
         Ok(references)
     }
 
-    /// How many there were no places for, or that have names that cannot be kept.
+    /// The number of references that were left out, because there were too many or because their
+    /// names cannot be imported.
     pub(super) fn left_out(&self) -> usize {
         self.left_out
     }
 
-    /// How many are kept, without HEAD's branch.
+    /// The number of references that are kept, without the branch that HEAD is on.
     pub(super) fn kept(&self) -> usize {
         self.versions.len() + self.partial.len() + self.others.len()
     }
@@ -86,7 +89,7 @@ impl References {
                 self.left_out += 1;
                 continue;
             }
-            // The header begins with #, the target of a tag with ^.
+            // The header of the file begins with `#`; the line of a tag's target begins with `^`.
             if line.starts_with(b"#") || line.starts_with(b"^") {
                 continue;
             }
@@ -104,7 +107,7 @@ impl References {
     fn read_folder(&mut self, folder: &Path, name: &str) {
         let Ok(entries) = std::fs::read_dir(folder.join(name)) else { return };
         for entry in entries.flatten() {
-            // The length of a name bounds how deep this goes.
+            // The limit on the length of a name bounds the depth of the recursion.
             let Some(name) = entry.file_name().to_str().map(|last| format!("{name}/{last}")) else {
                 self.left_out += 1;
                 continue;
@@ -160,7 +163,7 @@ fn head(folder: &Path) -> HeadFile {
     }
 }
 
-/// What a small file holds, without the end of its line.
+/// The content of a small file, without the line feed at its end.
 fn content(folder: &Path, name: &str) -> Option<Vec<u8>> {
     let mut text = Vec::new();
     let file = File::open(folder.join(name)).ok()?;

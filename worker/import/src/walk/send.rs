@@ -1,4 +1,4 @@
-//! Sending what was chosen, each object after all that it refers to.
+//! Sending what was chosen, each object after all objects that it refers to.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -27,7 +27,7 @@ pub(super) fn send(
         let kind = if plan.is_cut(id) { Kind::CutCommit } else { Kind::Commit };
         sender.send(kind, id)?;
     }
-    // Of what is left, only tags refer to nothing but versions.
+    // Every version, folder and file has been sent, so the objects that are left are tags.
     let tags = plan.admitted().iter().filter(|id| !sender.sent.contains(*id));
     for id in tags.copied().collect::<Vec<_>>() {
         sender.send(Kind::Tag, id)?;
@@ -43,15 +43,15 @@ pub(super) fn send(
     Ok(sender.output.flush()?)
 }
 
-/// All versions, each behind its parents.
+/// All versions, each after its parents.
 fn oldest_first(plan: &Plan<'_>) -> Vec<Id> {
     let mut order = Vec::new();
     let mut done = HashSet::new();
     let mut newest: Vec<_> = plan.commits().map(|(id, commit)| (commit.time_s, id)).collect();
-    // The same stream for the same repository.
+    // Sorted, so that the same repository gives the same stream every time.
     newest.sort_unstable();
     for (_, start) in newest {
-        // What is to be visited, and whether everything before it has been.
+        // The versions that are still to be visited, and for each whether its parents have been.
         let mut open = vec![(start, false)];
         while let Some((id, is_ready)) = open.pop() {
             if is_ready {
@@ -73,7 +73,8 @@ struct Sender<'p, 'o, W> {
 }
 
 impl<W: Write> Sender<'_, '_, W> {
-    /// Sends a folder after all that is in it. As deep as it was measured.
+    /// Sends a folder after everything in it. The recursion is no deeper than the depth that the
+    /// folder had when it was measured.
     fn send_tree(&mut self, id: Id) -> Result<(), WalkError> {
         if self.sent.contains(&id) {
             return Ok(());
@@ -104,7 +105,7 @@ impl<W: Write> Sender<'_, '_, W> {
     }
 }
 
-/// It was read a moment ago.
+/// The error if an object cannot be read again that was read and found sound before.
 fn changed(reason: Unsound) -> io::Error {
     io::Error::other(format!("an object that was sound is not any more: {reason}"))
 }

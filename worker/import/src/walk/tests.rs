@@ -1,4 +1,4 @@
-//! Repositories made by libgit2 and by hand, read and received again.
+//! Repositories that libgit2 or the tests wrote are sent, received and compared.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -24,7 +24,7 @@ const LIMITS: Limits = Limits {
 const FILE: &str = "100644";
 const FOLDER: &str = "40000";
 
-/// A repository whose objects are written as they are given, sound or not.
+/// A repository into which a test writes any bytes as objects, sound or not.
 struct Foreign {
     _temp: tempfile::TempDir,
     path: PathBuf,
@@ -74,13 +74,13 @@ impl Foreign {
         self.object(ObjectType::Commit, text.as_bytes())
     }
 
-    /// A version with one file.
+    /// Writes a version with one file.
     fn version(&self, number: usize, parents: &[Oid]) -> Oid {
         let file = self.file(&format!("text {number}"));
         self.commit(self.tree(&[(FILE, "a.txt", file)]), parents, number, "v")
     }
 
-    /// So many versions, one after the other; the branch stands at the last.
+    /// Writes `count` versions, each the parent of the next, and sets the branch to the last.
     fn line(&self, count: usize) -> Vec<Oid> {
         let mut ids: Vec<Oid> = Vec::new();
         for number in 0..count {
@@ -95,7 +95,7 @@ impl Foreign {
     }
 }
 
-/// What a worker would have kept.
+/// What the worker's side received.
 struct Received {
     history: History,
     objects: BTreeMap<Id, (Kind, Vec<u8>)>,
@@ -137,7 +137,7 @@ fn imported(foreign: &Foreign) -> Received {
     imported_within(&foreign.path, &LIMITS)
 }
 
-/// Whether a history's newest version is this one, on this branch.
+/// Whether the newest version of a history is `commit` on this branch.
 fn is_at(received: &Received, branch: &str, commit: Oid) -> bool {
     let head = Head { branch: Some(format!("refs/heads/{branch}")), commit: id(commit) };
     received.history.head.as_ref() == Some(&head)
@@ -214,7 +214,7 @@ fn a_history_is_cut_below_the_newest_version_that_is_sound() {
     assert_eq!(received.history.versions, 2);
     assert_eq!(received.summary.reason, Some(Unsound::LongMessage));
 
-    // At the top, the first sound one becomes the newest.
+    // If the unsound version is at the top, the first sound one below becomes the newest.
     foreign.branch("main", bad);
     let received = imported(&foreign);
     assert!(is_at(&received, "main", old[9]));
@@ -326,7 +326,7 @@ fn a_head_that_names_nothing_gets_the_newest_version_that_there_is() {
         let branch = head.strip_prefix("ref: refs/heads/").unwrap();
         assert!(is_at(&received, branch, versions[3]), "{head}");
     }
-    // Without a name for a branch, the usual one is looked for first.
+    // If HEAD names no branch, `main` is tried first.
     foreign.put("HEAD", "\0nonsense");
     assert!(is_at(&imported(&foreign), "main", versions[4]));
     foreign.put("HEAD", format!("{}\n", versions[1]));
@@ -355,7 +355,7 @@ fn nothing_outside_the_objects_folder_is_read() {
     foreign.put("commondir", other.path.display().to_string());
     foreign.put("info/grafts", format!("{}\n", secret[1]));
     foreign.branch("main", secret[1]);
-    // The worker does not copy what would lead there.
+    // The folder that names other places of objects: the worker does not copy it.
     fs::remove_dir_all(foreign.path.join("objects/info")).unwrap();
     assert_eq!(imported(&foreign).history, History::default());
 }
@@ -374,7 +374,7 @@ fn an_octopus_of_many_versions_is_counted_once() {
     assert!(received.history.objects < MAX_OBJECTS);
 }
 
-/// What git's own command line writes, packed with deltas: ids stay, whatever form it is in.
+/// The command line of git packs objects as deltas. They are read, and their ids stay the same.
 #[test]
 fn packs_with_deltas_are_read() {
     let foreign = Foreign::new();
