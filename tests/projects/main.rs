@@ -10,6 +10,7 @@ mod copy;
 mod full;
 mod hostile_git;
 mod interrupted;
+mod locks;
 mod older;
 mod strace;
 mod support;

@@ -39,10 +39,19 @@ impl Strace {
     /// Attaches to all threads of a worker. `what` happens at the `count`th call of `name` that one
     /// of them makes from now on.
     pub(crate) fn attach(worker: &Worker, name: &str, what: &str, count: usize) -> Self {
+        Self::inject(worker, name, &format!("{what}:when={count}"))
+    }
+
+    /// The same at every call of `name`.
+    pub(crate) fn attach_to_all(worker: &Worker, name: &str, what: &str) -> Self {
+        Self::inject(worker, name, what)
+    }
+
+    fn inject(worker: &Worker, name: &str, what: &str) -> Self {
         let output = tempfile::NamedTempFile::new().expect("a file");
         let mut child = Command::new("strace")
             .args(["-f", "-p", &worker.pid().to_string(), "-e", &format!("trace={name}"), "-e"])
-            .arg(format!("inject={name}:{what}:when={count}"))
+            .arg(format!("inject={name}:{what}"))
             .arg("-o")
             .arg(output.path())
             .stderr(Stdio::piped())

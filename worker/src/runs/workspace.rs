@@ -5,20 +5,17 @@
 //! regular files with valid paths within the limits ends the run with an error.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dreamcore_wire::plan::Identity;
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 use nix::sys::stat::FileStat;
 
 use super::failure::Failure;
 use crate::api::ErrorCode;
-use crate::safe_fs::{Dir, FileError, Oddity, WriteOptions, empty, walk};
+use crate::safe_fs::{Dir, FileError, FolderLock, Oddity, WriteOptions, empty, walk};
 use crate::sandbox::release_root;
 use crate::store::projects::FileLimits;
 use crate::store::projects::{Base, Project, ProjectError};
@@ -40,7 +37,7 @@ pub struct Scratch {
     path: PathBuf,
     owner: Option<Identity>,
     /// Held for as long as the worker lives: a second one would empty the folder under the first.
-    _lock: Arc<Flock<File>>,
+    _lock: Arc<FolderLock>,
 }
 
 /// The private copy of one run. [`Workspace::remove`] takes it away; the next run in the same place
@@ -120,12 +117,9 @@ impl Scratch {
         // Passable, because the sandbox must reach its own folder; not readable.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o711);
         std::fs::set_permissions(path, mode)?;
-        let lock = Flock::lock(File::from(Dir::open_root(path)?), FlockArg::LockExclusiveNonblock);
-        let lock = lock.map_err(|(_, errno)| match errno {
-            Errno::EWOULDBLOCK => io::Error::other("another worker uses it"),
-            other => other.into(),
-        })?;
-        clear(&Dir::open_root(path)?, path)?;
+        let root = Dir::open_root(path)?;
+        let lock = root.try_lock()?.ok_or_else(|| io::Error::other("another worker uses it"))?;
+        clear(&root, path)?;
         Ok(Self { path: path.to_owned(), owner, _lock: Arc::new(lock) })
     }
 

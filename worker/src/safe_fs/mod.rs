@@ -10,6 +10,7 @@ mod cached;
 mod dir;
 #[cfg(test)]
 mod hostile;
+mod lock;
 mod remove;
 mod usage;
 mod walk;
@@ -17,6 +18,7 @@ mod write;
 
 pub use cached::{is_local, open_cached, read_cached};
 pub use dir::{Dir, Entry, Kind};
+pub use lock::FolderLock;
 pub use remove::empty;
 pub use usage::{DiskUse, Space};
 pub use walk::{FoundFile, Oddity, walk};

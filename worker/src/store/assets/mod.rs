@@ -14,13 +14,14 @@ mod urls;
 
 use std::fs::File;
 use std::io;
+use std::time::Duration;
 
 pub use media::{AssetKind, SNIFFED_BYTES};
 pub use record::{Asset, ContentHash};
 pub use upload::Upload;
 pub use urls::{AssetUrls, UrlError};
 
-use crate::safe_fs::{Dir, FileError, Kind};
+use crate::safe_fs::{Dir, FileError, FolderLock, Kind};
 use crate::store::volume::{Location, Volume};
 use crate::types::{AssetId, UserId};
 
@@ -36,6 +37,9 @@ pub struct AssetLimits {
     /// What the URLs of assets begin with; `None` makes them relative.
     pub base_url: Option<String>,
 }
+
+/// Longest wait for another change of the same user's assets.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why something could not be done with an asset.
 #[derive(Debug, thiserror::Error)]
@@ -208,23 +212,11 @@ impl Home {
         Ok(usage)
     }
 
-    /// Keeps others of this machine from changing what there is until the handle is dropped.
-    fn lock(&self) -> Result<Locked, AssetError> {
-        use rustix::fs::{FlockOperation, flock};
-        // A second handle made from the first would share its lock.
-        let dir = self.dir.folder(".")?;
-        match flock(&dir, FlockOperation::LockExclusive) {
-            // Where there are no locks, two uploads at once may go a little over the quota.
-            Ok(()) | Err(rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => {}
-            Err(error) => return Err(io::Error::from(error).into()),
-        }
-        Ok(Locked { _dir: dir })
+    /// Keeps others of this machine from changing what there is until it is dropped.
+    fn lock(&self) -> Result<FolderLock, AssetError> {
+        let lock = self.dir.lock_within(LOCK_TIMEOUT)?;
+        lock.ok_or_else(|| AssetError::Io(io::ErrorKind::TimedOut.into()))
     }
-}
-
-/// A lock ends with its handle, also that of a process that was killed.
-struct Locked {
-    _dir: Dir,
 }
 
 impl Usage {

@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 
 use super::changes::{Changes, Published};
-use super::writer::{self, Writer};
+use super::writer::Writer;
 use super::{Patience, Project, ProjectError, ProjectKey, Projects, git};
 use crate::safe_fs::{Dir, FileError, WriteOptions, empty};
 use crate::store::volume::Location;
@@ -43,7 +43,7 @@ impl Projects {
         let path = self.volume.path_of(projects).join(&name);
         let copy = self.project_at(path, parent.make_folder(&name)?, request.to);
         // Tells others that somebody is at it; lost with the process.
-        let _held = writer::hold(&copy.dir)?;
+        let _held = copy.dir.try_lock()?;
         let result = copy.fill(&source, request, patience).and_then(|published| {
             check_free(&parent, &target)?;
             match parent.move_to(name.as_ref(), &parent, &target) {
@@ -128,7 +128,7 @@ fn sweep(parent: &Dir) -> Result<(), ProjectError> {
             continue;
         };
         let Ok(folder) = parent.folder(name) else { continue };
-        if writer::hold(&folder)?.is_some() {
+        if folder.try_lock()?.is_some() {
             empty(&folder)?;
             parent.remove_empty_folder(name)?;
         }

@@ -5,17 +5,12 @@
 //! when its holder dies. Between containers a lock means nothing; there, every save has names of its
 //! own, and nothing of one is in the way of another.
 
-use std::fs::File;
-use std::io;
 use std::path::PathBuf;
 use std::thread::park_timeout;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
-
 use super::{Project, ProjectError};
-use crate::safe_fs::{Dir, FileError, empty};
+use crate::safe_fs::{Dir, FileError, FolderLock, empty};
 use crate::store::volume::SAVE;
 
 /// In the folder while files are moved into place.
@@ -29,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 pub(super) struct Writer<'p> {
     project: &'p Project,
     folder: Dir,
-    lock: Option<Flock<File>>,
+    lock: Option<FolderLock>,
 }
 
 /// The place of one save within the folder.
@@ -78,14 +73,12 @@ impl<'p> Writer<'p> {
     }
 
     fn lock(project: &'p Project, folder: Dir) -> Result<Option<Self>, ProjectError> {
-        let Some(lock) = hold(&folder)? else {
+        let Some(lock) = folder.try_lock()? else {
             return Ok(None);
         };
         // The last holder may have removed the folder before it let go.
         let same = match project.dir().status(SAVE) {
-            Ok(now) => {
-                now.st_ino == nix::sys::stat::fstat(&folder).map_err(io::Error::from)?.st_ino
-            }
+            Ok(now) => lock.is_of(&now),
             Err(FileError::NotFound) => false,
             Err(error) => return Err(error.into()),
         };
@@ -140,21 +133,6 @@ impl Drop for Writer<'_> {
         }
         // Only now may somebody else take it.
         drop(self.lock.take());
-    }
-}
-
-/// Takes hold of a folder, unless somebody has. The kernel lets go when the holder dies.
-pub(super) fn hold(folder: &Dir) -> Result<Option<Flock<File>>, ProjectError> {
-    let file = match folder.reopen() {
-        Ok(folder) => File::from(folder),
-        // It has been removed.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(Some(lock)),
-        Err((_, Errno::EWOULDBLOCK | Errno::EINTR)) => Ok(None),
-        Err((_, errno)) => Err(io::Error::from(errno).into()),
     }
 }
 

@@ -1,0 +1,170 @@
+//! Locks on folders: one holder at a time on this machine.
+//!
+//! The kernel gives a lock back when its holder dies. Between containers that share a volume it
+//! means nothing.
+//!
+//! Some file systems know no locks. What is done then is decided here and nowhere else: the lock is
+//! granted all the same, because a worker that refused to save would be of no use there. Other
+//! processes are not kept out then; the threads of this one are, because it notes for itself what
+//! it holds.
+
+use std::collections::BTreeSet;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::park_timeout;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::stat::fstat;
+
+use super::Dir;
+
+/// How often a waiting thread looks whether the lock is free.
+const PAUSE: Duration = Duration::from_millis(2);
+/// What a file system says that has no locks, or whose server gives none.
+const NO_LOCKS: [Errno; 3] = [Errno::ENOLCK, Errno::EOPNOTSUPP, Errno::ENOSYS];
+
+/// Every folder that this process holds.
+static HELD: Mutex<BTreeSet<FolderId>> = Mutex::new(BTreeSet::new());
+
+/// Which folder it is, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct FolderId {
+    device: u64,
+    inode: u64,
+}
+
+/// A folder that is held. It is free again when this is dropped.
+#[derive(Debug)]
+pub struct FolderLock {
+    // Closed first, which unlocks, so that nobody in this process tries it in vain.
+    _handle: File,
+    noted: Noted,
+}
+
+/// A folder's entry in [`HELD`].
+#[derive(Debug)]
+struct Noted(FolderId);
+
+impl Noted {
+    fn new(id: FolderId) -> Option<Self> {
+        held().insert(id).then(|| Self(id))
+    }
+}
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        held().remove(&self.0);
+    }
+}
+
+fn held() -> MutexGuard<'static, BTreeSet<FolderId>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Dir {
+    /// Takes hold of this folder. `None` if somebody else has it. Most file systems let a removed
+    /// folder be held too: [`FolderLock::is_of`] says whether a name still stands for it. Blocking.
+    pub fn try_lock(&self) -> io::Result<Option<FolderLock>> {
+        // A handle that was made from this one would share its locks.
+        let handle = match self.reopen() {
+            Ok(dir) => File::from(dir),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let stat = fstat(&handle)?;
+        let id = FolderId { device: stat.st_dev, inode: stat.st_ino };
+        let Some(noted) = Noted::new(id) else {
+            return Ok(None);
+        };
+        match handle.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) if has_no_locks(&error) => warn_once(&error),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        Ok(Some(FolderLock { _handle: handle, noted }))
+    }
+
+    /// Takes hold of this folder when it is free. `None` if that takes longer. Blocking.
+    pub fn lock_within(&self, timeout: Duration) -> io::Result<Option<FolderLock>> {
+        let began = Instant::now();
+        loop {
+            let lock = self.try_lock()?;
+            if lock.is_some() || began.elapsed() >= timeout {
+                return Ok(lock);
+            }
+            park_timeout(PAUSE);
+        }
+    }
+}
+
+impl FolderLock {
+    /// Whether this is the lock of the folder that has this status.
+    pub fn is_of(&self, stat: &nix::sys::stat::FileStat) -> bool {
+        self.noted.0 == FolderId { device: stat.st_dev, inode: stat.st_ino }
+    }
+}
+
+fn has_no_locks(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    NO_LOCKS.iter().any(|errno| code == Some(*errno as i32))
+}
+
+fn warn_once(error: &io::Error) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if !WARNED.swap(true, Ordering::Relaxed) {
+        tracing::warn!(%error, "a file system knows no locks: no second worker may use it");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_holder_at_a_time_and_the_next_when_it_is_dropped() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open_root(temp.path()).unwrap();
+        let held = dir.try_lock().unwrap().unwrap();
+        assert!(dir.try_lock().unwrap().is_none());
+        // Another handle on the same folder.
+        let again = Dir::open_root(temp.path()).unwrap();
+        assert!(again.lock_within(Duration::from_millis(5)).unwrap().is_none());
+        let waiting = std::thread::spawn(move || again.lock_within(Duration::from_mins(1)));
+        drop(held);
+        assert!(waiting.join().unwrap().unwrap().is_some());
+    }
+
+    #[test]
+    fn another_process_is_kept_out_and_keeps_out() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open_root(temp.path()).unwrap();
+        // Two open files of one process are as two processes to the kernel.
+        let other = File::open(temp.path()).unwrap();
+        other.lock().unwrap();
+        assert!(dir.try_lock().unwrap().is_none());
+        drop(other);
+        let held = dir.try_lock().unwrap().unwrap();
+        let other = File::open(temp.path()).unwrap();
+        assert!(matches!(other.try_lock(), Err(TryLockError::WouldBlock)));
+        drop(held);
+        other.try_lock().unwrap();
+    }
+
+    #[test]
+    fn the_lock_of_a_removed_folder_is_not_that_of_a_new_one_in_its_place() {
+        let temp = tempfile::tempdir().unwrap();
+        let parent = Dir::open_root(temp.path()).unwrap();
+        let old = parent.make_folder("folder").unwrap();
+        let lock = old.try_lock().unwrap().unwrap();
+        assert!(lock.is_of(&parent.status("folder").unwrap()));
+        assert!(parent.remove_empty_folder("folder").unwrap());
+        let new = parent.make_folder("folder").unwrap();
+        assert!(!lock.is_of(&parent.status("folder").unwrap()));
+        // Who waits for the new one need not wait for the old one.
+        assert!(new.try_lock().unwrap().is_some());
+    }
+}
