@@ -91,6 +91,13 @@ fn only_in(words: &[&str], places: &[&str]) {
 }
 
 #[test]
+fn folders_of_the_volume_are_named_in_one_place() {
+    only_in(&["\"users", ".dreamcore\"", ".trash\""], &["store/volume/layout.rs"]);
+    // Files that are being written have the same mark as folders.
+    only_in(&[".dreamcore-tmp"], &["safe_fs/write.rs"]);
+}
+
+#[test]
 fn http_ends_at_the_server() {
     only_in(&["axum::"], &["server/"]);
     // The broker is a local HTTP server, and speaks to the CLI only.

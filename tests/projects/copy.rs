@@ -1,6 +1,7 @@
 //! `copy_project`: remixes.
 
 use std::fs;
+use std::time::{Duration, SystemTime};
 
 use harness::{Ids, Setup, git};
 use serde_json::json;
@@ -60,4 +61,37 @@ async fn a_copy_has_the_files_and_if_asked_the_history() {
     assert_eq!(worker.post("copy_project", &none).await.status, 404);
     let own = about(ids, &json!({ "target_project_id": ids.project }));
     assert_eq!(worker.post("copy_project", &own).await.status, 409);
+}
+
+#[tokio::test]
+async fn what_a_crash_left_beside_projects_goes_after_an_hour_and_not_before() {
+    let worker = Setup::default().start().await;
+    let ids = Ids::new();
+    write(&worker, ids, "index.html", "1").await;
+    let projects = worker.project(ids).parent().unwrap().to_owned();
+    let hours = |hours: u64| SystemTime::now() - Duration::from_mins(hours * 60);
+    let left = |name: &str, since: SystemTime| {
+        let folder = projects.join(format!(".dreamcore-tmp-{name}"));
+        fs::create_dir_all(folder.join("deep/er")).unwrap();
+        fs::write(folder.join("deep/file"), "x").unwrap();
+        fs::File::open(&folder).unwrap().set_modified(since).unwrap();
+        folder
+    };
+    // Nobody of this machine holds any of them. A young one may be another container's.
+    let young = left("young", SystemTime::now());
+    let old = left("old", hours(2));
+    let held = left("held", hours(2));
+    let holder = fs::File::open(&held).unwrap();
+    holder.lock().unwrap();
+
+    let copied = async || {
+        let body = about(ids, &json!({ "target_project_id": Uuid::new_v4() }));
+        let answer = worker.post("copy_project", &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    };
+    copied().await;
+    assert_eq!((young.exists(), old.exists(), held.exists()), (true, false, true));
+    drop(holder);
+    copied().await;
+    assert_eq!((young.exists(), held.exists()), (true, false));
 }

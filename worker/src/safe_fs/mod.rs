@@ -22,7 +22,7 @@ pub use lock::FolderLock;
 pub use remove::empty;
 pub use usage::{DiskUse, Space};
 pub use walk::{FoundFile, Oddity, walk};
-pub use write::WriteOptions;
+pub use write::{TEMPORARY_PREFIX, WriteOptions};
 
 use std::io;
 

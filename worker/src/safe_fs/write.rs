@@ -12,8 +12,8 @@ use nix::unistd::{Gid, Uid, fchownat};
 
 use super::{Dir, FileError};
 
-/// Prefix of files that are being written; hidden, so never listed, saved or served.
-const TEMPORARY_PREFIX: &str = ".dreamcore-tmp-";
+/// Prefix of what is being written; hidden, so never listed, saved or served.
+pub const TEMPORARY_PREFIX: &str = ".dreamcore-tmp-";
 
 /// How a file is to be written.
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,7 +42,7 @@ impl Dir {
             Ok(value)
         });
         if result.is_err() {
-            // The first error is the one to report; a leftover is hidden and removed later.
+            // The first error is the one to report; a leftover is hidden.
             drop(self.remove_file(&temporary));
         }
         result

@@ -6,6 +6,7 @@
 //! same file. Files that another program has put beside these folders are left alone.
 
 mod media;
+mod quota;
 mod record;
 pub mod replace;
 mod trash;
@@ -112,13 +113,6 @@ struct Home {
     user: UserId,
 }
 
-/// How much there is.
-#[derive(Debug, Clone, Copy, Default)]
-struct Usage {
-    count: u64,
-    bytes: u64,
-}
-
 impl Assets {
     /// The assets on this volume, with the limits of one user.
     pub fn new(volume: Volume, limits: AssetLimits) -> Self {
@@ -199,29 +193,9 @@ impl Home {
         Ok(ids)
     }
 
-    /// How much a user has, without what is in the trash.
-    fn usage(&self) -> Result<Usage, AssetError> {
-        let mut usage = Usage::default();
-        for id in self.ids()? {
-            if let Ok(folder) = self.dir.folder(id.to_string())
-                && let Ok(asset) = record::read(&folder, id)
-            {
-                usage.add(&asset);
-            }
-        }
-        Ok(usage)
-    }
-
     /// Keeps others of this machine from changing what there is until it is dropped.
     fn lock(&self) -> Result<FolderLock, AssetError> {
         let lock = self.dir.lock_within(LOCK_TIMEOUT)?;
         lock.ok_or_else(|| AssetError::Io(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl Usage {
-    fn add(&mut self, asset: &Asset) {
-        self.count += 1;
-        self.bytes = self.bytes.saturating_add(asset.size);
     }
 }

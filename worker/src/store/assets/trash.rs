@@ -3,19 +3,16 @@
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::AssetLimits;
-use super::upload::STAGING_PREFIX;
-use super::{Asset, AssetError, Assets, Home, Usage, record};
+use super::quota::{self, Amount};
+use super::{Asset, AssetError, Assets, Home, record};
 use crate::safe_fs::{Dir, FileError, empty};
-use crate::store::volume::TRASH;
+use crate::store::volume::{TRASH, sweep};
 use crate::types::{AssetId, UserId};
 
 /// How long what was deleted can be had back.
-const KEPT: Duration = Duration::from_hours(30 * 24);
-/// What is being filled for longer than that was left by a crash. An upload takes minutes at most.
-const ABANDONED: Duration = Duration::from_hours(1);
-/// Most folders that are cleared away in passing, so that no request pays for many.
-const MAX_CLEARED: usize = 8;
+pub(super) const KEPT: Duration = Duration::from_hours(30 * 24);
+/// Most deleted assets that are removed in passing, so that no request pays for many.
+const MAX_REMOVED: usize = 8;
 
 /// Something in the trash.
 struct Deleted {
@@ -56,7 +53,7 @@ impl Assets {
         found.sort_by_key(|deleted| deleted.at);
         let name = found.pop().ok_or(AssetError::NotFound)?.name;
         let asset = record::read(&trash.folder(&name)?, id)?;
-        within(home.usage()?, &self.limits, asset.size, 1)?;
+        quota::check_restored(&home, &self.limits, asset.size)?;
         trash.rename_to(&name, &home.dir, &id.to_string())?;
         home.dir.sync()?;
         trash.sync()?;
@@ -64,47 +61,25 @@ impl Assets {
     }
 }
 
-/// Whether so many bytes more are within the quota. What is in the trash counts as well, but only
-/// against twice the quota: deleting makes room at once, and deleting for ever does not fill a disk.
-pub(super) fn check_quota(home: &Home, limits: &AssetLimits, size: u64) -> Result<(), AssetError> {
-    let usage = home.usage()?;
-    within(usage, limits, size, 1)?;
-    let with_trash = home.trashed()?.plus(usage);
-    within(with_trash, limits, size, 2).map_err(|_| {
-        let days = KEPT.as_secs() / 86_400;
-        AssetError::Quota(format!("too much was deleted in the last {days} days"))
-    })
-}
-
-fn within(usage: Usage, limits: &AssetLimits, size: u64, times: u64) -> Result<(), AssetError> {
-    let (count, bytes) = (limits.max_count as u64, limits.quota_bytes);
-    if usage.count >= count.saturating_mul(times) {
-        return Err(AssetError::Quota(format!("a user may have {count} assets")));
+/// How much is in a user's trash.
+pub(super) fn amount(home: &Home) -> Result<Amount, AssetError> {
+    let mut amount = Amount::default();
+    let trash = match home.dir.folder(TRASH) {
+        Ok(trash) => trash,
+        Err(FileError::NotFound) => return Ok(amount),
+        Err(error) => return Err(error.into()),
+    };
+    for Deleted { name, id, .. } in deleted(&trash)? {
+        if let Ok(folder) = trash.folder(&name)
+            && let Ok(asset) = record::read(&folder, id)
+        {
+            amount.add(&asset);
+        }
     }
-    if usage.bytes.saturating_add(size) > bytes.saturating_mul(times) {
-        return Err(AssetError::Quota(format!("a user may have {bytes} bytes of assets")));
-    }
-    Ok(())
+    Ok(amount)
 }
 
 impl Home {
-    fn trashed(&self) -> Result<Usage, AssetError> {
-        let mut usage = Usage::default();
-        let trash = match self.dir.folder(TRASH) {
-            Ok(trash) => trash,
-            Err(FileError::NotFound) => return Ok(usage),
-            Err(error) => return Err(error.into()),
-        };
-        for Deleted { name, id, .. } in deleted(&trash)? {
-            if let Ok(folder) = trash.folder(&name)
-                && let Ok(asset) = record::read(&folder, id)
-            {
-                usage.add(&asset);
-            }
-        }
-        Ok(usage)
-    }
-
     /// Clears away a few things whose time is over: uploads that a crash cut off, and what was
     /// deleted long ago. A failure is for the log; whoever comes next tries again.
     pub(super) fn tidy(&self) {
@@ -114,41 +89,19 @@ impl Home {
     }
 
     fn try_tidy(&self) -> Result<(), AssetError> {
-        let now = now();
-        let mut cleared = 0;
-        for entry in self.dir.entries()? {
-            let Some(name) = entry.name_str().filter(|name| name.starts_with(STAGING_PREFIX))
-            else {
-                continue;
-            };
-            let Ok(stat) = self.dir.status(name) else {
-                continue;
-            };
-            let begun = Duration::from_secs(u64::try_from(stat.st_mtime).unwrap_or_default());
-            if now.saturating_sub(begun) > ABANDONED && cleared < MAX_CLEARED {
-                remove(&self.dir, name)?;
-                cleared += 1;
-            }
-        }
+        sweep(&self.dir);
         let trash = match self.dir.folder(TRASH) {
             Ok(trash) => trash,
             Err(FileError::NotFound) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        for Deleted { name, at, .. } in deleted(&trash)? {
-            if now.saturating_sub(Duration::from_secs(at)) > KEPT && cleared < MAX_CLEARED {
-                remove(&trash, &name)?;
-                cleared += 1;
-            }
+        let now = now();
+        let is_over =
+            |deleted: &Deleted| now.saturating_sub(Duration::from_secs(deleted.at)) > KEPT;
+        for Deleted { name, .. } in deleted(&trash)?.into_iter().filter(is_over).take(MAX_REMOVED) {
+            remove(&trash, &name)?;
         }
         Ok(())
-    }
-}
-
-impl Usage {
-    fn plus(self, other: Self) -> Self {
-        let bytes = self.bytes.saturating_add(other.bytes);
-        Self { count: self.count + other.count, bytes }
     }
 }
 

@@ -10,13 +10,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Asset, AssetError, AssetKind, Assets, ContentHash, Home, SNIFFED_BYTES, record, trash,
+    Asset, AssetError, AssetKind, Assets, ContentHash, Home, SNIFFED_BYTES, quota, record,
 };
-use crate::safe_fs::{Dir, WriteOptions, empty};
+use crate::safe_fs::WriteOptions;
+use crate::store::volume::Draft;
 use crate::types::{AssetId, FileName, UserId};
 
-/// Prefix of folders that are being filled; hidden, so never listed.
-pub(super) const STAGING_PREFIX: &str = ".dreamcore-tmp-";
 /// The name of the bytes until it is known how they end.
 const CONTENT: &str = "content";
 
@@ -27,15 +26,14 @@ pub struct Upload {
     user: UserId,
     /// What came first, until there is enough of it to tell the kind.
     start: Vec<u8>,
-    staged: Option<Staged>,
+    begun: Option<Begun>,
 }
 
-/// A folder that is being filled.
+/// An asset whose kind is known, and what there is of it so far.
 #[derive(Debug)]
-struct Staged {
+struct Begun {
     home: Home,
-    folder: Dir,
-    name: String,
+    draft: Draft,
     kind: AssetKind,
     file: File,
     hasher: Sha256,
@@ -45,7 +43,7 @@ struct Staged {
 impl Assets {
     /// Begins an upload for a user.
     pub fn upload(&self, user: UserId) -> Upload {
-        Upload { assets: self.clone(), user, start: Vec::new(), staged: None }
+        Upload { assets: self.clone(), user, start: Vec::new(), begun: None }
     }
 }
 
@@ -53,60 +51,57 @@ impl Upload {
     /// Takes the next bytes. Blocking.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), AssetError> {
         let max = self.assets.limits.max_bytes;
-        let before = self.staged.as_ref().map_or(self.start.len() as u64, |staged| staged.size);
+        let before = self.begun.as_ref().map_or(self.start.len() as u64, |begun| begun.size);
         if before + bytes.len() as u64 > max {
             return Err(AssetError::TooLarge(max));
         }
-        if let Some(staged) = &mut self.staged {
-            return Ok(staged.write(bytes)?);
+        if let Some(begun) = &mut self.begun {
+            return Ok(begun.write(bytes)?);
         }
         self.start.extend_from_slice(bytes);
         if self.start.len() >= SNIFFED_BYTES {
-            self.stage()?;
+            self.begin()?;
         }
         Ok(())
     }
 
     /// Makes it an asset. When this returns, it is on the disk. Blocking.
     pub fn finish(mut self, filename: FileName) -> Result<Asset, AssetError> {
-        if self.staged.is_none() {
+        if self.begun.is_none() {
             if self.start.is_empty() {
                 return Err(AssetError::Empty);
             }
-            self.stage()?;
+            self.begin()?;
         }
-        // Left where it is, so that a failure takes the folder away.
-        let Some(staged) = &mut self.staged else {
+        let Some(begun) = self.begun else {
             return Err(AssetError::Empty);
         };
-        let asset = staged.complete(filename)?;
-        let locked = staged.home.lock()?;
-        staged.home.tidy();
-        trash::check_quota(&staged.home, &self.assets.limits, asset.size)?;
-        let home = &staged.home.dir;
-        home.rename_to(&staged.name, home, &asset.id.to_string())?;
-        home.sync()?;
-        drop(locked);
-        self.staged = None;
+        let (asset, home, draft) = begun.complete(filename)?;
+        let _lock = home.lock()?;
+        home.tidy();
+        quota::check_new(&home, &self.assets.limits, asset.size)?;
+        if !draft.finish(&asset.id.to_string())? {
+            return Err(AssetError::Unusable("the id of a new asset is taken".to_owned()));
+        }
+        home.dir.sync()?;
         Ok(asset)
     }
 
     /// The first bytes decide the kind, and go to the disk.
-    fn stage(&mut self) -> Result<(), AssetError> {
+    fn begin(&mut self) -> Result<(), AssetError> {
         let kind = AssetKind::of(&self.start).ok_or(AssetError::Kind)?;
         let home = self.assets.home(self.user, true)?;
-        let name = format!("{STAGING_PREFIX}{}", AssetId::fresh());
-        let folder = home.dir.make_folder(&name)?;
-        let file = folder.write_new(CONTENT, WriteOptions::default(), |file| file.try_clone());
-        let file = file.inspect_err(|_| drop(home.dir.remove_empty_folder(&name)))?;
+        let draft = Draft::begin(&home.dir)?;
+        let file =
+            draft.dir().write_new(CONTENT, WriteOptions::default(), |file| file.try_clone())?;
         let (hasher, size) = (Sha256::new(), 0);
-        let staged = self.staged.insert(Staged { home, folder, name, kind, file, hasher, size });
-        staged.write(&std::mem::take(&mut self.start))?;
+        let begun = self.begun.insert(Begun { home, draft, kind, file, hasher, size });
+        begun.write(&std::mem::take(&mut self.start))?;
         Ok(())
     }
 }
 
-impl Staged {
+impl Begun {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)?;
         self.hasher.update(bytes);
@@ -115,7 +110,7 @@ impl Staged {
     }
 
     /// Gives the bytes their name, and the record to them; both are on the disk afterwards.
-    fn complete(&mut self, filename: FileName) -> Result<Asset, AssetError> {
+    fn complete(self, filename: FileName) -> Result<(Asset, Home, Draft), AssetError> {
         self.file.sync_all()?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let asset = Asset {
@@ -123,28 +118,13 @@ impl Staged {
             filename,
             size: self.size,
             content_type: self.kind,
-            sha256: ContentHash::of(self.hasher.clone().finalize().into()),
+            sha256: ContentHash::of(self.hasher.finalize().into()),
             created_ms: u64::try_from(now.as_millis()).unwrap_or_default(),
         };
-        self.folder.rename_to(CONTENT, &self.folder, &asset.content_name())?;
-        record::write(&self.folder, &asset)?;
-        self.folder.sync()?;
-        Ok(asset)
-    }
-}
-
-impl Drop for Staged {
-    fn drop(&mut self) {
-        // After it was finished there is no folder of this name any more, and the handle is that of
-        // the asset: nothing may be removed through it.
-        let Ok(folder) = self.home.dir.folder(&self.name) else {
-            return;
-        };
-        let removed = empty(&folder).and_then(|()| {
-            self.home.dir.remove_empty_folder(&self.name).map(drop).map_err(io::Error::other)
-        });
-        if let Err(error) = removed {
-            tracing::warn!(%error, "an upload that was not finished was left behind");
-        }
+        let folder = self.draft.dir();
+        folder.rename_to(CONTENT, folder, &asset.content_name())?;
+        record::write(folder, &asset)?;
+        folder.sync()?;
+        Ok((asset, self.home, self.draft))
     }
 }

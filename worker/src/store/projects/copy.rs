@@ -1,15 +1,10 @@
 //! Copying a project, with its history or without: a remix.
 
-use nix::errno::Errno;
-
 use super::changes::{Changes, Published};
 use super::writer::Writer;
 use super::{Patience, Project, ProjectError, ProjectKey, Projects, git};
-use crate::safe_fs::{Dir, FileError, WriteOptions, empty};
-use crate::store::volume::Location;
-
-/// Prefix of projects that are being made; no id begins like that.
-pub(super) const TEMPORARY: &str = ".dreamcore-tmp-";
+use crate::safe_fs::{Dir, FileError, WriteOptions};
+use crate::store::volume::{Draft, Location, sweep};
 
 /// What is to be copied.
 #[derive(Debug, Clone)]
@@ -37,30 +32,19 @@ impl Projects {
         let parent = self.volume.make(projects)?;
         let target = request.to.project.to_string();
         check_free(&parent, &target)?;
-        sweep(&parent)?;
+        sweep(&parent);
 
-        let name = format!("{TEMPORARY}{}", uuid::Uuid::new_v4().simple());
-        let path = self.volume.path_of(projects).join(&name);
-        let copy = self.project_at(path, parent.make_folder(&name)?, request.to);
-        // Tells others that somebody is at it; lost with the process.
-        let _held = copy.dir.try_lock()?;
-        let result = copy.fill(&source, request, patience).and_then(|published| {
-            check_free(&parent, &target)?;
-            match parent.move_to(name.as_ref(), &parent, &target) {
-                Ok(()) => {}
-                Err(Errno::EEXIST | Errno::ENOTEMPTY) => return Err(ProjectError::Exists),
-                Err(errno) => return Err(std::io::Error::from(errno).into()),
-            }
-            parent.sync_file_system()?;
-            Ok(published)
-        });
-        if result.is_err() {
-            let removed = empty(&copy.dir).map_err(FileError::from);
-            if let Err(error) = removed.and_then(|()| parent.remove_empty_folder(&name)) {
-                tracing::warn!(%error, "a copy that failed was left behind");
-            }
+        let draft = Draft::begin(&parent)?;
+        let path = self.volume.path_of(projects).join(draft.name());
+        let published = self
+            .project_at(path, draft.dir().try_clone()?, request.to)
+            .fill(&source, request, patience)?;
+        check_free(&parent, &target)?;
+        if !draft.finish(&target)? {
+            return Err(ProjectError::Exists);
         }
-        result
+        parent.sync_file_system()?;
+        Ok(published)
     }
 }
 
@@ -119,19 +103,4 @@ impl Project {
         }
         Ok(())
     }
-}
-
-/// Removes copies that were killed.
-fn sweep(parent: &Dir) -> Result<(), ProjectError> {
-    for entry in parent.entries()? {
-        let Some(name) = entry.name_str().filter(|name| name.starts_with(TEMPORARY)) else {
-            continue;
-        };
-        let Ok(folder) = parent.folder(name) else { continue };
-        if folder.try_lock()?.is_some() {
-            empty(&folder)?;
-            parent.remove_empty_folder(name)?;
-        }
-    }
-    Ok(())
 }

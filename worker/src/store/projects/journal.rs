@@ -12,12 +12,12 @@ use git2::{Oid, Repository};
 use serde::{Deserialize, Serialize};
 
 use super::changes::StateChange;
-use super::copy::TEMPORARY;
 use super::git::{self, OwnRef, VERSIONS};
 use super::snapshot::Snapshot;
 use super::writer::{Staging, Writer};
 use super::{Project, ProjectError, import};
 use crate::safe_fs::{Dir, FileError, Kind, WriteOptions};
+use crate::store::volume::DRAFT;
 use crate::types::STYLE_STATE_FILE;
 
 const NAME: &str = "journal";
@@ -186,7 +186,7 @@ fn is_whole(repository: &Repository, before: Option<Oid>, version: Oid) -> bool 
     check().is_ok()
 }
 
-/// Removes temporary files that libgit2 leaves in `.git` when it is killed, or cannot remove itself.
+/// Removes temporary files that a save leaves in `.git` when it is killed, or cannot remove itself.
 /// After a save that went well, only the references of versions can have been locked by something
 /// that failed.
 pub(super) fn sweep(project: &Project, is_saved: bool) -> Result<(), ProjectError> {
@@ -208,7 +208,7 @@ pub(super) fn sweep(project: &Project, is_saved: bool) -> Result<(), ProjectErro
     }
     // The archive of what was imported.
     if let Ok(kept) = git.folder(import::KEPT) {
-        remove_files(&kept, |name| name.starts_with(TEMPORARY))?;
+        remove_files(&kept, is_temporary)?;
     }
     if is_saved {
         let versions = git.parent_of(&format!("{VERSIONS}x"), false);
@@ -216,7 +216,15 @@ pub(super) fn sweep(project: &Project, is_saved: bool) -> Result<(), ProjectErro
     } else if let Ok(refs) = git.folder("refs") {
         remove_locks(&refs)?;
     }
-    remove_files(&git, is_lock)
+    // The list of excluded files is replaced in `info`.
+    if !is_saved && let Ok(info) = git.folder("info") {
+        remove_files(&info, is_temporary)?;
+    }
+    remove_files(&git, |name| is_lock(name) || is_temporary(name))
+}
+
+fn is_temporary(name: &str) -> bool {
+    name.starts_with(DRAFT)
 }
 
 fn is_lock(name: &str) -> bool {

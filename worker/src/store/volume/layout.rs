@@ -19,6 +19,10 @@ pub(in crate::store) const KEYS: &str = ".dreamcore/keys";
 /// The folder of deleted assets beside the others. Hidden, so it is no asset.
 pub(in crate::store) const TRASH: &str = ".trash";
 
+/// The beginning of the name of something that is being made beside its place. Hidden, and no id
+/// begins like that.
+pub(in crate::store) use crate::safe_fs::TEMPORARY_PREFIX as DRAFT;
+
 /// Whose project, and which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ProjectKey {

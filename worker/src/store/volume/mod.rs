@@ -4,15 +4,17 @@
 //! held open in between, because a volume that several containers share cannot be reloaded while a
 //! file in it is open.
 
+mod draft;
 mod keyring;
 mod layout;
 
 use std::io;
 use std::path::PathBuf;
 
+pub(super) use draft::{Draft, sweep};
 pub(super) use keyring::{Key, Keyring};
 pub use layout::ProjectKey;
-pub(super) use layout::{KEYS, Location, SAVE, TRASH};
+pub(super) use layout::{DRAFT, KEYS, Location, SAVE, TRASH};
 
 use crate::safe_fs::{Dir, FileError};
 

@@ -1,0 +1,68 @@
+//! How much of the volume one user's assets may take.
+
+use super::AssetLimits;
+use super::{Asset, AssetError, Home, record, trash};
+
+/// How much there is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Amount {
+    count: u64,
+    bytes: u64,
+}
+
+impl Amount {
+    pub(super) fn add(&mut self, asset: &Asset) {
+        self.count += 1;
+        self.bytes = self.bytes.saturating_add(asset.size);
+    }
+
+    fn plus(self, other: Self) -> Self {
+        let bytes = self.bytes.saturating_add(other.bytes);
+        Self { count: self.count + other.count, bytes }
+    }
+}
+
+/// Whether a user may have so many bytes more. What is in the trash counts as well, but only against
+/// twice the quota: deleting makes room at once, and deleting for ever does not fill a disk.
+pub(super) fn check_new(home: &Home, limits: &AssetLimits, size: u64) -> Result<(), AssetError> {
+    let amount = amount(home)?;
+    check(amount, limits, size, 1)?;
+    let with_trash = trash::amount(home)?.plus(amount);
+    check(with_trash, limits, size, 2).map_err(|_| {
+        let days = trash::KEPT.as_secs() / 86_400;
+        AssetError::Quota(format!("too much was deleted in the last {days} days"))
+    })
+}
+
+/// Whether a user may have so many bytes back.
+pub(super) fn check_restored(
+    home: &Home,
+    limits: &AssetLimits,
+    size: u64,
+) -> Result<(), AssetError> {
+    check(amount(home)?, limits, size, 1)
+}
+
+/// What a user has, without what is in the trash.
+fn amount(home: &Home) -> Result<Amount, AssetError> {
+    let mut amount = Amount::default();
+    for id in home.ids()? {
+        if let Ok(folder) = home.dir.folder(id.to_string())
+            && let Ok(asset) = record::read(&folder, id)
+        {
+            amount.add(&asset);
+        }
+    }
+    Ok(amount)
+}
+
+fn check(amount: Amount, limits: &AssetLimits, size: u64, times: u64) -> Result<(), AssetError> {
+    let (count, bytes) = (limits.max_count as u64, limits.quota_bytes);
+    if amount.count >= count.saturating_mul(times) {
+        return Err(AssetError::Quota(format!("a user may have {count} assets")));
+    }
+    if amount.bytes.saturating_add(size) > bytes.saturating_mul(times) {
+        return Err(AssetError::Quota(format!("a user may have {bytes} bytes of assets")));
+    }
+    Ok(())
+}
