@@ -64,6 +64,19 @@ async fn a_copy_has_the_files_and_if_asked_the_history() {
 }
 
 #[tokio::test]
+async fn a_copy_that_needs_no_version_of_its_own_is_as_git_left_it() {
+    let worker = Setup::default().start().await;
+    let ids = Ids::new();
+    write(&worker, ids, "index.html", "1").await;
+    let to = Ids { project: Uuid::new_v4(), ..ids };
+    let body = about(ids, &json!({ "target_project_id": to.project, "history": true }));
+    let answer = worker.post("copy_project", &body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(messages(&worker, to).await, ["変更"]);
+    healthy(&worker.project(to));
+}
+
+#[tokio::test]
 async fn what_a_crash_left_beside_projects_goes_after_an_hour_and_not_before() {
     let worker = Setup::default().start().await;
     let ids = Ids::new();

@@ -189,6 +189,9 @@ impl Project {
         let is_changed = tree != found;
         let is_new = is_changed || (changes.keep_unsaved && is_unsaved);
         if !is_new {
+            if snapshot.is_news() {
+                snapshot.write_index_or_warn();
+            }
             journal::apply_state(self.dir(), &staging.dir)?;
             self.dir().sync_file_system()?;
             let version = newest(&repository)?;
@@ -238,9 +241,7 @@ impl Project {
             let (_, stat) = self.dir().file(path.as_str())?;
             snapshot.set(path, &stat, file.id)?;
         }
-        if let Err(error) = snapshot.write_index() {
-            tracing::warn!(%error, "git's index could not be written");
-        }
+        snapshot.write_index_or_warn();
         upkeep::after_save(self, &repository, &standing);
         let version = Some(git::short_id(&repository, upcoming.id)?);
         Ok(Published { files, version, is_new: true, merged })

@@ -28,6 +28,8 @@ pub(super) struct Snapshot {
     /// What the index says of the files of the project; links, submodules and hidden files of a
     /// project from before are in the index too, and stay there.
     files: HashMap<ProjectPath, Blob>,
+    /// Whether the index on the disk knew less than this.
+    is_news: bool,
 }
 
 /// The content of a file.
@@ -45,6 +47,7 @@ impl Snapshot {
         let mut cache = Cache::read(repository)?;
         let odb = repository.odb()?;
         let mut files = HashMap::new();
+        let mut is_news = false;
         for Listing { path, stat } in project.walk()? {
             let recalled = cache.files.recall(&path, &stat);
             let id = match recalled {
@@ -57,6 +60,7 @@ impl Snapshot {
                             _ => store(repository, file, size_of(&stat))?,
                         };
                         cache.index.add(&entry(&path, &stat, id))?;
+                        is_news = true;
                         id
                     }
                     Err(FileError::NotFound | FileError::NotRegular) => continue,
@@ -66,9 +70,10 @@ impl Snapshot {
             files.insert(path, Blob { id, size: size_of(&stat) });
         }
         for gone in cache.files.rest() {
+            is_news = true;
             forget(&mut cache.index, &path_of(&gone), 0)?;
         }
-        Ok(Self { index: cache.index, files })
+        Ok(Self { index: cache.index, files, is_news })
     }
 
     /// Refuses an index that speaks of objects that are not there: no tree may be made of them.
@@ -131,7 +136,19 @@ impl Snapshot {
         git::written(repository, 0, self.index.write_tree_to(repository))
     }
 
-    /// Replaces git's index. A failure costs `git status` some time and nothing else.
+    /// Whether the index should be replaced although no version is made.
+    pub(super) fn is_news(&self) -> bool {
+        self.is_news
+    }
+
+    /// Replaces git's index. A failure costs the next save some time and nothing else.
+    pub(super) fn write_index_or_warn(&mut self) {
+        if let Err(error) = self.write_index() {
+            tracing::warn!(%error, "git's index could not be written");
+        }
+    }
+
+    /// Replaces git's index.
     pub(super) fn write_index(&mut self) -> Result<(), git2::Error> {
         self.index.write()
     }
