@@ -10,6 +10,7 @@ mod connections;
 mod corpus;
 mod details;
 mod files;
+mod in_flight;
 mod lifecycle;
 mod names;
 mod not_files;

@@ -12,6 +12,7 @@ mod hostile_git;
 mod interrupted;
 mod locks;
 mod older;
+mod shutdown;
 mod strace;
 mod support;
 mod upkeep;

@@ -74,6 +74,8 @@ impl Strace {
         kill(pid, Signal::SIGINT).ok();
         self.child.wait().expect("it is our child");
         let output = fs::read_to_string(self.output.path()).expect("it was written");
-        output.contains("(INJECTED)") || output.contains("killed by SIGKILL")
+        output.contains("(INJECTED)")
+            || output.contains("(DELAYED)")
+            || output.contains("killed by SIGKILL")
     }
 }

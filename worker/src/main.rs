@@ -6,15 +6,20 @@ mod heap;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dreamcore_worker::app::App;
 use dreamcore_worker::config::{Config, forget_secrets};
-use dreamcore_worker::runs::Runs;
 use dreamcore_worker::sandbox::launch::Launcher;
+use dreamcore_worker::store::volume::{Activity, InFlight};
 use dreamcore_worker::{sandbox, server};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
+
+/// Longest wait at the end for saves, whose clients are waiting for an answer.
+const SAVE_TIMEOUT: Duration = Duration::from_mins(1);
 
 fn main() -> ExitCode {
     let command = cli::Cli::parse().command;
@@ -65,14 +70,27 @@ async fn serve(config: Config, launcher: Launcher) -> Result<(), Box<dyn std::er
     cli::report_start(&app, listener.local_addr()?);
 
     let (max_connections, grace) = (config.server.max_connections, config.server.shutdown_grace);
-    let stop = CancellationToken::new();
-    tokio::spawn(stop_on_signal(Arc::clone(&app.runs), stop.clone())?);
+    let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
+    tokio::spawn(stop_on_signal(Arc::clone(&app), stop.clone(), hurry.clone())?);
     let drained = async {
+        let end = Instant::now() + grace;
         // New runs are refused; those under way get their chance, and are then stopped.
-        if tokio::time::timeout(grace, app.runs.finished()).await.is_err() {
+        if timeout_at(end, app.runs.finished()).await.is_err() {
             tracing::warn!("runs are stopped because the time for them is over");
             app.runs.stop_all();
             app.runs.finished().await;
+        }
+        let gate = app.store.volume.gate();
+        let is_over = tokio::select! {
+            waited = timeout_at(end, gate.without(Activity::Upload)) => waited.is_err(),
+            () = hurry.cancelled() => gate.in_flight().uploads > 0,
+        };
+        if is_over {
+            tracing::warn!("uploads are broken off because the time for them is over");
+        }
+        // Nothing breaks off a save; this is for the answer, which its client is waiting for.
+        if timeout(SAVE_TIMEOUT, gate.without(Activity::Save)).await.is_err() {
+            tracing::warn!("saves are still under way, and end without an answer");
         }
     };
     server::serve(listener, router, max_connections, stop, drained).await;
@@ -82,8 +100,9 @@ async fn serve(config: Config, launcher: Launcher) -> Result<(), Box<dyn std::er
 
 /// The first signal ends gently, a second one at once.
 fn stop_on_signal(
-    runs: Arc<Runs>,
+    app: Arc<App>,
     stop: CancellationToken,
+    hurry: CancellationToken,
 ) -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -95,10 +114,13 @@ fn stop_on_signal(
             }
         };
         next().await;
-        tracing::info!(running = runs.running(), "stopping");
-        runs.close();
+        let InFlight { reads, copies, uploads, saves } = app.store.volume.gate().in_flight();
+        let running = app.runs.running();
+        tracing::info!(running, reads, copies, uploads, saves, "stopping");
+        app.runs.close();
         stop.cancel();
         next().await;
-        runs.stop_all();
+        hurry.cancel();
+        app.runs.stop_all();
     })
 }

@@ -138,7 +138,7 @@ fn read(projects: &Projects, key: ProjectKey) {
     for listed in project.list().unwrap_or_default() {
         let path: RequestPath = listed.path.as_str().parse().expect("a path that is listed");
         if let Ok(open) = project.read(&path) {
-            let content = std::io::read_to_string(open.file).unwrap_or_default();
+            let content = std::io::read_to_string(&*open.file).unwrap_or_default();
             assert!(!content.contains(SECRET), "{} shows what is outside", path.as_str());
         }
     }

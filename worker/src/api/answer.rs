@@ -182,6 +182,21 @@ pub struct Ready {
     pub running: usize,
     /// `ready` or `not_ready`.
     pub status: &'static str,
+    /// What is in flight on the volume.
+    pub volume: InFlight,
+}
+
+/// How much of each kind is in flight on the volume.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct InFlight {
+    /// Projects that are being copied into the workspaces of runs.
+    pub copies: usize,
+    /// Files that are being listed, compared or sent.
+    pub reads: usize,
+    /// Changes that are being made: versions, copies of projects, assets that are deleted.
+    pub saves: usize,
+    /// Assets that clients are sending.
+    pub uploads: usize,
 }
 
 /// What the sandbox consists of, and what a hostile program could do in it.

@@ -112,7 +112,7 @@ async fn known_skills(context: &Context) -> Result<Vec<SkillName>, Failure> {
 async fn copy_in(context: &Context, workspace: &Arc<Workspace>) -> Result<Copied, Failure> {
     let (projects, key) = (context.resources.projects.clone(), context.request.key);
     let workspace = Arc::clone(workspace);
-    let copied = blocking::run(move || match projects.open(key) {
+    let copied = blocking::run(move || match projects.open_to_copy(key) {
         Ok(project) => workspace.copy_in(&project),
         // The first generation makes the project, when it is saved.
         Err(ProjectError::NotFound) => Ok(Copied::default()),

@@ -1,6 +1,5 @@
 //! The bytes of a file as a body.
 
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use futures_util::stream::try_unfold;
 
 use crate::blocking;
 use crate::safe_fs::read_cached;
+use crate::store::volume::VolumeFile;
 
 /// Parts up to this size are read before the answer begins, and sent with its head.
 const AT_ONCE_BYTES: u64 = 256 * 1024;
@@ -18,14 +18,14 @@ const PIECE_BYTES: u64 = 128 * 1024;
 
 /// What is left of a part.
 struct Rest {
-    file: Arc<File>,
+    file: Arc<VolumeFile>,
     at: u64,
     left: u64,
 }
 
 /// `length` bytes from `start`. A file that turns out to be shorter is an error, so that nothing
 /// is ever made up.
-pub(super) async fn of(file: File, start: u64, length: u64) -> io::Result<Body> {
+pub(super) async fn of(file: VolumeFile, start: u64, length: u64) -> io::Result<Body> {
     let rest = Rest { file: Arc::new(file), at: start, left: length };
     if length == 0 {
         return Ok(Body::empty());

@@ -8,7 +8,6 @@ mod conditional;
 mod range;
 mod validators;
 
-use std::fs::File;
 use std::io;
 
 use axum::body::Body;
@@ -24,12 +23,13 @@ use self::range::Part;
 pub(super) use self::validators::Validators;
 use super::error::ApiError;
 use crate::api::ErrorCode;
+use crate::store::volume::VolumeFile;
 
 /// A file that is to be sent.
 #[derive(Debug)]
 pub(super) struct FileAnswer {
     /// The open file.
-    pub(super) file: File,
+    pub(super) file: VolumeFile,
     /// What is told of it.
     pub(super) described: Described,
 }

@@ -11,11 +11,12 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use dreamcore_wire::control::Outcome;
 
-use crate::api::answer::{Confinement, Live, Missing, Program, Ready};
+use crate::api::answer::{Confinement, InFlight, Live, Missing, Program, Ready};
 use crate::api::openapi;
 use crate::app::App;
 use crate::blocking;
 use crate::runs::proof::{NOT_PROVEN, Proof};
+use crate::store::volume::{self, Gate};
 
 pub(in crate::server) async fn live() -> Json<Live> {
     Json(Live { status: "live" })
@@ -74,8 +75,14 @@ pub(in crate::server) async fn ready(State(app): State<Arc<App>>) -> Response {
         problems,
         running: app.runs.running(),
         status: if ready { "ready" } else { "not_ready" },
+        volume: in_flight(app.store.volume.gate()),
     };
     (status, Json(body)).into_response()
+}
+
+fn in_flight(gate: &Gate) -> InFlight {
+    let volume::InFlight { reads, copies, uploads, saves } = gate.in_flight();
+    InFlight { copies, reads, saves, uploads }
 }
 
 fn described(proof: &Proof) -> Confinement {

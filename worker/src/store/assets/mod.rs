@@ -13,7 +13,6 @@ mod trash;
 mod upload;
 mod urls;
 
-use std::fs::File;
 use std::io;
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ pub use upload::Upload;
 pub use urls::{AssetUrls, UrlError};
 
 use crate::safe_fs::{Dir, FileError, FolderLock, Kind};
-use crate::store::volume::{Location, Volume};
+use crate::store::volume::{Activity, Location, Volume, VolumeFile};
 use crate::types::{AssetId, UserId};
 
 /// Limits of what users upload.
@@ -103,7 +102,7 @@ pub struct OpenAsset {
     /// What it is.
     pub asset: Asset,
     /// Its bytes.
-    pub file: File,
+    pub file: VolumeFile,
 }
 
 /// The folder of one user's assets.
@@ -121,6 +120,7 @@ impl Assets {
 
     /// All assets of a user, the newest first. What cannot be read is left out. Blocking.
     pub fn list(&self, user: UserId) -> Result<Vec<Asset>, AssetError> {
+        let _pass = self.volume.enter(Activity::Read);
         let home = match self.home(user, false) {
             Ok(home) => home,
             Err(AssetError::NotFound) => return Ok(Vec::new()),
@@ -144,6 +144,7 @@ impl Assets {
 
     /// Opens an asset. Blocking.
     pub fn open(&self, user: UserId, id: AssetId) -> Result<OpenAsset, AssetError> {
+        let pass = self.volume.enter(Activity::Read);
         let home = self.home(user, false)?;
         // A client learns no difference between a link and nothing.
         let folder = home.dir.folder(id.to_string()).map_err(|error| match error {
@@ -155,7 +156,7 @@ impl Assets {
         if u64::try_from(stat.st_size).ok() != Some(asset.size) {
             return Err(AssetError::Unusable("an asset has another size than noted".to_owned()));
         }
-        Ok(OpenAsset { asset, file })
+        Ok(OpenAsset { asset, file: VolumeFile::new(file, pass) })
     }
 
     /// A user's assets; their folder is made if there is none and `make` says so.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::quota::{self, Amount};
 use super::{Asset, AssetError, Assets, Home, record};
 use crate::safe_fs::{Dir, FileError, empty};
-use crate::store::volume::{TRASH, sweep};
+use crate::store::volume::{Activity, TRASH, sweep};
 use crate::types::{AssetId, UserId};
 
 /// How long what was deleted can be had back.
@@ -25,6 +25,7 @@ struct Deleted {
 impl Assets {
     /// Moves an asset to the trash. Blocking.
     pub fn delete(&self, user: UserId, id: AssetId) -> Result<(), AssetError> {
+        let _pass = self.volume.enter(Activity::Save);
         let home = self.home(user, false)?;
         let _locked = home.lock()?;
         home.tidy();
@@ -41,6 +42,7 @@ impl Assets {
 
     /// Takes an asset back out of the trash. One that is not deleted is no error. Blocking.
     pub fn restore(&self, user: UserId, id: AssetId) -> Result<Asset, AssetError> {
+        let _pass = self.volume.enter(Activity::Save);
         let home = self.home(user, false)?;
         let _locked = home.lock()?;
         match home.dir.folder(id.to_string()).map_err(AssetError::from) {

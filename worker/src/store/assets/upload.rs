@@ -13,7 +13,7 @@ use super::{
     Asset, AssetError, AssetKind, Assets, ContentHash, Home, SNIFFED_BYTES, quota, record,
 };
 use crate::safe_fs::WriteOptions;
-use crate::store::volume::Draft;
+use crate::store::volume::{Activity, Draft, Pass};
 use crate::types::{AssetId, FileName, UserId};
 
 /// The name of the bytes until it is known how they end.
@@ -27,6 +27,8 @@ pub struct Upload {
     /// What came first, until there is enough of it to tell the kind.
     start: Vec<u8>,
     begun: Option<Begun>,
+    /// Given back when everything has been closed and removed.
+    _pass: Pass,
 }
 
 /// An asset whose kind is known, and what there is of it so far.
@@ -43,7 +45,8 @@ struct Begun {
 impl Assets {
     /// Begins an upload for a user.
     pub fn upload(&self, user: UserId) -> Upload {
-        Upload { assets: self.clone(), user, start: Vec::new(), begun: None }
+        let pass = self.volume.enter(Activity::Upload);
+        Upload { assets: self.clone(), user, start: Vec::new(), begun: None, _pass: pass }
     }
 }
 

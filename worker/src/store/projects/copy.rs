@@ -4,7 +4,7 @@ use super::changes::{Changes, Published};
 use super::writer::Writer;
 use super::{Patience, Project, ProjectError, ProjectKey, Projects, git};
 use crate::safe_fs::{Dir, FileError, WriteOptions};
-use crate::store::volume::{Draft, Location, sweep};
+use crate::store::volume::{Activity, Draft, Location, sweep};
 
 /// What is to be copied.
 #[derive(Debug, Clone)]
@@ -27,7 +27,8 @@ impl Projects {
         request: &CopyRequest,
         patience: &Patience,
     ) -> Result<Published, ProjectError> {
-        let source = self.open(request.from)?;
+        let pass = self.volume.enter(Activity::Save);
+        let source = self.open_as(request.from, pass.clone())?;
         let projects = Location::Projects(request.to.user);
         let parent = self.volume.make(projects)?;
         let target = request.to.project.to_string();
@@ -37,7 +38,7 @@ impl Projects {
         let draft = Draft::begin(&parent)?;
         let path = self.volume.path_of(projects).join(draft.name());
         let published = self
-            .project_at(path, draft.dir().try_clone()?, request.to)
+            .project_at(path, draft.dir().try_clone()?, request.to, pass)
             .fill(&source, request, patience)?;
         check_free(&parent, &target)?;
         if !draft.finish(&target)? {

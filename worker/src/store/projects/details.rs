@@ -3,7 +3,6 @@
 //!
 //! Nothing here writes, removes a lock or takes a turn, so it may be done while a save is going on.
 
-use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,7 +13,7 @@ use super::files::Listing;
 use super::remembered::{Remembered, hash, path_of};
 use super::{Project, ProjectError, ProjectKey, Projects, git, writer};
 use crate::safe_fs::{FileError, is_local, open_cached};
-use crate::store::volume::Location;
+use crate::store::volume::{Activity, Location, VolumeFile};
 use crate::types::{ProjectPath, RequestPath};
 
 /// A file of a project, described.
@@ -33,7 +32,12 @@ pub struct Detail {
 impl Projects {
     /// Opens a file for reading if nothing on the way has to be waited for. `None` says nothing of
     /// the file; [`Project::read`] then finds out.
-    pub fn open_cached(&self, key: ProjectKey, path: &RequestPath) -> Option<(File, FileStat)> {
+    pub fn open_cached(
+        &self,
+        key: ProjectKey,
+        path: &RequestPath,
+    ) -> Option<(VolumeFile, FileStat)> {
+        let pass = self.volume.enter(Activity::Read);
         let root = self.volume.root().ok()?;
         if !*self.is_local.get_or_init(|| is_local(&root)) {
             return None;
@@ -43,7 +47,8 @@ impl Projects {
         if writer::is_marked_at(&root, &folder) {
             return None;
         }
-        open_cached(&root, &folder, path.as_str())
+        let (file, stat) = open_cached(&root, &folder, path.as_str())?;
+        Some((VolumeFile::new(file, pass), stat))
     }
 }
 

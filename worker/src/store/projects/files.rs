@@ -1,6 +1,5 @@
 //! Reading a project's files.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::time::{Duration, Instant};
 
@@ -8,6 +7,7 @@ use nix::sys::stat::FileStat;
 
 use super::{Project, ProjectError, writer};
 use crate::safe_fs::{FileError, walk};
+use crate::store::volume::VolumeFile;
 use crate::types::{ProjectPath, RequestPath};
 
 /// The file that a game begins with.
@@ -23,7 +23,7 @@ pub struct OpenFile {
     /// Its name within the project; another than asked for where the default page rule applied.
     pub path: String,
     /// The open file.
-    pub file: File,
+    pub file: VolumeFile,
     /// Its size in bytes when it was opened.
     pub size: u64,
 }
@@ -116,6 +116,7 @@ impl Project {
         match self.dir().file(path) {
             Ok((file, stat)) => {
                 let size = u64::try_from(stat.st_size).unwrap_or_default();
+                let file = VolumeFile::new(file, self.pass.clone());
                 Ok(OpenFile { path: path.to_owned(), file, size })
             }
             // A client learns no difference between a link and nothing.

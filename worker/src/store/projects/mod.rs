@@ -38,7 +38,7 @@ pub use patience::Patience;
 pub use crate::store::volume::ProjectKey;
 
 use crate::safe_fs::{Dir, FileError};
-use crate::store::volume::{Keyring, Location, Volume};
+use crate::store::volume::{Activity, Keyring, Location, Pass, Volume};
 use writer::Writer;
 
 /// Limits of the files of one project.
@@ -137,6 +137,8 @@ pub struct Project {
     /// Whose it is. A copy that is being made is already that of its place to be.
     key: ProjectKey,
     shared: Arc<Shared>,
+    /// Given back when the project has been closed.
+    pass: Pass,
 }
 
 impl Projects {
@@ -148,9 +150,19 @@ impl Projects {
         Self { volume, shared: Arc::new(shared), is_local: Arc::default() }
     }
 
-    /// Opens a project. What a save left that was killed is mended first. Blocking.
+    /// Opens a project to read it. What a save left that was killed is mended first. Blocking.
     pub fn open(&self, key: ProjectKey) -> Result<Project, ProjectError> {
-        let project = self.project(key, self.volume.open(Location::Project(key))?);
+        self.open_as(key, self.volume.enter(Activity::Read))
+    }
+
+    /// The same, to copy it into the workspace of a run. Blocking.
+    pub fn open_to_copy(&self, key: ProjectKey) -> Result<Project, ProjectError> {
+        self.open_as(key, self.volume.enter(Activity::Copy))
+    }
+
+    fn open_as(&self, key: ProjectKey, pass: Pass) -> Result<Project, ProjectError> {
+        let dir = self.volume.open(Location::Project(key))?;
+        let project = self.project_at(self.volume.path_of(Location::Project(key)), dir, key, pass);
         if writer::is_marked(&project.dir) {
             // Reading goes on, even where nothing can be written.
             if let Err(error) = project.mend() {
@@ -161,16 +173,13 @@ impl Projects {
     }
 
     /// Opens a project and makes its folder first if there is none. Blocking.
-    fn open_or_create(&self, key: ProjectKey) -> Result<Project, ProjectError> {
-        Ok(self.project(key, self.volume.make(Location::Project(key))?))
+    fn open_or_create(&self, key: ProjectKey, pass: Pass) -> Result<Project, ProjectError> {
+        let dir = self.volume.make(Location::Project(key))?;
+        Ok(self.project_at(self.volume.path_of(Location::Project(key)), dir, key, pass))
     }
 
-    fn project(&self, key: ProjectKey, dir: Dir) -> Project {
-        self.project_at(self.volume.path_of(Location::Project(key)), dir, key)
-    }
-
-    fn project_at(&self, path: PathBuf, dir: Dir, key: ProjectKey) -> Project {
-        Project { dir, path, key, shared: Arc::clone(&self.shared) }
+    fn project_at(&self, path: PathBuf, dir: Dir, key: ProjectKey, pass: Pass) -> Project {
+        Project { dir, path, key, shared: Arc::clone(&self.shared), pass }
     }
 }
 
@@ -208,6 +217,7 @@ impl Project {
 
     /// Finishes or takes away what a killed save left, unless somebody is at it.
     fn mend(&self) -> Result<(), ProjectError> {
+        let _saving = self.pass.enter(Activity::Save);
         match Writer::after_a_kill(self)? {
             Some(writer) => journal::finish(self, &writer),
             None => Ok(()),

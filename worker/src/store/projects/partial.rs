@@ -7,6 +7,7 @@ use super::changes::{Base, Changes, Source};
 use super::git::{self, OwnRef, PARTIAL};
 use super::writer::Writer;
 use super::{Project, ProjectError, ProjectKey, Projects, journal, snapshot};
+use crate::store::volume::Activity;
 
 /// Unfinished work that was kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,13 +27,14 @@ impl Projects {
         if changes.write.is_empty() && changes.remove.is_empty() {
             return Ok(None);
         }
-        let (project, existed) = match self.open(key) {
-            Err(ProjectError::NotFound) => (self.open_or_create(key)?, false),
+        let pass = self.volume.enter(Activity::Save);
+        let (project, existed) = match self.open_as(key, pass.clone()) {
+            Err(ProjectError::NotFound) => (self.open_or_create(key, pass.clone())?, false),
             result => (result?, true),
         };
         let result = project.keep_partial(changes);
         if result.is_err() && !existed {
-            self.take_back(key);
+            self.take_back(key, &pass);
         }
         result.map(Some)
     }

@@ -18,7 +18,7 @@ use super::stage::Staged;
 use super::writer::{Staging, Writer};
 use super::{Project, ProjectError, ProjectKey, Projects, place, upkeep};
 use crate::safe_fs::{Dir, FileError, empty};
-use crate::store::volume::Location;
+use crate::store::volume::{Activity, Location, Pass};
 use crate::types::{ProjectPath, STYLE_STATE_FILE};
 
 /// A file in the staging folder that is made and removed to see whether there is room.
@@ -62,7 +62,17 @@ impl Projects {
         key: ProjectKey,
         changes: &Changes<'_>,
     ) -> Result<Published, ProjectError> {
-        let existing = match self.open(key) {
+        self.publish_as(key, changes, &self.volume.enter(Activity::Save))
+    }
+
+    /// The same as part of something that is in flight already.
+    pub(super) fn publish_as(
+        &self,
+        key: ProjectKey,
+        changes: &Changes<'_>,
+        pass: &Pass,
+    ) -> Result<Published, ProjectError> {
+        let existing = match self.open_as(key, pass.clone()) {
             Ok(project) => Some(project),
             Err(ProjectError::NotFound) => None,
             Err(error) => return Err(error),
@@ -77,17 +87,17 @@ impl Projects {
             }
         }
         let existed = existing.is_some();
-        let project = existing.map_or_else(|| self.open_or_create(key), Ok)?;
+        let project = existing.map_or_else(|| self.open_or_create(key, pass.clone()), Ok)?;
         let result = project.save(changes);
         if result.is_err() && !existed {
-            self.take_back(key);
+            self.take_back(key, pass);
         }
         result
     }
 
     /// Removes a project that a failed first save leaves behind.
-    pub(super) fn take_back(&self, key: ProjectKey) {
-        let removed = self.open(key).and_then(|project| Ok(empty(project.dir())?));
+    pub(super) fn take_back(&self, key: ProjectKey, pass: &Pass) {
+        let removed = self.open_as(key, pass.clone()).and_then(|project| Ok(empty(project.dir())?));
         if let Err(error) = removed {
             tracing::warn!(%error, "a project that could not be saved was left half-made");
             return;

@@ -4,6 +4,7 @@ use git2::{ObjectType, Oid, TreeWalkMode, TreeWalkResult};
 
 use super::changes::{Changes, Published, Source, StoredContent};
 use super::{Patience, ProjectError, ProjectKey, Projects, git, history};
+use crate::store::volume::Activity;
 use crate::types::{ProjectPath, VersionId};
 
 /// The version that keeps what nobody had saved before an older one came back.
@@ -26,7 +27,8 @@ impl Projects {
         version: &VersionId,
         patience: &Patience,
     ) -> Result<Published, ProjectError> {
-        let project = self.open(key)?;
+        let pass = self.volume.enter(Activity::Save);
+        let project = self.open_as(key, pass.clone())?;
         let repository = git::open(&project)?.ok_or(ProjectError::NotFound)?;
         let commit = history::find(&repository, version)?;
         let short = git::short_id(&repository, commit.id())?;
@@ -53,7 +55,7 @@ impl Projects {
             }
         }
         patience.check()?;
-        self.publish(key, &changes)
+        self.publish_as(key, &changes, &pass)
     }
 }
 

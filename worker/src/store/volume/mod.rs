@@ -5,13 +5,17 @@
 //! file in it is open.
 
 mod draft;
+mod gate;
 mod keyring;
 mod layout;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub(super) use draft::{Draft, sweep};
+pub(super) use gate::Pass;
+pub use gate::{Activity, Gate, InFlight, VolumeFile};
 pub(super) use keyring::{Key, Keyring};
 pub use layout::ProjectKey;
 pub(super) use layout::{DRAFT, KEYS, Location, SAVE, TRASH};
@@ -22,17 +26,28 @@ use crate::safe_fs::{Dir, FileError};
 #[derive(Debug, Clone)]
 pub struct Volume {
     path: PathBuf,
+    gate: Arc<Gate>,
 }
 
 impl Volume {
     /// The volume that is mounted at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), gate: Arc::default() }
     }
 
     /// Whether it can be opened at all. Blocking.
     pub fn check(&self) -> io::Result<()> {
         self.root().map(drop)
+    }
+
+    /// What is in flight on it.
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    /// Begins an activity; whatever it opens is to be closed before the pass is dropped.
+    pub(super) fn enter(&self, activity: Activity) -> Pass {
+        self.gate.enter(activity)
     }
 
     /// Its root. Blocking.

@@ -9,6 +9,7 @@ use super::mark::is_marked;
 use crate::safe_fs::{Dir, FileError, Kind, WriteOptions};
 use crate::store::projects::writer::{Staging, Writer};
 use crate::store::projects::{Project, ProjectError, import, journal};
+use crate::store::volume::Activity;
 use crate::store::volume::SAVE;
 
 /// Locks that a killed git left behind. Only whoever may save takes them away.
@@ -57,6 +58,7 @@ pub(in crate::store::projects) fn open(
         Found::Nothing => Ok(None),
         Found::Own(repository) => Ok(Some(repository)),
         Found::Foreign(_) => {
+            let _saving = project.pass.enter(Activity::Save);
             let writer = Writer::wait(project)?;
             journal::finish(project, &writer)?;
             open_in_turn(project, &writer)
