@@ -24,6 +24,9 @@ const GENERATIONS: &[&str] = &[
 ];
 /// What of `tests/api` is run inside: what lies on the volume and must not be followed.
 const FILES: &[&str] = &["not_files::"];
+/// What of `tests/projects` is run inside: repositories of other programs, ordinary ones and one that
+/// was made to hurt.
+const HISTORIES: &[&str] = &["any_ordinary_history_goes_on", "a_tree_of_eleven_levels"];
 /// What of the worker's own tests: files by handle. Not the removal of a very deep tree, which takes
 /// half a minute there.
 const UNITS: &[&str] =
@@ -103,5 +106,19 @@ fn older_serves_files_by_safe_paths() {
     if let Some(runsc) = gvisor(Version::Older) {
         assert_suite(&runsc, "api", FILES);
         assert_suite(&runsc, "dreamcore_worker", UNITS);
+    }
+}
+
+#[test]
+fn newer_imports_older_histories() {
+    if let Some(runsc) = gvisor(Version::Newer) {
+        assert_suite(&runsc, "projects", HISTORIES);
+    }
+}
+
+#[test]
+fn older_imports_older_histories() {
+    if let Some(runsc) = gvisor(Version::Older) {
+        assert_suite(&runsc, "projects", HISTORIES);
     }
 }

@@ -17,7 +17,17 @@ fn programs() -> &'static BTreeMap<String, PathBuf> {
         let mut command = Command::new(env!("CARGO"));
         // As cargo itself was called, so that nothing is built twice.
         command.args(["test", "--locked", "--workspace", "--no-run", "--message-format=json"]);
-        command.args(["--lib", "--test", "api", "--test", "cli", "--test", "confinement"]);
+        command.args([
+            "--lib",
+            "--test",
+            "api",
+            "--test",
+            "cli",
+            "--test",
+            "confinement",
+            "--test",
+            "projects",
+        ]);
         if target.ends_with("release") {
             command.arg("--release");
         }

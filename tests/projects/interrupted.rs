@@ -191,6 +191,14 @@ impl Scenario {
         .await
     }
 
+    /// A save in a project whose history must be imported first.
+    async fn import() -> Self {
+        let scenario = Self::save().await;
+        let mark = scenario.template.path().join("project/.git/dreamcore-mark");
+        std::fs::remove_file(mark).expect("the mark of a history that the worker wrote");
+        scenario
+    }
+
     async fn restore() -> Self {
         Self::new("restore_version", |hash| json!({ "commit": hash })).await
     }
@@ -208,6 +216,20 @@ fn root_or_skip(test: &str) -> bool {
 async fn a_save_may_be_killed_anywhere() {
     if root_or_skip("a_save_may_be_killed_anywhere") {
         Scenario::save().await.killed_everywhere().await;
+    }
+}
+
+#[tokio::test]
+async fn an_import_may_be_killed_anywhere() {
+    if root_or_skip("an_import_may_be_killed_anywhere") {
+        Scenario::import().await.killed_everywhere().await;
+    }
+}
+
+#[tokio::test]
+async fn an_import_may_find_the_disk_full_anywhere() {
+    if root_or_skip("an_import_may_find_the_disk_full_anywhere") {
+        Scenario::import().await.refused_everywhere("ENOSPC").await;
     }
 }
 
