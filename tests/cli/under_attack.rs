@@ -153,6 +153,25 @@ async fn files_that_fill_the_disk_end_the_run() {
 }
 
 #[tokio::test]
+async fn many_tiny_files_end_the_run_wherever_they_lie() {
+    // Some file systems, that of a newer gVisor among them, count nothing for a file of one byte.
+    let filler = "mkdir -p /tmp/s; cd /tmp/s; perl -e 'for (1..40000) { open F, \">\", $_; print F 1 }'; sleep 20; echo kept";
+    let setup = Setup::default().var("DREAMCORE_RUN_DISK_BYTES", 100_u64 << 20);
+    let worker = worker(setup, filler).await;
+    let events = attacked(&worker).await;
+    assert_limited(&worker, &events, "disk");
+}
+
+#[tokio::test]
+async fn a_run_that_writes_nothing_takes_nothing() {
+    // What it sees, all of /usr, is far larger than what it may write.
+    let setup = Setup::default().var("DREAMCORE_RUN_DISK_BYTES", 16_u64 << 20);
+    let worker = worker(setup, "du -s /usr >/dev/null 2>&1; sleep 8").await;
+    let events = attacked(&worker).await;
+    assert_eq!(terminal(&events).kind(), "done", "{events:#?}");
+}
+
+#[tokio::test]
 async fn sparse_files_take_nothing_and_end_nothing() {
     let filler =
         "for i in $(seq 40); do truncate -s 90M /tmp/sparse$i; done; ls /tmp | wc -l; sleep 2";

@@ -22,6 +22,9 @@ const GENERATIONS: &[&str] = &[
     "links_and_special_files",
     "hidden_files_of_the_agent",
 ];
+/// What of `tests/cli` is run inside of attacks on the machine's resources: those that meet another
+/// kernel there.
+const ATTACKS: &[&str] = &["writes_nothing", "many_tiny_files"];
 /// What of `tests/api` is run inside: what lies on the volume and must not be followed.
 const FILES: &[&str] = &["not_files::"];
 /// What of `tests/projects` is run inside: repositories of other programs, ordinary ones and one that
@@ -90,6 +93,20 @@ fn newer_generates_games_with_the_real_cli() {
 fn older_generates_games_with_the_real_cli() {
     if let Some(runsc) = gvisor(Version::Older) {
         assert_suite(&runsc, "cli", GENERATIONS);
+    }
+}
+
+#[test]
+fn newer_limits_what_runs_take() {
+    if let Some(runsc) = gvisor(Version::Newer) {
+        assert_suite(&runsc, "cli", ATTACKS);
+    }
+}
+
+#[test]
+fn older_limits_what_runs_take() {
+    if let Some(runsc) = gvisor(Version::Older) {
+        assert_suite(&runsc, "cli", ATTACKS);
     }
 }
 

@@ -24,8 +24,6 @@ const FILES_EVERY: Duration = Duration::from_millis(500);
 const SPARING: u32 = 20;
 /// Names of files and folders of one run; a package manager makes some tens of thousands.
 const MAX_ENTRIES: u64 = 200_000;
-/// The reserve is at most one part in so many of a small disk.
-const RESERVE_PART: u64 = 10;
 /// How long the files of a run that was ended may take to go, before the next one is blamed.
 const GIVING_BACK: Duration = Duration::from_secs(1);
 
@@ -140,7 +138,9 @@ fn watch(new: &Receiver<Run>, allowance: Allowance) {
                 run.end(excess);
             }
         }
-        let low = runs.iter().any(|run| run.folder.space().is_ok_and(|s| is_low(s, allowance)));
+        let low = runs.iter().any(|run| {
+            run.folder.space().is_ok_and(|space| space.is_low(allowance.disk_reserve_bytes))
+        });
         if low && Instant::now() >= blame_from {
             for run in &mut runs {
                 run.measure_files(allowance, None);
@@ -151,12 +151,6 @@ fn watch(new: &Receiver<Run>, allowance: Allowance) {
             }
         }
     }
-}
-
-/// Whether so little is left that others could not save.
-fn is_low(space: Space, allowance: Allowance) -> bool {
-    let reserve = allowance.disk_reserve_bytes.min(space.total / RESERVE_PART);
-    space.free < reserve || space.free_files < space.total_files / 100
 }
 
 impl Run {

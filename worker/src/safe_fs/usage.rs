@@ -3,12 +3,17 @@
 use std::io;
 use std::os::fd::AsFd as _;
 
+use nix::sys::stat::fstat;
 use nix::sys::statvfs::fstatvfs;
 
 use super::{Dir, Kind};
 
 /// Bytes of a block as `stat` counts them, whatever the file system's own are.
 const BLOCK: u64 = 512;
+/// What a name takes at the least. Some file systems count nothing for a small file or a link.
+const NAME_BYTES: u64 = 4096;
+/// The reserve of a small disk is one part in so many.
+const RESERVE_PART: u64 = 10;
 /// Deeper than any project; the walk holds one descriptor a level.
 const MAX_DEPTH: usize = 100;
 
@@ -16,6 +21,7 @@ const MAX_DEPTH: usize = 100;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DiskUse {
     /// Allocated bytes: a sparse file counts by what is in it, a small one by its whole block.
+    /// Each name counts for a block at the least.
     pub bytes: u64,
     /// Names of files and folders.
     pub entries: u64,
@@ -36,12 +42,24 @@ pub struct Space {
     pub free_files: u64,
 }
 
+impl Space {
+    /// Whether less is left than is to be kept for others: `reserve_bytes`, or a tenth of a small
+    /// disk, or one file in a hundred.
+    pub fn is_low(&self, reserve_bytes: u64) -> bool {
+        let reserve = reserve_bytes.min(self.total / RESERVE_PART);
+        self.free < reserve || self.free_files < self.total_files / 100
+    }
+}
+
 impl Dir {
-    /// What is below this folder. Ends early when `enough` says so, and passes over what disappears
-    /// or cannot be read. Blocking.
+    /// What is below this folder and on the same file system. Ends early when `enough` says so, and
+    /// passes over what disappears or cannot be read. Blocking.
     pub fn disk_use(&self, enough: impl Fn(&DiskUse) -> bool) -> DiskUse {
         let mut found = DiskUse::default();
-        add(self, 0, &mut found, &enough);
+        if let Ok(own) = fstat(self.as_fd()) {
+            let walk = Walk { device: own.st_dev, enough };
+            walk.add(self, 0, &mut found);
+        }
         found
     }
 
@@ -57,26 +75,39 @@ impl Dir {
     }
 }
 
-fn add(folder: &Dir, depth: usize, found: &mut DiskUse, enough: &impl Fn(&DiskUse) -> bool) {
-    if depth > MAX_DEPTH {
-        found.too_deep = true;
-        return;
-    }
-    for entry in folder.entries().unwrap_or_default() {
-        let Ok(stat) = folder.status(entry.name()) else {
-            continue;
-        };
-        found.entries += 1;
-        // Other names of the same file are in the same tree: a sandbox cannot link out of it.
-        let names = u64::from(u32::try_from(stat.st_nlink).unwrap_or(u32::MAX)).max(1);
-        let is_folder = Kind::of(&stat) == Kind::Folder;
-        let bytes = u64::try_from(stat.st_blocks).unwrap_or_default().saturating_mul(BLOCK);
-        found.bytes = found.bytes.saturating_add(if is_folder { bytes } else { bytes / names });
-        if is_folder && let Ok(inner) = folder.folder(entry.name()) {
-            add(&inner, depth + 1, found, enough);
-        }
-        if enough(found) {
+struct Walk<F> {
+    /// Of the folders that are looked into. A file may have another one on an overlay.
+    device: libc::dev_t,
+    enough: F,
+}
+
+impl<F: Fn(&DiskUse) -> bool> Walk<F> {
+    fn add(&self, folder: &Dir, depth: usize, found: &mut DiskUse) {
+        if depth > MAX_DEPTH {
+            found.too_deep = true;
             return;
+        }
+        for entry in folder.entries().unwrap_or_default() {
+            let Ok(stat) = folder.status(entry.name()) else {
+                continue;
+            };
+            let is_folder = Kind::of(&stat) == Kind::Folder;
+            // What is mounted here takes nothing from this disk: where mounts are everybody's, the
+            // root of a sandbox is, and in it all of /usr.
+            if is_folder && stat.st_dev != self.device {
+                continue;
+            }
+            found.entries += 1;
+            // Other names of the same file are in the same tree: a sandbox cannot link out of it.
+            let names = if is_folder { 1 } else { stat.st_nlink.max(1) };
+            let bytes = u64::try_from(stat.st_blocks).unwrap_or_default().saturating_mul(BLOCK);
+            found.bytes = found.bytes.saturating_add((bytes / names).max(NAME_BYTES));
+            if is_folder && let Ok(inner) = folder.folder(entry.name()) {
+                self.add(&inner, depth + 1, found);
+            }
+            if (self.enough)(found) {
+                return;
+            }
         }
     }
 }
@@ -101,6 +132,37 @@ mod tests {
         fs::hard_link(temp.path().join("a/full"), temp.path().join("same")).unwrap();
         let found = measured(temp.path());
         assert_eq!(found.entries, 4);
+        assert!((1 << 20..2 << 20).contains(&found.bytes), "{found:?}");
+    }
+
+    #[test]
+    fn every_name_counts_for_a_block() {
+        let temp = tempfile::tempdir().unwrap();
+        for number in 0..100 {
+            // A short link is kept in its inode and takes no block.
+            std::os::unix::fs::symlink("x", temp.path().join(number.to_string())).unwrap();
+        }
+        assert!(measured(temp.path()).bytes >= 100 * NAME_BYTES);
+    }
+
+    #[test]
+    #[expect(clippy::print_stderr, reason = "a test that looks at nothing must say so")]
+    fn what_is_mounted_inside_is_not_counted() {
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("SKIPPED: only root can mount");
+            return;
+        }
+        let temp = tempfile::tempdir().unwrap();
+        let inner = temp.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        fs::write(temp.path().join("own"), vec![1; 1 << 20]).unwrap();
+        let none: Option<&str> = None;
+        let flags = nix::mount::MsFlags::empty();
+        nix::mount::mount(Some("tmpfs"), &inner, Some("tmpfs"), flags, none).unwrap();
+        fs::write(inner.join("other"), vec![1; 8 << 20]).unwrap();
+        let found = measured(temp.path());
+        nix::mount::umount(&inner).unwrap();
+        assert_eq!(found.entries, 1);
         assert!((1 << 20..2 << 20).contains(&found.bytes), "{found:?}");
     }
 
