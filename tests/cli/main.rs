@@ -9,6 +9,7 @@ mod generation;
 mod hostile_files;
 mod hostile_output;
 mod inputs;
+mod leavings;
 mod misbehaving_model;
 mod raw_model;
 mod secrets;

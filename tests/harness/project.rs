@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -87,17 +88,19 @@ fn groups_called(folder: &Path, name: &str, depth: u32) -> Vec<String> {
     folders.flat_map(look).collect()
 }
 
+/// How long it may take to remove what a run left: some disks remove a few hundred folders a second.
+const REMOVED_WITHIN: Duration = Duration::from_mins(2);
+
 /// What a run must not leave: processes of the sandbox's user with this text in their command line
-/// or working directory, and files in the scratch folder.
+/// or working directory, and files in the scratch folder. Waits for what is being removed.
 pub fn leftovers(worker: &Worker) -> Vec<String> {
     let scratch = worker.scratch();
-    let mut found: Vec<String> = std::fs::read_dir(&scratch)
-        .expect("the scratch folder")
-        .filter_map(Result::ok)
-        // The worker's own, while it proves its confinement after a start.
-        .filter(|entry| entry.file_name() != "trial")
-        .map(|entry| entry.path().display().to_string())
-        .collect();
+    let began = Instant::now();
+    let mut found = in_scratch(&scratch);
+    while found.iter().any(|name| name.starts_with("gone-")) && began.elapsed() < REMOVED_WITHIN {
+        std::thread::sleep(Duration::from_millis(20));
+        found = in_scratch(&scratch);
+    }
     for entry in std::fs::read_dir("/proc").expect("/proc").filter_map(Result::ok) {
         let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<i32>().ok()) else {
             continue;
@@ -110,4 +113,11 @@ pub fn leftovers(worker: &Worker) -> Vec<String> {
         }
     }
     found
+}
+
+fn in_scratch(scratch: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(scratch).expect("the scratch folder").filter_map(Result::ok);
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    // The worker's own, while it proves its confinement after a start.
+    names.filter(|name| name != "trial").collect()
 }

@@ -74,7 +74,8 @@ impl App {
         let owner = sandbox_identity();
         let path = settings.runs.scratch_dir.clone();
         let wrap = |source| StartError::Scratch { path: settings.runs.scratch_dir.clone(), source };
-        let prepared = blocking::run(move || Scratch::prepare(&path, owner));
+        let reserve_bytes = settings.runs.disk_reserve_bytes;
+        let prepared = blocking::run(move || Scratch::prepare(&path, owner, reserve_bytes));
         let scratch = prepared.await.map_err(|e| wrap(std::io::Error::other(e)))?.map_err(wrap)?;
         let allowance = Allowance {
             memory_bytes: settings.runs.memory_bytes,

@@ -21,9 +21,10 @@ pub(crate) async fn run(
     folder.push(".doctor");
     let owner = sandbox_identity();
     let folder = std::path::PathBuf::from(folder);
-    let scratch = Scratch::prepare(&folder, owner)
+    let scratch = Scratch::prepare(&folder, owner, config.app.runs.disk_reserve_bytes)
         .map_err(|error| format!("{}: {error}", folder.display()))?;
     let proven = proof::prove(&config.app.runs, &config.app.store, &launcher, &scratch).await;
+    scratch.settle()?;
     drop(scratch);
     std::fs::remove_dir(&folder)?;
     let met = proven.as_ref().is_ok_and(|proof| proof.violations.is_empty());

@@ -30,6 +30,7 @@ pub mod failure;
 mod generate;
 pub mod guard;
 pub mod import;
+mod leavings;
 pub mod log;
 pub mod permits;
 pub mod phase;

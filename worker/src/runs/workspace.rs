@@ -5,6 +5,7 @@
 //! regular files with valid paths within the limits ends the run with an error.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -14,9 +15,9 @@ use dreamcore_wire::plan::Identity;
 use nix::sys::stat::FileStat;
 
 use super::failure::Failure;
+use super::leavings::{Leavings, ROOT};
 use crate::api::ErrorCode;
 use crate::safe_fs::{Dir, FileError, FolderLock, Oddity, WriteOptions, empty, walk};
-use crate::sandbox::release_root;
 use crate::store::projects::FileLimits;
 use crate::store::projects::{Base, Project, ProjectError};
 use crate::types::ProjectPath;
@@ -25,7 +26,6 @@ use crate::types::ProjectPath;
 const GAME: &str = "game";
 const HOME: &str = "home";
 const TMP: &str = "tmp";
-const ROOT: &str = "root";
 /// For finding out at start how runs can be confined.
 const TRIAL: &str = "trial";
 /// The places of imports, with a number behind.
@@ -36,6 +36,7 @@ const IMPORT: &str = "import-";
 pub struct Scratch {
     path: PathBuf,
     owner: Option<Identity>,
+    leavings: Arc<Leavings>,
     /// Held for as long as the worker lives: a second one would empty the folder under the first.
     _lock: Arc<FolderLock>,
 }
@@ -48,6 +49,7 @@ pub struct Workspace {
     slot: Dir,
     game: Dir,
     owner: Option<Identity>,
+    leavings: Arc<Leavings>,
 }
 
 /// The place of one import. [`Scratch::remove_import_folder`] takes it away; the next import in the
@@ -104,9 +106,9 @@ pub struct Harvest {
 }
 
 impl Scratch {
-    /// Takes the scratch folder into use: makes it, makes it readable for nobody else, and removes
-    /// what earlier workers left. Blocking.
-    pub fn prepare(path: &Path, owner: Option<Identity>) -> io::Result<Self> {
+    /// Takes the scratch folder into use: makes it, makes it readable for nobody else, and gives up
+    /// what earlier workers left. `reserve_bytes` is what shall be left on its disk. Blocking.
+    pub fn prepare(path: &Path, owner: Option<Identity>, reserve_bytes: u64) -> io::Result<Self> {
         std::fs::create_dir_all(path)?;
         // In a folder that others may write to, the name could have been taken by a link or by
         // somebody else's folder.
@@ -119,8 +121,9 @@ impl Scratch {
         std::fs::set_permissions(path, mode)?;
         let root = Dir::open_root(path)?;
         let lock = root.try_lock()?.ok_or_else(|| io::Error::other("another worker uses it"))?;
-        clear(&root, path)?;
-        Ok(Self { path: path.to_owned(), owner, _lock: Arc::new(lock) })
+        let leavings = Arc::new(Leavings::start(path, reserve_bytes)?);
+        leavings.give_up_all()?;
+        Ok(Self { path: path.to_owned(), owner, leavings, _lock: Arc::new(lock) })
     }
 
     /// Makes an empty folder to try the confinement in. Blocking.
@@ -134,20 +137,31 @@ impl Scratch {
         Dir::open_root(&self.path)?.remove_empty_folder(TRIAL).map(drop).map_err(io::Error::from)
     }
 
+    /// Waits until everything that was given up is removed. Blocking.
+    pub fn settle(&self) -> io::Result<()> {
+        self.leavings.settle()
+    }
+
     /// Makes an empty place for an import, beside those of runs. Blocking.
     pub fn import_folder(&self, number: usize) -> io::Result<ImportFolder> {
         let name = format!("{IMPORT}{number}");
-        let (dir, path) = (Dir::open_root(&self.path)?.make_folder(&name)?, self.path.join(&name));
-        clear(&dir, &path)?;
-        dir.make_folder(ROOT)?;
-        Ok(ImportFolder { path, dir })
+        let dir = self.make_place(&Dir::open_root(&self.path)?, &name)?;
+        Ok(ImportFolder { path: self.path.join(&name), dir })
     }
 
-    /// Takes it away. Blocking.
+    /// Takes it away; what takes long to remove goes on in the background. Blocking.
     pub fn remove_import_folder(&self, folder: &ImportFolder) -> io::Result<()> {
-        clear(&folder.dir, &folder.path)?;
-        let name = folder.path.file_name().unwrap_or_default();
-        Dir::open_root(&self.path)?.remove_empty_folder(name).map(drop).map_err(io::Error::from)
+        self.leavings.give_up(folder.path.file_name().unwrap_or_default())
+    }
+
+    /// Makes an empty folder with a place for a root in it.
+    fn make_place(&self, scratch: &Dir, name: &str) -> io::Result<Dir> {
+        if scratch.status(name).is_ok() {
+            self.leavings.give_up(OsStr::new(name))?;
+        }
+        let place = scratch.make_folder(name)?;
+        place.make_folder(ROOT)?;
+        Ok(place)
     }
 
     /// Makes the folders of one run. Blocking.
@@ -155,9 +169,7 @@ impl Scratch {
         let root = Dir::open_root(&self.path)?;
         let name = slot.to_string();
         let path = self.path.join(&name);
-        let slot = root.make_folder(&name)?;
-        clear(&slot, &path)?;
-        slot.make_folder(ROOT)?;
+        let slot = self.make_place(&root, &name)?;
         let game = slot.make_folder(GAME)?;
         let mut own = vec![slot.make_folder(HOME)?];
         own.push(slot.make_folder(TMP)?);
@@ -166,7 +178,8 @@ impl Scratch {
                 folder.set_owner(owner.uid, owner.gid)?;
             }
         }
-        Ok(Workspace { path, slot, game, owner: self.owner })
+        let leavings = Arc::clone(&self.leavings);
+        Ok(Workspace { path, slot, game, owner: self.owner, leavings })
     }
 }
 
@@ -304,31 +317,10 @@ impl Workspace {
         Ok(harvest)
     }
 
-    /// Removes everything. Blocking.
+    /// Removes everything; what takes long to remove goes on in the background. Blocking.
     pub fn remove(&self) -> io::Result<()> {
-        clear(&self.slot, &self.path)?;
-        let Some((parent, name)) = self.path.parent().zip(self.path.file_name()) else {
-            return Ok(());
-        };
-        Dir::open_root(parent)?.remove_empty_folder(name)?;
-        Ok(())
+        self.path.file_name().map_or(Ok(()), |name| self.leavings.give_up(name))
     }
-}
-
-/// Empties a folder. Where a root had to be built among everybody's mounts and its launcher was
-/// killed, it is still there: that is refused as busy, never emptied, and released.
-fn clear(folder: &Dir, path: &Path) -> io::Result<()> {
-    match empty(folder) {
-        Err(busy) if busy.kind() == io::ErrorKind::ResourceBusy => {}
-        other => return other,
-    }
-    release_root(&path.join(ROOT))?;
-    for entry in folder.entries()? {
-        let inner = path.join(entry.name());
-        release_root(&inner.join(ROOT))?;
-        release_root(&inner)?;
-    }
-    empty(folder)
 }
 
 fn check_limits(

@@ -1,74 +1,66 @@
 //! Removing a tree that the sandbox made.
 //!
 //! It may be as deep as the disk allows and its folders may forbid reading. A recursive removal
-//! would run out of stack or descriptors, so folders found inside are moved up to the top first:
-//! the tree gets flatter until nothing is left, with two descriptors in use at any time.
+//! would run out of stack or descriptors, so it goes down a bounded number of levels, and folders
+//! found below those are moved up to the top: round by round the tree gets flatter until nothing is
+//! left.
 
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::AsFd as _;
 
-use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 
 use super::{Dir, FileError, Kind};
+
+/// Levels that are removed where they are, with a descriptor open for each. What is deeper is moved,
+/// which costs several times as much.
+const LEVELS: usize = 40;
 
 /// Removes everything in `folder`, and leaves the folder itself.
 pub fn empty(folder: &Dir) -> io::Result<()> {
     let mut moved: u64 = 0;
-    // Each round ends with every folder one level nearer to the top; no folder is moved twice.
     loop {
-        let mut folders = Vec::new();
-        for entry in folder.entries()? {
-            let name = entry.name();
-            match folder.status(name).map(|stat| Kind::of(&stat)) {
-                Ok(Kind::Folder) => folders.push(entry),
-                Ok(_) => folder.remove_file(name)?,
-                Err(FileError::NotFound) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        if folders.is_empty() {
+        let moved_before = moved;
+        clear(folder, folder, LEVELS, &mut moved)?;
+        if moved == moved_before {
             return Ok(());
         }
-        for entry in folders {
-            if folder.remove_empty_folder(entry.name())? {
+    }
+}
+
+/// Removes everything in `folder` down to so many levels, and moves deeper folders to `top`.
+fn clear(folder: &Dir, top: &Dir, levels: usize, moved: &mut u64) -> io::Result<()> {
+    for entry in folder.entries()? {
+        let name = entry.name();
+        match folder.status(name).map(|stat| Kind::of(&stat)) {
+            Ok(Kind::Folder) => {}
+            Ok(_) => {
+                folder.remove_file(name)?;
                 continue;
             }
-            open_up(folder, entry.name())?;
-            let inner = folder.folder(entry.name())?;
-            flatten(&inner, folder, &mut moved)?;
-            folder.remove_empty_folder(entry.name())?;
+            Err(FileError::NotFound) => continue,
+            Err(error) => return Err(error.into()),
         }
+        if folder.remove_empty_folder(name)? {
+            continue;
+        }
+        open_up(folder, name)?;
+        if levels == 0 {
+            *moved += 1;
+            folder.move_to(name, top, &format!("{}.{moved}", uuid::Uuid::new_v4()))?;
+            continue;
+        }
+        clear(&folder.folder(name)?, top, levels - 1, moved)?;
+        folder.remove_empty_folder(name)?;
     }
+    Ok(())
 }
 
 /// Gives the owner all rights on a folder: an ordinary user needs them, root passes without. A link
 /// that has taken the folder's place is an error, and what it points to stays as it is.
 fn open_up(parent: &Dir, name: &OsStr) -> io::Result<()> {
     Ok(fchmodat(parent.as_fd(), name, Mode::S_IRWXU, FchmodatFlags::NoFollowSymlink)?)
-}
-
-/// Removes the files of `inner` and moves its folders to `top`.
-fn flatten(inner: &Dir, top: &Dir, moved: &mut u64) -> io::Result<()> {
-    for entry in inner.entries()? {
-        let name = entry.name();
-        match inner.status(name).map(|stat| Kind::of(&stat)) {
-            Ok(Kind::Folder) => {
-                // Moving a folder changes its "..", for which it must be writable.
-                if let Ok(child) = inner.folder(name) {
-                    fchmod(&child, Mode::S_IRWXU)?;
-                } else {
-                    open_up(inner, name)?;
-                }
-                *moved += 1;
-                inner.move_to(name, top, &format!("{}.{moved}", uuid::Uuid::new_v4()))?;
-            }
-            Ok(_) => inner.remove_file(name)?,
-            Err(FileError::NotFound) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
