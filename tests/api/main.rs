@@ -20,3 +20,4 @@ mod raw;
 mod shutdown;
 mod smuggling;
 mod support;
+mod wire;
