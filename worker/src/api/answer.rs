@@ -1,4 +1,5 @@
-//! What callers are answered in JSON. Fields stand in the order of their names, as they always have.
+//! The JSON answers. The fields of each are in alphabetical order, because serde writes them in the
+//! order of their declaration and clients have always seen them so.
 
 use std::collections::BTreeMap;
 
@@ -8,44 +9,44 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::ErrorCode;
 use crate::types::SkillName;
 
-/// An error outside a stream.
+/// An error outside of a stream.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Error {
-    /// For programs.
+    /// The code of the error, for programs.
     pub code: ErrorCode,
-    /// For people; it may change.
+    /// What is wrong, for people. The text may change.
     pub error: String,
 }
 
 /// The files of a project, by path.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Files {
-    /// What is known of each file, if it was asked for.
+    /// Size, time and hash of each file, if the request asked for `details`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<Vec<FileDetails>>,
-    /// The paths.
+    /// The paths of all files.
     pub files: Vec<String>,
 }
 
-/// What is known of a file.
+/// Size, time and hash of a file.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct FileDetails {
-    /// The name that git has for this content.
+    /// The id that git gives to this content.
     pub hash: String,
-    /// When it was changed, RFC 3339 in UTC.
+    /// The time of the last change, in RFC 3339 and UTC.
     pub mtime: String,
-    /// Where it is.
+    /// The path of the file.
     pub path: String,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub size: u64,
 }
 
-/// The error of `list_files` where there is no project.
+/// The error of `list_files` if the project does not exist.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct NoProject {
     /// Always `NOT_FOUND`.
     pub code: ErrorCode,
-    /// For people.
+    /// What is wrong, for people.
     pub error: &'static str,
     /// Always empty.
     pub files: [String; 0],
@@ -54,14 +55,14 @@ pub struct NoProject {
 /// Versions of a project, the newest first.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Versions {
-    /// The project had no history and got one for this answer.
+    /// `true` if the project had no history and this request has made its first version.
     #[serde(rename = "autoInitialized", skip_serializing_if = "is_false")]
     pub auto_initialized: bool,
     /// The versions.
     pub commits: Vec<Version>,
-    /// Whether there are older ones.
+    /// Whether there are older versions.
     pub has_more: bool,
-    /// Unfinished work of runs that failed.
+    /// Versions with the unfinished work of failed runs. They can be restored like any other.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub partial: Vec<Version>,
 }
@@ -69,49 +70,49 @@ pub struct Versions {
 /// One version.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Version {
-    /// When it was made, RFC 3339 in UTC.
+    /// When the version was made, in RFC 3339 and UTC.
     pub date: String,
-    /// Its hash, abbreviated.
+    /// The abbreviated id of the version's commit.
     pub hash: String,
-    /// The first line of its message.
+    /// The first line of the version's message.
     pub message: String,
 }
 
 /// What a version changed.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Diff {
-    /// A unified diff.
+    /// The changes as a unified diff.
     pub diff: String,
-    /// It was cut, and says so in its last line.
+    /// `true` if the diff was too long and has been cut; its last line says so too.
     #[serde(skip_serializing_if = "is_false")]
     pub truncated: bool,
 }
 
-/// A version that was brought back.
+/// The result of restoring a version.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Restored {
-    /// The newest version now.
+    /// The newest version of the project after the request.
     pub git_commit: Option<String>,
-    /// Files that did not exist then.
+    /// Files that were removed because the restored version does not have them.
     pub removed_files: Vec<String>,
-    /// Files whose content changed.
+    /// Files that were written because their content differed from the restored version.
     pub restored_files: Vec<String>,
     /// Always true.
     pub success: bool,
 }
 
-/// A snapshot.
+/// The result of making a snapshot.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Snapshot {
-    /// Whether there was anything that no version had.
+    /// Whether a version was made. `false` if the newest version has all files as they are.
     pub created: bool,
-    /// The newest version now.
+    /// The newest version of the project after the request.
     pub git_commit: Option<String>,
     /// Always true.
     pub success: bool,
 }
 
-/// A copy of a project.
+/// The result of copying a project.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Copied {
     /// The newest version of the copy.
@@ -120,51 +121,51 @@ pub struct Copied {
     pub success: bool,
 }
 
-/// An asset.
+/// A file that a user has uploaded.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Asset {
-    /// Its media type, by its first bytes.
+    /// The media type, which the worker finds by the first bytes of the file.
     pub content_type: &'static str,
-    /// When it was uploaded, RFC 3339 in UTC.
+    /// When it was uploaded, in RFC 3339 and UTC.
     pub created_at: String,
-    /// What the user's file was called.
+    /// The name of the file on the user's machine.
     pub filename: String,
-    /// Its id.
+    /// The id of the asset.
     pub id: crate::types::AssetId,
-    /// Where it is below the data folder.
+    /// The path of the asset below the data folder.
     pub path: String,
-    /// The digest of its bytes, 64 hexadecimal digits.
+    /// The SHA-256 of its bytes, as 64 hexadecimal digits.
     pub sha256: String,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// Where it can be got.
+    /// The URL at which it is served.
     pub url: String,
 }
 
 /// All assets of a user, the newest first.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Assets {
-    /// The assets.
+    /// All assets that are not deleted.
     pub assets: Vec<Asset>,
 }
 
-/// It is done.
+/// The request was carried out.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Success {
     /// Always true.
     pub success: bool,
 }
 
-/// An asset that is back.
+/// The result of restoring an asset.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct RestoredAsset {
-    /// The asset.
+    /// The restored asset.
     pub asset: Asset,
     /// Always true.
     pub success: bool,
 }
 
-/// The process serves.
+/// The process is serving requests.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Live {
     /// Always `live`.
@@ -174,11 +175,11 @@ pub struct Live {
 /// Whether games can be generated.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Ready {
-    /// What protects the worker; `null` while it is being tested, or where nothing can be confined.
+    /// The result of the self-test. `null` while the test runs, or if it could not be made.
     pub confinement: Option<Confinement>,
-    /// What is wrong, by name.
+    /// The problems because of which no game can be generated, by name.
     pub problems: BTreeMap<&'static str, String>,
-    /// Generations under way.
+    /// The number of generations that are running.
     pub running: usize,
     /// `ready` or `not_ready`.
     pub status: &'static str,
@@ -199,114 +200,114 @@ pub struct InFlight {
     pub uploads: usize,
 }
 
-/// What the sandbox consists of, and what a hostile program could do in it.
+/// The protections of the sandbox, and the attacks of the self-test that were not denied.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Confinement {
-    /// Protections that hold.
+    /// Protections that are applied.
     pub applied: Vec<String>,
-    /// How many attacks the self-test made.
+    /// The number of attacks that the self-test made.
     pub attacks: usize,
-    /// Protections that cannot be had here.
+    /// Protections that this machine does not offer.
     pub missing: Vec<Missing>,
     /// Attacks that were not denied.
     pub not_denied: Vec<String>,
 }
 
-/// A protection that cannot be had.
+/// A protection that this machine does not offer.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Missing {
-    /// Which one.
+    /// The name of the protection.
     pub mechanism: String,
-    /// Why.
+    /// Why it could not be applied.
     pub reason: String,
 }
 
-/// Which program this is.
+/// The program and its version.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Program {
     /// Always `dreamcore-worker`.
     pub name: &'static str,
-    /// Its version.
+    /// The version of the program.
     pub version: &'static str,
 }
 
-/// What a message wants.
+/// What the user wants with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Intent {
-    /// An earlier version of the game.
+    /// To have an earlier version of the game back.
     Restore,
-    /// An answer in words.
+    /// To get an answer in words.
     Chat,
-    /// Another game, or a first one.
+    /// To have the game changed or made.
     Edit,
 }
 
-/// What a message wants, and how that was found out.
+/// What the user wants with a message, and whether a model judged it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Judged {
-    /// What it wants.
+    /// What the user wants.
     pub intent: Intent,
-    /// Whether no model was heard and the table of patterns decided.
+    /// `true` if no model answered and the worker's table of patterns decided.
     #[serde(rename = "fallback", skip_serializing_if = "std::ops::Not::not")]
     pub is_guess: bool,
 }
 
-/// The skills for a message, and how they were found.
+/// The skills that fit a message, and whether a model chose them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Chosen {
-    /// At most 5, the setup skill first.
+    /// At most 5 names of skills, the setup skill first.
     #[serde(serialize_with = "as_names")]
     #[schemars(with = "Vec<SkillName>")]
     pub skills: Vec<SkillName>,
-    /// Whether no model was heard and the table of words decided.
+    /// `true` if no model answered and the worker's table of words decided.
     #[serde(rename = "fallback", skip_serializing_if = "std::ops::Not::not")]
     pub is_guess: bool,
 }
 
-/// What is answered.
+/// The answer to a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Reply {
-    /// Words and proposals.
+    /// An answer in words, with suggestions.
     Said {
-        /// The words, in Markdown.
+        /// The answer, in Markdown.
         message: String,
-        /// Orders that the user may give next.
+        /// Messages that the user may want to send next.
         suggestions: Vec<String>,
     },
-    /// The plain text of the model.
+    /// The text of the model as it is, if the request asked for `raw_output`.
     Raw {
-        /// It.
+        /// The text.
         result: String,
     },
 }
 
-/// The introduction.
+/// The introduction with which a game is published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Introduction {
-    /// At most 50 characters.
+    /// The title, at most 50 characters.
     pub title: String,
-    /// At most 200 characters.
+    /// What the game is about, at most 200 characters.
     pub description: String,
-    /// At most 300 characters.
+    /// How the game is played, at most 300 characters.
     pub how_to_play: String,
-    /// At most 5, of at most 10 characters each.
+    /// At most 5 tags of at most 10 characters each.
     pub tags: Vec<String>,
 }
 
-/// Texts of skills.
+/// The texts of skills.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct SkillContents {
     /// The `SKILL.md` of each skill that exists, by name.
     pub skills: BTreeMap<String, String>,
 }
 
-/// Whether a run would start at once.
+/// Whether a run of the user would start at once.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Warmth {
-    /// `already_warm` or `warmed`.
+    /// `already_warm` if a run would start at once, else `warmed`.
     pub status: &'static str,
 }
 

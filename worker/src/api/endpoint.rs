@@ -1,4 +1,4 @@
-//! What is to be known of an endpoint.
+//! The description of one endpoint: a row of the table of endpoints.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
@@ -7,82 +7,82 @@ use super::{ErrorCode, Id};
 /// One endpoint.
 #[derive(Debug, Clone, Copy)]
 pub struct Endpoint {
-    /// Which one, for the server's list of handlers.
+    /// The endpoint's identity, by which the server finds its handler.
     pub id: Id,
-    /// Its name with underscores; with hyphens it is the same.
+    /// The name, with underscores. The server also answers under the name with hyphens.
     pub name: &'static str,
-    /// The method that it is asked with. Where it is GET, HEAD is answered too.
+    /// The method that the endpoint takes.
     pub method: Method,
-    /// Whether a request needs the secret.
+    /// Whether a request must carry the secret.
     pub needs_secret: bool,
-    /// What it is for, in one sentence.
+    /// What the endpoint does, in one sentence. The documents show it.
     pub about: &'static str,
-    /// What it is asked with.
+    /// What a request consists of.
     pub takes: Takes,
-    /// What it can answer.
+    /// The forms of a successful answer.
     pub gives: &'static [Gives],
-    /// How it can fail, beside what follows from what it takes.
+    /// The codes with which it can fail, in addition to those that follow from `takes`.
     pub fails: &'static [ErrorCode],
 }
 
-/// How an endpoint is asked.
+/// The HTTP method of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// GET, and HEAD with it.
+    /// GET. HEAD is answered too.
     Get,
-    /// POST.
+    /// POST only.
     Post,
 }
 
-/// What an endpoint is asked with.
+/// What a request consists of.
 #[derive(Debug, Clone, Copy)]
 pub enum Takes {
-    /// Nothing.
+    /// Neither parameters nor a body.
     Nothing,
-    /// The parameters of a query.
+    /// Parameters in the query.
     Query(TypeOf),
     /// A JSON body.
     Json(TypeOf),
-    /// The parameters of a query, and a file as the body: its bytes, or a form with one file.
+    /// Parameters in the query, and a file as the body: its bytes, or a form with one file.
     Upload(TypeOf),
 }
 
-/// What an endpoint can answer.
+/// One form of a successful answer.
 #[derive(Debug, Clone, Copy)]
 pub enum Gives {
     /// JSON with this status.
     Json(u16, TypeOf),
-    /// A file's bytes, whole or a part, with its own media type.
+    /// The bytes of a file or a range of them, with the file's media type.
     File,
-    /// Events of a run.
+    /// A stream of a run's events.
     Events,
-    /// The description of all endpoints.
+    /// The `OpenAPI` document.
     OpenApi,
 }
 
-/// A type, by its schema.
+/// A type, represented by the function that makes its schema, so that a constant table can hold it.
 #[derive(Debug, Clone, Copy)]
 pub struct TypeOf(fn(&mut SchemaGenerator) -> Schema);
 
 impl TypeOf {
-    /// The schema of `T`.
+    /// Represents `T`.
     pub const fn of<T: JsonSchema>() -> Self {
         Self(SchemaGenerator::subschema_for::<T>)
     }
 
-    /// The schema, or a reference to it.
+    /// The type's schema, or a reference to it among the generator's definitions.
     pub fn schema(self, generator: &mut SchemaGenerator) -> Schema {
         (self.0)(generator)
     }
 }
 
 impl Endpoint {
-    /// The other spelling of its name, if that is another.
+    /// The name with hyphens. `None` if it has no underscore to replace.
     pub fn hyphenated(&self) -> Option<String> {
         self.name.contains('_').then(|| self.name.replace('_', "-"))
     }
 
-    /// Every code that it can answer with.
+    /// Every error code with which the endpoint can answer.
     pub fn codes(&self) -> Vec<ErrorCode> {
         let mut codes = match self.takes {
             Takes::Nothing => Vec::new(),

@@ -1,7 +1,7 @@
-//! Every way in which a request or a run can fail.
+//! The codes of all errors of requests and runs.
 //!
-//! One row is all there is to know about a code. The JSON errors, the last event of a stream,
-//! `docs/errors.md` and the tests are made from these rows, and no code is written anywhere else.
+//! A row holds everything about one code. The JSON errors, the last event of a stream, the tables
+//! in the documents and the tests are made from these rows. No other file contains a code as text.
 
 use serde::{Serialize, Serializer};
 
@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 /// `/// meaning` `Variant = "WIRE_NAME", HTTP status, recoverable or final, "text for the user";`.
 macro_rules! error_codes {
     ($($(#[doc = $meaning:literal])+ $code:ident = $name:literal, $status:literal, $again:ident, $user:literal;)+) => {
-        /// Why a request or a run failed, as callers are told.
+        /// The code that tells a caller why a request or a run failed.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum ErrorCode {
             $($(#[doc = $meaning])+ $code,)+
@@ -19,12 +19,13 @@ macro_rules! error_codes {
             /// Every code, in the order of the documentation.
             pub const ALL: &[Self] = &[$(Self::$code),+];
 
-            /// The code as it is written on the wire.
+            /// The code as answers and events contain it.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$code => $name),+ }
             }
 
-            /// The status of an answer with this code. Within a stream the status was sent before.
+            /// The status of an answer with this code. In a stream it does not apply, because the
+            /// status was sent before the error.
             pub const fn status(self) -> u16 {
                 match self { $(Self::$code => $status),+ }
             }
@@ -34,12 +35,12 @@ macro_rules! error_codes {
                 match self { $(Self::$code => error_codes!(@ $again)),+ }
             }
 
-            /// What the user reads, in Japanese.
+            /// The text for the user, in Japanese.
             pub const fn user_message(self) -> &'static str {
                 match self { $(Self::$code => $user),+ }
             }
 
-            /// What the code means to an operator.
+            /// What the code means, for operators. The documents show it.
             pub fn meaning(self) -> &'static str {
                 match self { $(Self::$code => concat!($($meaning),+)),+ }.trim()
             }
@@ -56,103 +57,106 @@ error_codes! {
     /// The run took too long, or the CLI fell silent.
     CliTimeout = "CLI_TIMEOUT", 504, recoverable,
         "時間内に完了しませんでした。もう一度お試しいただくか、内容を小さく分けてお試しください。";
-    /// The CLI was killed (137).
+    /// The CLI was killed by SIGKILL (exit code 137).
     CliKilled = "CLI_KILLED", 500, recoverable,
         "処理が途中で停止しました。もう一度お試しください。";
-    /// The run was stopped (143).
+    /// The run was stopped (exit code 143): its client left, or the worker is about to end.
     CliTerminated = "CLI_TERMINATED", 503, recoverable,
         "処理が中断されました。もう一度お試しください。";
-    /// The CLI ended with another code, or without a result.
+    /// The CLI ended with another exit code, or without a result.
     CliUnknownError = "CLI_UNKNOWN_ERROR", 500, final,
         "予期しない問題が発生しました。しばらくしてからもう一度お試しください。";
     /// The CLI could not be started.
     CliSpawnError = "CLI_SPAWN_ERROR", 500, final,
         "AIを起動できませんでした。しばらくしてからもう一度お試しください。";
-    /// The model API could not be reached, broke off or failed.
+    /// The model API could not be reached, closed the connection, or answered with a server error.
     NetworkError = "NETWORK_ERROR", 502, recoverable,
         "AIサービスに接続できませんでした。しばらくしてからもう一度お試しください。";
     /// The model API refused the key.
     AuthError = "AUTH_ERROR", 502, final,
         "AIサービスの認証に失敗しました。運営にお問い合わせください。";
-    /// The model API asked for fewer requests.
+    /// The model API refused a request because there were too many.
     RateLimit = "RATE_LIMIT", 503, recoverable,
         "AIサービスが混み合っています。少し時間をおいてからもう一度お試しください。";
     /// The model API did not answer in time.
     ApiTimeout = "API_TIMEOUT", 504, recoverable,
         "AIサービスからの応答がありませんでした。もう一度お試しください。";
-    /// A model refused, or answered with something that is not what was asked for. Short questions only.
+    /// The model refused to answer, or its answer does not have the required form. Only endpoints
+    /// that ask a model directly answer with this code.
     ModelAnswer = "MODEL_ANSWER", 502, recoverable,
         "AIから使える答えが返りませんでした。もう一度お試しください。";
-    /// The sandbox could not be made.
+    /// The sandbox could not be made, or its self-test failed.
     SandboxError = "SANDBOX_ERROR", 500, final,
         "安全な実行環境を用意できませんでした。しばらくしてからもう一度お試しください。";
-    /// The run took more memory, processes or disk than it may; `message` says which.
+    /// The run used more memory, processes or disk than its limits allow; `message` says which.
     ResourceLimit = "RESOURCE_LIMIT", 500, final,
         "メモリやディスクなどの使用量が上限を超えたため、処理を停止しました。内容を小さく分けて、もう一度お試しください。";
-    /// The CLI left or wrote something that is not accepted.
+    /// The CLI left files that a project cannot hold, or its output exceeded a limit.
     OutputRejected = "OUTPUT_REJECTED", 500, final,
         "保存できないファイルや出力が含まれていたため、変更を保存しませんでした。";
-    /// A file has a path that no project can have.
+    /// A file in the request has a path that is not allowed.
     InvalidPath = "INVALID_PATH", 400, final,
         "使用できないファイル名が含まれていたため、変更を保存しませんでした。";
-    /// A file has content that cannot be read.
+    /// A file in the request has content that cannot be decoded.
     InvalidContent = "INVALID_CONTENT", 400, final,
         "読み取れないファイルが含まれていたため、変更を保存しませんでした。";
-    /// The worker has a defect; its log has more. Streams only.
+    /// The worker has a defect; its log says more. Only streams end with this code.
     UnknownError = "UNKNOWN_ERROR", 500, final,
         "予期しない問題が発生しました。しばらくしてからもう一度お試しください。";
 
-    /// Another run of the project is under way, or another save of it takes too long.
+    /// Another run of the project is going on, or another save of it takes too long.
     ProjectBusy = "PROJECT_BUSY", 503, recoverable,
         "このプロジェクトでは別の処理が進行中です。完了してからもう一度お試しください。";
-    /// All places for runs are taken, or too many large requests arrive at the same time.
+    /// All slots for runs are taken, or too many large requests arrive at the same time.
     WorkerBusy = "WORKER_BUSY", 503, recoverable,
         "ただいま混み合っています。少し時間をおいてからもう一度お試しください。";
-    /// A limit is used up: of the run's requests and tokens, of a file's or the project's size, or of
+    /// A limit is exceeded: the run's requests or tokens, the size of a file or of the project, or
     /// the user's assets. `message` or `error` says which.
     QuotaExceeded = "QUOTA_EXCEEDED", 413, final,
         "利用できる上限に達したため、処理を終了しました。";
-    /// The project or the asset cannot be read or written at the moment; the log has more.
+    /// The project or the asset could not be read or written; the log says more.
     StorageError = "STORAGE_ERROR", 503, recoverable,
         "プロジェクトの読み書き中に問題が発生しました。変更は保存されていません。";
     /// The disk or the volume is full. Nothing was changed.
     StorageFull = "STORAGE_FULL", 507, final,
         "保存先の空き容量が足りません。変更は保存されていません。";
 
-    /// Something in the request is missing, malformed, or stands twice in a query; `error` says what.
+    /// A part of the request is missing or malformed, or a parameter is given twice; `error` says
+    /// which.
     InvalidRequest = "INVALID_REQUEST", 400, final,
         "リクエストの内容に誤りがあります。";
     /// The secret is missing or wrong.
     Unauthorized = "UNAUTHORIZED", 401, final,
         "認証に失敗しました。運営にお問い合わせください。";
-    /// There is no such endpoint, project, file, version or asset.
+    /// The endpoint, project, file, version or asset does not exist.
     NotFound = "NOT_FOUND", 404, final,
         "お探しのものが見つかりませんでした。";
-    /// The endpoint takes another method; `Allow` names the right ones.
+    /// The endpoint does not take this method; the header `Allow` names those that it takes.
     MethodNotAllowed = "METHOD_NOT_ALLOWED", 405, final,
         "リクエストの方法に誤りがあります。";
     /// The body did not arrive in time.
     BodyTimeout = "BODY_TIMEOUT", 408, recoverable,
         "データの受信が時間内に終わりませんでした。もう一度お試しください。";
-    /// There is a project already where the copy was to go.
+    /// The project that a copy was to make exists already.
     ProjectExists = "PROJECT_EXISTS", 409, final,
         "コピー先のプロジェクトがすでに存在します。";
-    /// The file is another version than `If-Match` or `If-Unmodified-Since` names.
+    /// The file has changed since the version that `If-Match` or `If-Unmodified-Since` names.
     PreconditionFailed = "PRECONDITION_FAILED", 412, final,
         "ファイルはすでに更新されています。";
     /// The body is larger than the endpoint accepts.
     BodyTooLarge = "BODY_TOO_LARGE", 413, final,
         "データが大きすぎます。";
-    /// The body says that it is not `application/json`, or the asset is of no kind that is accepted.
+    /// The body is not declared as `application/json`, or the asset is not of an accepted kind.
     UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", 415, final,
         "対応していない形式のデータです。";
-    /// The range has nothing of the file in it; `Content-Range: bytes */SIZE`.
+    /// No byte of the file is in the range; the header `Content-Range: bytes */SIZE` names its
+    /// size.
     RangeNotSatisfiable = "RANGE_NOT_SATISFIABLE", 416, final,
         "指定された範囲のデータはありません。";
-    /// The worker has a defect; its log has more.
+    /// The worker has a defect; its log says more.
     InternalError = "INTERNAL_ERROR", 500, final,
         "予期しない問題が発生しました。しばらくしてからもう一度お試しください。";
-    /// The worker takes no new work, because it is about to end. Another one is coming up.
+    /// The worker is about to end and takes no new work. Another worker is starting.
     ShuttingDown = "SHUTTING_DOWN", 503, recoverable,
         "サーバーを再起動しています。少し時間をおいてからもう一度お試しください。";
 }
@@ -190,7 +194,7 @@ mod tests {
             assert!((400..600).contains(&code.status()), "{name}");
             assert!(code.user_message().ends_with('。'), "{name}");
             assert!(code.meaning().ends_with('.'), "{name}: {}", code.meaning());
-            // A cell of a table in the documents.
+            // The documents show the meaning in a cell of a table, so it must be one line.
             assert!(!code.meaning().contains("  "), "{name}: {}", code.meaning());
         }
     }

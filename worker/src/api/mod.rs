@@ -1,7 +1,7 @@
-//! The contract with callers as data: what can be asked, what is answered, and how it can fail.
+//! The contract with callers as data: requests, answers, and errors of every endpoint.
 //!
-//! Nothing in here serves a request. The server, the documents and the tests read these tables, so
-//! none of them can say anything else than the others.
+//! No code in this module serves a request. The server, the `OpenAPI` document, the tables in the
+//! documents and the tests are made from these tables and types, so they cannot disagree.
 
 pub mod answer;
 mod endpoint;

@@ -7,13 +7,13 @@ use serde_json::{Map, Value, json};
 use super::endpoint::{Endpoint, Gives, Method, Takes, TypeOf};
 use super::{ENDPOINTS, ErrorCode, answer};
 
-/// The document as it is served. A test compares it with what [`document`] makes.
+/// The document that the worker serves. A test fails if it differs from the result of [`document`].
 pub const CHECKED_IN: &str = include_str!("../../../openapi/dreamcore-worker.json");
 
-/// The name of the scheme by which callers show that they may.
+/// The name of the security scheme: the header with the secret.
 const SECRET: &str = "secret";
 
-/// The document. `event` describes one event of a stream.
+/// Makes the document. `event` is the type of one event of a stream.
 pub fn document(event: TypeOf) -> Value {
     let mut builder = Builder::new();
     builder.event = builder.answers.schema_of(event);
@@ -43,11 +43,12 @@ pub fn document(event: TypeOf) -> Value {
     })
 }
 
-/// Collects the schemas that are referred to: those of what is read, and those of what is written.
+/// Collects the schemas that the document refers to. There are two generators, because a type that
+/// the worker reads and one that it writes have different rules for missing fields.
 struct Builder {
     requests: Schemas,
     answers: Schemas,
-    /// Refers to the schema of one event of a stream.
+    /// A reference to the schema of one event of a stream.
     event: Value,
 }
 
@@ -120,7 +121,7 @@ impl Builder {
         operation.into()
     }
 
-    /// The fields of a type as parameters of a query.
+    /// The fields of a type, as parameters of a query.
     fn parameters(&mut self, of: TypeOf) -> Value {
         let schema = self.requests.inline(of);
         let required =
@@ -172,7 +173,7 @@ impl Builder {
 }
 
 impl Schemas {
-    /// The schema itself and not a reference to it. The type is not among the definitions then.
+    /// The schema itself instead of a reference to it. The type is then not among the definitions.
     fn inline(&mut self, of: TypeOf) -> Value {
         let mut alone = self.0.clone();
         let schema: Value = of.schema(&mut alone).into();
@@ -184,7 +185,7 @@ impl Schemas {
     }
 }
 
-/// In a query a parameter is there or not.
+/// Removes `null` from the types of a field: a parameter of a query can be missing, but not null.
 fn without_null(field: Value) -> Value {
     let Some(choices) = field.get("anyOf").and_then(Value::as_array) else {
         let mut field = field;
@@ -201,7 +202,7 @@ fn without_null(field: Value) -> Value {
     real.next().cloned().unwrap_or(field)
 }
 
-/// Adds one form of an answer; several forms of one status and media type are alternatives.
+/// Adds one form of an answer. Several forms of one status and media type become alternatives.
 fn add(responses: &mut Map<String, Value>, status: u16, media_type: &str, schema: Value) {
     let response = responses
         .entry(status.to_string())
@@ -219,7 +220,7 @@ fn add(responses: &mut Map<String, Value>, status: u16, media_type: &str, schema
     }
 }
 
-/// Says with which codes an answer of this status comes.
+/// Adds a code to the description of the answer with its status.
 fn describe(responses: &mut Map<String, Value>, code: ErrorCode) {
     let Some(response) = responses.get_mut(&code.status().to_string()) else { return };
     let line = format!("`{}`: {}", code.as_str(), code.meaning());

@@ -1,4 +1,4 @@
-//! What callers send, field by field. A value of one of these types was checked.
+//! The requests, field by field. Parsing checks them, so a value of one of these types is valid.
 
 use std::collections::BTreeMap;
 
@@ -9,101 +9,103 @@ use crate::types::{
     AssetId, FileName, ProjectId, Prompt, RequestPath, SkillName, UserId, VersionId, VersionMessage,
 };
 
-/// Names of assets, and the URL that takes the place of `assets/NAME` in code.
+/// For each name of an asset, the URL that replaces `assets/NAME` in code.
 pub type UrlsByName = BTreeMap<String, String>;
 
 /// The body of `generate_game`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct GenerateGame {
-    /// Whose project.
+    /// The owner of the project.
     pub user_id: UserId,
-    /// The project; it is made if there is none.
+    /// The project. It is made if it does not exist.
     pub project_id: ProjectId,
-    /// What to do.
+    /// What the assistant is to do.
     #[schemars(with = "Option<Prompt>")]
     pub prompt: Option<String>,
-    /// Another name for `prompt`, for where that is missing or empty.
+    /// Another name for `prompt`, which counts if `prompt` is missing or empty.
     #[schemars(with = "Option<Prompt>")]
     pub message: Option<String>,
-    /// Skills that the assistant is to load first.
+    /// The skills that the assistant is told to load first.
     #[schemars(length(max = 20))]
     pub skills: Option<Vec<SkillName>>,
-    /// Put into the code that the run writes.
+    /// The URLs that replace `assets/NAME` in the code that the run writes.
     pub asset_urls: Option<UrlsByName>,
-    /// How a run shall seem to end that never takes place: `timeout`, `general`, `sandbox`, `network`,
-    /// `rate_limit`, or anything else for a success.
+    /// For tests of the caller: no run takes place, and the stream ends as if one had failed in
+    /// this way (`timeout`, `general`, `sandbox`, `network`, `rate_limit`). Any other value ends it
+    /// with success.
     #[serde(rename = "_test_error")]
     pub test_error: Option<String>,
 }
 
-/// The body of `apply_files`: `files`, or an `action`.
+/// The body of `apply_files`. It has either `files` or an `action`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct ApplyFiles {
-    /// Whose project.
+    /// The owner of the project.
     pub user_id: UserId,
-    /// The project; it is made if there is none.
+    /// The project. It is made if it does not exist.
     pub project_id: ProjectId,
-    /// One of the actions on versions, instead of `files`.
+    /// An action on versions, instead of `files`.
     #[schemars(with = "Option<VersionAction>")]
     pub action: Option<String>,
-    /// What is to change, all of it or nothing.
+    /// The files to change. Either all of them change or none.
     pub files: Option<Vec<FileChange>>,
-    /// What the version is called.
+    /// The message of the version that is made.
     pub commit_message: Option<VersionMessage>,
-    /// Most versions that `git_log` lists.
+    /// How many versions `git_log` lists at most.
     pub limit: Option<u32>,
-    /// The version for `git_diff` and `git_restore`.
+    /// The version that `git_diff` shows or `git_restore` restores.
     pub commit: Option<VersionId>,
-    /// Put into code among `files`.
+    /// The URLs that replace `assets/NAME` in the code among `files`.
     pub asset_urls: Option<UrlsByName>,
 }
 
-/// What `apply_files` does with versions: `get_versions`, `get_version_diff` and `restore_version`
-/// under the names that the relay uses.
+/// The actions of `apply_files` on versions. They do the same as `get_versions`, `get_version_diff`
+/// and `restore_version`; the relay uses these names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
 #[schemars(rename_all = "snake_case")]
 pub enum VersionAction {
-    /// Lists versions.
+    /// Lists the versions of the project.
     GitLog,
     /// Shows what a version changed.
     GitDiff,
-    /// Brings a version back.
+    /// Restores a version.
     GitRestore,
 }
 
-/// One file that is to change.
+/// One change of a file.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct FileChange {
-    /// Where it is. A path that is not allowed is an error of the stream.
+    /// The path of the file. If it is not allowed, the stream ends with an error.
     #[schemars(with = "RequestPath")]
     pub path: String,
-    /// What is to be in it; required unless it is deleted.
+    /// The new content of the file. Required unless the file is deleted.
     pub content: Option<String>,
-    /// What happens to it; without one it is written.
+    /// What happens to the file. Without an action it is written.
     pub action: Option<FileAction>,
-    /// How `content` stands for the bytes.
+    /// The encoding of `content`. Without one it is UTF-8.
     pub encoding: Option<Encoding>,
 }
 
-/// Writing a file creates it or replaces it, whichever of the two is asked for.
+/// What happens to a file. `create` and `update` do the same: the file is written, whether it
+/// exists or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FileAction {
-    /// Writes it.
+    /// Writes the file.
     Create,
-    /// Writes it.
+    /// Writes the file.
     Update,
-    /// Removes it, if it is there.
+    /// Removes the file if it exists.
     Delete,
 }
 
-/// How a text stands for bytes.
+/// The encoding of a file's bytes as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum Encoding {
-    /// As they are.
+    /// The text is the content.
     #[serde(rename = "utf-8", alias = "utf8", alias = "UTF-8")]
     Utf8,
-    /// With or without padding and line ends.
+    /// Base64, with or without padding and line ends.
     #[serde(rename = "base64")]
     Base64,
 }
@@ -111,26 +113,26 @@ pub enum Encoding {
 /// The query of `get_file`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct GetFile {
-    /// Whose project.
+    /// The owner of the project.
     pub user_id: UserId,
     /// The project.
     pub project_id: ProjectId,
-    /// The file; `index.html` without one.
+    /// The path of the file; `index.html` if it is missing.
     pub path: Option<RequestPath>,
 }
 
 /// The query of `list_files`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct ListFiles {
-    /// Whose project.
+    /// The owner of the project.
     pub user_id: UserId,
     /// The project.
     pub project_id: ProjectId,
-    /// `1`: with size, time and hash of each file.
+    /// `1` adds size, time and hash of each file.
     pub details: Option<Switch>,
 }
 
-/// A choice in a query.
+/// A choice between no (`0`) and yes (`1`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum Switch {
     /// No.
@@ -144,22 +146,22 @@ pub enum Switch {
 /// The query of `get_versions`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct GetVersions {
-    /// Whose project.
+    /// The owner of the project.
     pub user_id: UserId,
     /// The project.
     pub project_id: ProjectId,
-    /// Most versions in the answer, 1 to 500; 50 without it.
+    /// The largest number of versions in the answer, 1 to 500; 50 if it is missing.
     pub limit: Option<u32>,
-    /// Versions that are left out, from the newest on.
+    /// How many of the newest versions are left out.
     pub skip: Option<u32>,
-    /// Anything but `0`: also versions that were undone.
+    /// Any number but `0` adds the versions that were undone.
     pub all: Option<u32>,
 }
 
 /// The query of `get_version_diff`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct GetVersionDiff {
-    /// Whose project.
+    /// The owner of the project.
     pub user_id: UserId,
     /// The project.
     pub project_id: ProjectId,
@@ -170,56 +172,56 @@ pub struct GetVersionDiff {
 /// The body of `restore_version`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct RestoreVersion {
-    /// Whose project.
+    /// The owner of the project.
     pub user_id: UserId,
     /// The project.
     pub project_id: ProjectId,
-    /// The version that comes back.
+    /// The version to restore.
     pub commit: VersionId,
 }
 
 /// The body of `create_version_snapshot`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct CreateVersionSnapshot {
-    /// Whose project.
+    /// The owner of the project.
     pub user_id: UserId,
     /// The project.
     pub project_id: ProjectId,
-    /// What the version is called.
+    /// The message of the version that is made.
     pub message: Option<VersionMessage>,
 }
 
 /// The body of `copy_project`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct CopyProject {
-    /// Whose project is copied.
+    /// The owner of the project that is copied.
     pub user_id: UserId,
     /// The project that is copied.
     pub project_id: ProjectId,
-    /// Whose project is made; the same user's without it.
+    /// The owner of the copy; the same user if it is missing.
     pub target_user_id: Option<UserId>,
-    /// The project that is made.
+    /// The project that the copy becomes. It must not exist.
     pub target_project_id: ProjectId,
-    /// Whether its versions come along.
+    /// Whether the versions of the project are copied too.
     #[serde(default)]
     pub history: bool,
-    /// What the version is called that the copy begins with.
+    /// The message of the copy's first own version.
     pub message: Option<VersionMessage>,
 }
 
 /// The query of `upload_asset`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct UploadAsset {
-    /// Whose asset.
+    /// The owner of the asset.
     pub user_id: UserId,
-    /// What the file is called; without it, a form's own name counts.
+    /// The name of the file. If it is missing, the name in the form counts.
     pub filename: Option<FileName>,
 }
 
-/// One asset of one user.
+/// A request about one asset.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct OneAsset {
-    /// Whose asset.
+    /// The owner of the asset.
     pub user_id: UserId,
     /// The asset.
     pub asset_id: AssetId,
@@ -228,37 +230,37 @@ pub struct OneAsset {
 /// The query of `list_assets`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct ListAssets {
-    /// Whose assets.
+    /// The owner of the assets.
     pub user_id: UserId,
 }
 
 /// The body of `detect_intent`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct DetectIntent {
-    /// What the user wrote.
+    /// The message of the user.
     pub message: String,
 }
 
 /// The body of `detect_skills`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct DetectSkills {
-    /// What the user wrote.
+    /// The message of the user.
     pub message: String,
-    /// Whether the game is drawn flat or in space; flat without it.
+    /// Whether the game is in 2D or 3D; 2D if it is missing.
     pub dimension: Option<Dimension>,
-    /// The code that the game has already.
+    /// The present code of the game.
     pub existing_code: Option<String>,
 }
 
-/// Whether a game is drawn flat or in space.
+/// Whether a game is in two or in three dimensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Dimension {
-    /// With p5.js.
+    /// Two dimensions, with p5.js.
     #[default]
     #[serde(rename = "2d", alias = "2D")]
     Two,
-    /// With three.js.
+    /// Three dimensions, with three.js.
     #[serde(rename = "3d", alias = "3D")]
     Three,
 }
@@ -266,24 +268,24 @@ pub enum Dimension {
 /// The body of `chat_haiku` and `chat_sonnet`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct AskChat {
-    /// What the user wrote.
+    /// The message of the user.
     pub message: String,
-    /// What the game is to be.
+    /// The specification of the game.
     pub game_spec: Option<String>,
-    /// What was said before. It may end with `message`.
+    /// The conversation before the message. Its last entry may be the message itself.
     pub conversation_history: Option<Vec<Entry>>,
-    /// Instructions in place of the worker's own.
+    /// Instructions for the model that replace the worker's own.
     pub system_prompt: Option<String>,
-    /// Whether the model's plain text is the answer.
+    /// Whether the text of the model is the answer as it is.
     pub raw_output: Option<bool>,
 }
 
-/// One entry of the relay's list. Roles that do not exist and empty entries are passed over.
+/// One entry of a conversation. Entries without content or with another role are ignored.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct Entry {
     /// `user` or `assistant`.
     pub role: String,
-    /// What was said.
+    /// The text of the entry.
     #[serde(default)]
     pub content: Option<String>,
 }
@@ -291,22 +293,22 @@ pub struct Entry {
 /// The body of `generate_publish_info`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct GeneratePublishInfo {
-    /// Whose project.
+    /// The owner of the project.
     pub user_id: UserId,
     /// The project.
     pub project_id: ProjectId,
-    /// What the user calls it.
+    /// The name that the user has given to the project.
     pub project_name: Option<String>,
     /// The code of the game.
     pub game_code: Option<String>,
-    /// What the game is to be.
+    /// The specification of the game.
     pub spec_content: Option<String>,
 }
 
 /// The body of `get_skill_content`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct GetSkillContent {
-    /// Names that no skill can have are left out, like those of skills that do not exist.
+    /// The names of the skills. Those that no skill has, or can have, are ignored.
     #[schemars(length(max = 20))]
     pub skill_names: Vec<String>,
 }
@@ -314,6 +316,6 @@ pub struct GetSkillContent {
 /// The body of `prewarm_sandbox`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct PrewarmSandbox {
-    /// Whose runs are expected.
+    /// The user whose run is expected.
     pub user_id: UserId,
 }

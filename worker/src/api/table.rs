@@ -1,10 +1,10 @@
-//! The table of endpoints. The server's routes, `openapi/dreamcore-worker.json`, the tables of the
-//! documents and the values that tests attack are made from it.
+//! The table of endpoints. The server's routes, `openapi/dreamcore-worker.json` and the tables in
+//! the documents are made from it, and the tests send their hostile values to the parameters in it.
 
 use super::endpoint::{Endpoint, Gives, Method, Takes, TypeOf};
 use super::{ErrorCode, answer, request};
 
-/// Names an endpoint. The server has one handler for each.
+/// The identity of an endpoint. The server has one handler for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "each is explained by its row in the table")]
 pub enum Id {
@@ -53,11 +53,11 @@ use ErrorCode::{
     StorageFull, WorkerBusy,
 };
 
-/// How a question to a model can fail.
+/// The codes of endpoints that ask a model directly.
 const OF_A_MODEL: &[ErrorCode] =
     &[NetworkError, AuthError, RateLimit, ApiTimeout, ModelAnswer, WorkerBusy];
 
-/// Every endpoint.
+/// Every endpoint of the worker.
 pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         id: Id::GenerateGame,

@@ -1,4 +1,4 @@
-//! An answer in words, with proposals for what to do next; or a plain completion.
+//! Answers a message in words, with suggestions for what to do next; or passes the model's text on.
 
 pub use crate::api::answer::Reply;
 use serde::Deserialize;
@@ -10,18 +10,20 @@ use super::conversation::{self, Entry};
 use crate::models::broker::ApiFailure;
 use crate::models::messages::{Answer, Form, NoAnswer, Question};
 
-/// Bytes of the game's specification that the model reads.
+/// How much of the game's specification the model reads, in bytes.
 const MAX_SPEC_BYTES: usize = 24 * 1024;
-/// Bytes of instructions that a caller may give instead of ours.
+/// How much of the caller's own instructions the model reads, in bytes.
 const MAX_SYSTEM_BYTES: usize = 32 * 1024;
-/// Characters of the answer.
+/// The longest answer, in characters.
 const MAX_MESSAGE_CHARS: usize = 4_000;
-/// Characters of a proposal: it is the label of a button.
+/// The longest suggestion, in characters. The relay shows it as the label of a button.
 const MAX_SUGGESTION_CHARS: usize = 40;
-/// Most proposals. Fewer are no failure: what is missing cannot be invented here.
+/// The largest number of suggestions. Fewer are not an error, because the worker cannot make them
+/// up.
 const MAX_SUGGESTIONS: usize = 3;
 const MAX_TOKENS: u32 = 1_500;
-/// Characters that a plain completion has at least. The relay takes a shorter one for none.
+/// The shortest text that counts as an answer if the caller asks for the model's plain text, in
+/// characters. The relay treats a shorter one as no answer.
 const MIN_RESULT_CHARS: usize = 20;
 
 const SYSTEM: &str = "\
@@ -35,24 +37,24 @@ suggestions はそのまま指示として送れる短い文（「敵を増や�
 /// Which model answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Care {
-    /// The one for quick answers.
+    /// The model for quick answers.
     Quick,
-    /// The one for careful answers.
+    /// The model for careful answers.
     Careful,
 }
 
-/// What is asked.
+/// A request for an answer.
 #[derive(Debug, Clone)]
 pub struct Chat {
-    /// The present message.
+    /// The message to answer.
     pub message: String,
-    /// What the game is, in the words of its author and the assistant.
+    /// The game's specification, as its author and the assistant wrote it.
     pub game_spec: Option<String>,
-    /// What was said before.
+    /// The conversation before the message.
     pub history: Vec<Entry>,
-    /// Instructions instead of ours.
+    /// Instructions of the caller that replace the worker's own.
     pub system_prompt: Option<String>,
-    /// Whether the plain text of the model is wanted.
+    /// Whether the caller wants the model's text as it is.
     pub is_raw: bool,
 }
 
@@ -64,7 +66,8 @@ struct Filled {
 }
 
 impl Assist {
-    /// Answers a message. A model's own words about a failure are never an answer.
+    /// Answers a message. If the model refuses or stops early, the result is an error and not the
+    /// text that the model wrote about it.
     pub async fn chat(&self, care: Care, chat: &Chat) -> Result<Reply, NoAnswer> {
         let model = match care {
             Care::Quick => &self.settings.quick_model,

@@ -1,10 +1,9 @@
-//! Fitting what a model wrote into the fields of an answer.
+//! Cuts texts of a model to the length of the fields of an answer.
 
 use unicode_segmentation::UnicodeSegmentation as _;
 
-/// The beginning of `text` that has at most `max_chars` characters (Unicode scalar values), cut
-/// between two characters as people see them, so that no emoji or accent is torn apart. White space
-/// at both ends is left out.
+/// The beginning of `text`, at most `max_chars` Unicode scalar values long and without white space
+/// at its ends. It is cut between two grapheme clusters, so no emoji or accent is cut in two.
 pub(super) fn clip(text: &str, max_chars: usize) -> String {
     let text = text.trim();
     let mut clipped = String::new();
@@ -20,7 +19,8 @@ pub(super) fn clip(text: &str, max_chars: usize) -> String {
     clipped
 }
 
-/// The same on one line and without markup: for buttons and titles, which show a text as it is.
+/// The same as [`clip`], on one line and without Markdown, for buttons and titles, which show a
+/// text as it is.
 pub(super) fn clip_line(text: &str, max_chars: usize) -> String {
     let mut line = String::with_capacity(text.len().min(4 * max_chars));
     let mut depth = 0_usize;
@@ -41,13 +41,13 @@ pub(super) fn clip_line(text: &str, max_chars: usize) -> String {
     clip(line.trim_start_matches(['-', '・', '•', '>', ' ']), max_chars)
 }
 
-/// The end of `text` within `max_bytes`, cut between two characters.
+/// The end of `text`, at most `max_bytes` long, cut between two characters.
 pub(super) fn tail(text: &str, max_bytes: usize) -> &str {
     let start = text.len().saturating_sub(max_bytes);
     text.get(text.ceil_char_boundary(start)..).unwrap_or_default()
 }
 
-/// The beginning of `text` within `max_bytes`, cut between two characters.
+/// The beginning of `text`, at most `max_bytes` long, cut between two characters.
 pub(super) fn head(text: &str, max_bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(max_bytes)).unwrap_or_default()
 }

@@ -1,7 +1,8 @@
-//! A conversation of the relay as turns of the model API.
+//! Turns a conversation from the relay into turns of the model API.
 //!
-//! The relay's list ends with the present message, has neighbours of one role and may be longer than
-//! a model should read. The API wants turns that alternate and begin with the user's.
+//! The relay's list may end with the present message, may have several entries of one role in a
+//! row, and may be longer than a model should read. The API requires turns that alternate between
+//! user and assistant and begin with the user.
 
 pub use crate::api::request::Entry;
 
@@ -9,18 +10,18 @@ use super::clip::head;
 use crate::models::messages::{Role, Turn};
 use crate::types::user_words;
 
-/// Bytes of a conversation that a model is given, the present message not counted.
+/// How much of a conversation the model reads, in bytes, without the present message.
 const MAX_HISTORY_BYTES: usize = 64 * 1024;
-/// Bytes of one turn of it.
+/// How much of one turn of it the model reads, in bytes.
 const MAX_TURN_BYTES: usize = 8 * 1024;
-/// What stands between two neighbours of one role that are joined.
+/// The separator between entries of one role that are joined into one turn.
 const JOINT: &str = "\n\n";
 
-/// The turns that ask `message` after what was said before. They begin and end with the user's.
-/// What is too much is left out from the oldest on; the message itself is never cut.
+/// The turns of a conversation that ends with `message`. They begin and end with the user. If the
+/// conversation is too long, its oldest turns are left out; `message` itself is never cut.
 pub fn turns(history: &[Entry], message: &str) -> Vec<Turn> {
     let mut entries: Vec<(Role, &str)> = history.iter().filter_map(said).collect();
-    // The relay stores the message before it asks.
+    // The relay stores the message before it sends the request, so the list may end with it.
     if entries
         .last()
         .is_some_and(|(role, content)| *role == Role::User && is_same(content, message))
@@ -61,7 +62,7 @@ fn said(entry: &Entry) -> Option<(Role, &str)> {
     (!content.is_empty()).then_some((role, content))
 }
 
-/// Whether an entry is the present message, with or without what the relay puts around it.
+/// Whether an entry is the present message, with or without the text that the relay puts around it.
 fn is_same(entry: &str, message: &str) -> bool {
     let message = message.trim();
     entry == head(message, MAX_TURN_BYTES) || user_words(entry) == user_words(message)

@@ -1,12 +1,14 @@
-//! Short questions to a model: what a message wants, which skills it needs, an answer in words, and
-//! what a published game is introduced with.
+//! Short questions to a model: the intent of a message, the skills for it, an answer in words, and
+//! the introduction of a published game.
 //!
-//! No CLI is started for them. Where an answer has a form, the model is forced into it, and every limit
-//! of the contract is kept here, whatever the model returns. What a user wrote is always data: it stands
-//! in a turn of the user as a JSON string, which it cannot close, and never in the instructions.
+//! The worker asks the model itself, without starting a CLI. Where an answer has a form, the model
+//! must call a tool with that form, and this module keeps every limit of the contract whatever the
+//! model returns. The text of a user is always data: it stands as a JSON string in a turn of the
+//! user, never in the instructions, and cannot end that string.
 //!
-//! Intent and skills have an answer that needs no model. It stands in when the model cannot be asked
-//! or does not answer in time, because a relay that gets no answer lets its user wait for ever.
+//! Intent and skills can also be found without a model. That answer is used if the model cannot be
+//! asked or does not answer in time, because a relay without an answer would let its user wait for
+//! ever.
 
 pub mod chat;
 mod clip;
@@ -28,7 +30,7 @@ pub use settings::Settings;
 use crate::models::broker::ApiFailure;
 use crate::models::messages::{Answer, Form, Messages, NoAnswer, Question, Role, Turn};
 
-/// Asks short questions. Cheap to clone.
+/// Asks short questions. Clones share one client.
 #[derive(Debug, Clone)]
 pub struct Assist {
     messages: Messages,
@@ -36,12 +38,12 @@ pub struct Assist {
 }
 
 impl Assist {
-    /// Asks `messages` as `settings` say.
+    /// Makes an `Assist` that asks the model API through `messages`.
     pub fn new(messages: Messages, settings: Settings) -> Self {
         Self { messages, settings: Arc::new(settings) }
     }
 
-    /// Asks for a filled form and reads it as `T`.
+    /// Asks a question whose answer is a filled form, and parses the form as `T`.
     async fn fill<T: DeserializeOwned>(
         &self,
         question: Question,
@@ -59,7 +61,7 @@ impl Assist {
     }
 }
 
-/// A question whose only turn is data of the user: a JSON object, whatever its texts contain.
+/// A question whose only turn is a JSON object with the user's texts.
 fn about_data(model: &str, system: &str, data: &Value, max_tokens: u32, form: Form) -> Question {
     Question {
         model: model.to_owned(),

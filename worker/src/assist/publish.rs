@@ -1,4 +1,4 @@
-//! What a published game is introduced with: title, description, how to play, tags.
+//! Writes the introduction of a published game: title, description, how to play, tags.
 
 pub use crate::api::answer::Introduction;
 use serde::Deserialize;
@@ -14,9 +14,10 @@ const MAX_DESCRIPTION_CHARS: usize = 200;
 const MAX_HOW_TO_PLAY_CHARS: usize = 300;
 const MAX_TAG_CHARS: usize = 10;
 const MAX_TAGS: usize = 5;
-/// Bytes of the game's code that the model reads, half from its beginning and half from its end.
+/// How much of the game's code the model reads, in bytes: half from its beginning, half from its
+/// end.
 const MAX_CODE_BYTES: usize = 48 * 1024;
-/// Bytes of the specification that the model reads.
+/// How much of the specification the model reads, in bytes.
 const MAX_SPEC_BYTES: usize = 24 * 1024;
 const MAX_NAME_BYTES: usize = 1024;
 const MAX_TOKENS: u32 = 1_500;
@@ -30,14 +31,14 @@ characters, a description of about 200 characters that makes people want to play
 in about 300 characters (goal and controls, as the code has them), and 3 to 5 tags of at most 10 \
 characters each, without a number sign.";
 
-/// What is known of a game.
+/// What the introduction is written from.
 #[derive(Debug, Clone, Default)]
 pub struct Game {
-    /// What its author calls the project.
+    /// The name that the author has given to the project.
     pub name: Option<String>,
-    /// Its first page.
+    /// The code of the game's first page.
     pub code: Option<String>,
-    /// What it is to be.
+    /// The specification of the game.
     pub spec: Option<String>,
 }
 
@@ -51,7 +52,7 @@ struct Filled {
     tags: Tags,
 }
 
-/// Models return a list in one string now and then.
+/// The tags as the model returns them: mostly a list, but sometimes a list in one string.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Tags {
@@ -66,7 +67,7 @@ impl Default for Tags {
 }
 
 impl Assist {
-    /// Introduces a game.
+    /// Writes the introduction of a game.
     pub async fn introduce(&self, game: &Game) -> Result<Introduction, NoAnswer> {
         let question = question(&self.settings.quick_model, game);
         let filled: Filled = self.fill(question, self.settings.publish_timeout).await?;

@@ -1,20 +1,20 @@
-//! What can be set of short questions.
+//! The settings of short questions.
 
 use std::time::Duration;
 
-/// Short questions to a model: which models are asked, and for how long.
+/// The settings of short questions: which models are asked, and how long the worker waits for them.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The model for quick answers: intent, skills, chat, publishing.
+    /// The model for quick answers: intent, skills, `chat_haiku` and introductions.
     pub quick_model: String,
-    /// The model for careful answers.
+    /// The model for careful answers: `chat_sonnet`.
     pub careful_model: String,
-    /// Longest wait for the intent of a message.
+    /// How long the worker waits for the intent of a message.
     pub intent_timeout: Duration,
-    /// Longest wait for the choice of skills.
+    /// How long the worker waits for the choice of skills.
     pub skills_timeout: Duration,
-    /// Longest wait for an answer of the chat.
+    /// How long the worker waits for an answer in words.
     pub chat_timeout: Duration,
-    /// Longest wait for the introduction of a game.
+    /// How long the worker waits for the introduction of a game.
     pub publish_timeout: Duration,
 }

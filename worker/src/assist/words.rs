@@ -1,9 +1,9 @@
-//! Text made comparable: width, case and kana folded.
+//! Folds text, so that different spellings of the same words compare as equal.
 
 use unicode_normalization::UnicodeNormalization as _;
 
-/// Folds what people type in several ways into one: full and half width, upper and lower case,
-/// katakana and hiragana. Runs of white space become one space; line breaks stay.
+/// Folds full width to half width, upper case to lower case, and katakana to hiragana. Several
+/// white space characters become one space; line breaks stay.
 pub(super) fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     for c in text.nfkc().flat_map(char::to_lowercase) {
@@ -26,7 +26,8 @@ pub(super) fn fold(text: &str) -> String {
     folded
 }
 
-/// The hiragana of a katakana; any other character is itself. The two blocks have the same order.
+/// The hiragana for a katakana, which have the same order in two blocks of Unicode. Any other
+/// character stays the same.
 fn hiragana(c: char) -> char {
     const FIRST: u32 = 'ァ' as u32;
     const LAST: u32 = 'ヶ' as u32;

@@ -12,10 +12,10 @@ use super::{PathError, ProjectPath};
 /// Why a text is not a file's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FileNameError {
-    /// Nothing, or nothing after the last separator.
+    /// The text is empty, or nothing follows its last separator.
     #[error("must not be empty")]
     Empty,
-    /// Over 255 bytes of UTF-8.
+    /// The name has more than 255 bytes of UTF-8.
     #[error("must have at most 255 bytes")]
     TooLong,
     /// `.`, `..`, a leading or trailing dot, or white space at the ends.
@@ -31,7 +31,7 @@ pub enum FileNameError {
 pub struct FileName(String);
 
 impl FileName {
-    /// The name.
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! User, project, asset and run ids: UUIDs in the hyphenated form, nothing else.
+//! Ids of users, projects, assets and runs: UUIDs in the hyphenated form only.
 //!
 //! `uuid` alone would also accept the braced, the URN and the bare form. Those are refused, because
 //! an id names a folder on the volume and must have exactly one spelling there: lower case.
@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
-/// Why a text is not an id.
+/// Why a text is not an id: it is not a UUID in the hyphenated form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be a UUID in the form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx")]
 pub struct IdError;
@@ -71,14 +71,14 @@ id_type!(
 );
 
 impl RunId {
-    /// A new one, which nothing else has. Those of later runs sort after those of earlier ones.
+    /// A new, unique id. The ids of later runs sort after those of earlier ones.
     pub fn fresh() -> Self {
         Self(Uuid::now_v7())
     }
 }
 
 impl AssetId {
-    /// A new one, which nothing else has.
+    /// A new, unique id.
     pub fn fresh() -> Self {
         Self(Uuid::new_v4())
     }

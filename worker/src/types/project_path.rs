@@ -1,7 +1,8 @@
 //! Paths inside a project.
 //!
-//! A path is refused, never cleaned: what a client asked for is either exactly what it gets or an
-//! error. The rules hold for paths from clients and for names that the sandbox left behind alike.
+//! A path that breaks a rule is refused and never changed into one that does not: a client gets
+//! exactly the file that it asked for, or an error. The same rules apply to paths in requests and
+//! to the names of files that a run leaves.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,40 +21,40 @@ pub const STYLE_STATE_FILE: &str = ".style-pending.json";
 /// Why a text is not a path inside a project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
-    /// Nothing at all.
+    /// The text is empty.
     #[error("path must not be empty")]
     Empty,
-    /// Over [`MAX_PATH_BYTES`], or one part over [`MAX_NAME_BYTES`].
+    /// The path has more than [`MAX_PATH_BYTES`], or a part has more than [`MAX_NAME_BYTES`].
     #[error("path is too long (at most 1024 bytes, 255 a part)")]
     TooLong,
-    /// Over [`MAX_DEPTH`] parts.
+    /// The path has more than [`MAX_DEPTH`] parts.
     #[error("path is too deep (at most 32 parts)")]
     TooDeep,
-    /// Begins with `/`, `~` or a drive letter.
+    /// The path begins with `/`, `~` or a drive letter.
     #[error("path must be relative to the project")]
     NotRelative,
-    /// `a//b`, `a/`.
+    /// A part is empty, as in `a//b` or `a/`.
     #[error("path must not have an empty part")]
     EmptyPart,
-    /// `.` or `..` as a part.
+    /// A part is `.` or `..`.
     #[error("path must not contain '.' or '..' as a part")]
     DotPart,
-    /// A part that begins with a dot: `.git`, `.claude`, `.env`, …; or another spelling of `.git`.
+    /// A part begins with a dot (`.git`, `.claude`, `.env`, …) or is another spelling of `.git`.
     #[error("path must not contain a hidden name (leading dot)")]
     Hidden,
-    /// A part that ends in a dot or in white space, or begins with white space.
+    /// A part ends with a dot, or begins or ends with white space.
     #[error("path must not have a part with a trailing dot or with white space at its ends")]
     Padded,
-    /// NUL, another control character, a backslash, or an invisible character that changes how
-    /// the path is displayed.
+    /// The path contains a control character, a backslash, or an invisible character that changes
+    /// how the path is displayed.
     #[error("path contains a character that is not allowed")]
     BadCharacter,
 }
 
 /// A relative path of visible names, safe to walk component by component.
 ///
-/// Holds for every value: non-empty UTF-8, `/`-separated, no part that is empty, `.`, `..` or
-/// begins with a dot, no control character, no backslash, within the limits above.
+/// Every value is non-empty UTF-8 within the limits above. Its parts are separated by `/`; none is
+/// empty, `.` or `..` or begins with a dot, and none contains a control character or a backslash.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProjectPath(String);
 
@@ -119,21 +120,24 @@ fn check_part(part: &str) -> Result<(), PathError> {
     }
 }
 
-/// `C:`, `c:\…`: meaningless on Linux, but a request that says it is not asking for a project file.
+/// Whether a path begins with a drive letter (`C:`, `c:\…`). Linux has none, but a request with one
+/// does not mean a file of a project.
 fn has_drive_letter(text: &str) -> bool {
     matches!(text.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic())
 }
 
-/// `.git` as NTFS abbreviates it, which git refuses to keep on any system, also before a stream.
+/// Whether a name is `.git` in the short form of NTFS, also with the name of a stream behind it.
+/// Git refuses to store such a name on every system.
 fn is_short_git(part: &str) -> bool {
     let head = part.as_bytes().get(..5);
     let is_abbreviation = head.is_some_and(|head| head.eq_ignore_ascii_case(b"git~1"));
     is_abbreviation && part.as_bytes().get(5).is_none_or(|next| *next == b':')
 }
 
-/// Control characters end log lines and terminals; a backslash is a separator to other programs;
-/// bidirectional controls, line separators and invisible characters make a path look like another
-/// one. Only the two joiners are needed within words and emoji; before a name they hide a dot.
+/// Whether a character may not be in a path. Control characters break log lines and terminals,
+/// other programs take a backslash for a separator, and bidirectional controls, line separators and
+/// invisible characters make a path look like another one. The two joiners are allowed within a
+/// name, because words and emoji need them, but not at its beginning, where they would hide a dot.
 fn is_forbidden(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -162,7 +166,7 @@ impl serde::Serialize for ProjectPath {
 
 super::deserialize_through_from_str!(ProjectPath);
 
-/// What a client may name in a request: a visible file, or the relay's hidden state file.
+/// A path that a request may name: a visible file, or the relay's hidden state file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestPath {
     /// An ordinary file of the project.

@@ -1,31 +1,32 @@
-//! What the user asked for, in their own words.
+//! The prompt of a generation: the text of the user, and what the relay has put around it.
 
 use std::str::FromStr;
 
-/// Longest prompt in bytes of UTF-8: the relay adds the conversation and the game's specification.
+/// The longest prompt, in bytes of UTF-8. It is this long because the relay adds the conversation
+/// and the game's specification.
 pub const MAX_PROMPT_BYTES: usize = 1024 * 1024;
 
 /// Why a text is not a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PromptError {
-    /// Empty, or white space only: the CLI would end with an error that says less.
+    /// The text is empty or only white space. The CLI would fail with a less helpful error.
     #[error("prompt must not be empty")]
     Empty,
-    /// Over [`MAX_PROMPT_BYTES`].
+    /// The text has more than [`MAX_PROMPT_BYTES`].
     #[error("prompt is too long (at most 1 MiB)")]
     TooLong,
-    /// No model takes it, and C programs would cut the text there.
+    /// The text contains NUL. No model accepts it, and a C program would cut the text there.
     #[error("prompt must not contain NUL")]
     Nul,
 }
 
-/// A non-empty prompt of bounded length. `Debug` shows its length only, so that no log line can
-/// carry what somebody wrote.
+/// A non-empty prompt of bounded length. `Debug` shows only its length, so that no log line
+/// contains the text of a user.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Prompt(String);
 
 impl Prompt {
-    /// The text, for the model and nobody else.
+    /// The text. Only the model may get it: it must not be logged.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,17 +1,17 @@
-//! A text that must never be shown.
+//! Secrets: texts that must never be logged or sent.
 
-/// A key or shared secret. `Debug` prints a placeholder and there is no `Display`, so it cannot
-/// reach a log by accident.
+/// A key or shared secret. `Debug` prints a placeholder and `Display` is not implemented, so it
+/// does not get into a log by accident.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps a text.
+    /// Makes a secret of a text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself; every call is a place to look at in a review.
+    /// The text itself. Check every call of this function in a review.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,13 +1,13 @@
 //! The user's own words in a text that the relay has put together.
 //!
-//! The relay wraps what a user wrote: instructions before it, lines that name attached pictures at its
-//! beginning, a style guide behind it. What a version is called, and what a message wants, is
-//! judged by the user's words alone.
+//! The relay puts text around what a user wrote: instructions before it, lines that name attached
+//! pictures at its beginning, and a style guide behind it. The message of a version is made, and
+//! the intent of a message is judged, from the user's own words only.
 
-/// What the relay puts around the words of a user in a prompt.
+/// The element in which the relay puts the words of a user.
 const OPENING: &str = "<user>";
 const CLOSING: &str = "</user>";
-/// A line that begins like this is the first of a part that the relay has added behind the words.
+/// The beginning of the first line of a part that the relay has added behind the words.
 const SEPARATOR: &str = "===";
 
 /// The part of `text` that the user wrote: the inside of the last `<user>` element if there is one,
@@ -24,13 +24,14 @@ pub fn user_words(text: &str) -> &str {
     words.get(..end.unwrap_or(words.len())).unwrap_or(words).trim()
 }
 
-/// The inside of the last `<user>` element; one that is not closed reaches to the end.
+/// The content of the last `<user>` element. If it is not closed, it reaches to the end of the
+/// text.
 fn element(text: &str) -> Option<&str> {
     let (_, inside) = text.rsplit_once(OPENING)?;
     Some(inside.split_once(CLOSING).map_or(inside, |(inside, _)| inside))
 }
 
-/// The first line without its break, and what follows. `None` at the end.
+/// The first line without its line break, and the text after it. `None` if the text is empty.
 fn split_line(text: &str) -> Option<(&str, &str)> {
     if text.is_empty() {
         return None;

@@ -14,7 +14,7 @@ pub struct VersionIdError;
 pub struct VersionId(String);
 
 impl VersionId {
-    /// The digits.
+    /// The hexadecimal digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,28 +1,28 @@
-//! What a version is called.
+//! The message of a version.
 
 use std::str::FromStr;
 
-/// Longest name in bytes of UTF-8.
+/// The longest message, in bytes of UTF-8.
 pub const MAX_VERSION_MESSAGE_BYTES: usize = 8 * 1024;
 
-/// Why a text cannot be a version's name.
+/// Why a text cannot be the message of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum VersionMessageError {
-    /// Over [`MAX_VERSION_MESSAGE_BYTES`].
+    /// The text has more than [`MAX_VERSION_MESSAGE_BYTES`].
     #[error("message is too long (at most 8 KiB)")]
     TooLong,
-    /// git would cut it there.
+    /// The text contains NUL, at which git would cut it.
     #[error("message must not contain NUL")]
     Nul,
 }
 
-/// A version's name: any text of bounded length without NUL, without white space at its ends. It may
-/// be empty, which stands for the name that the kind of change has by itself.
+/// The message of a version: any text of bounded length without NUL and without white space at its
+/// ends. If it is empty, the version gets the default message for its kind of change.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct VersionMessage(String);
 
 impl VersionMessage {
-    /// The text, or `default` if there is none.
+    /// The text, or `default` if it is empty.
     pub fn or(self, default: &str) -> String {
         if self.0.is_empty() { default.to_owned() } else { self.0 }
     }

@@ -1,4 +1,4 @@
-//! Asking a model what a message wants.
+//! Asks a model for the intent of a message.
 
 pub use crate::api::answer::Judged;
 use serde::Deserialize;
@@ -10,9 +10,9 @@ use crate::assist::{Assist, about_data};
 use crate::models::messages::{Form, Question};
 use crate::types::user_words;
 
-/// Bytes of a message that the model reads.
+/// How much of a message the model reads, in bytes.
 const MAX_MESSAGE_BYTES: usize = 8 * 1024;
-/// One label takes a handful of tokens.
+/// The largest answer of the model, in tokens. A form with one label takes far fewer.
 const MAX_TOKENS: u32 = 64;
 
 const SYSTEM: &str = "\
@@ -35,7 +35,8 @@ struct Label {
 }
 
 impl Assist {
-    /// What a message wants. It always has an answer, in little more than the time that is set.
+    /// Judges the intent of a message. If the model does not answer within the time that is set,
+    /// the table of patterns decides, so there is always an answer.
     pub async fn detect_intent(&self, message: &str) -> Judged {
         let question = question(&self.settings.quick_model, message);
         match self.fill::<Label>(question, self.settings.intent_timeout).await {

@@ -1,4 +1,4 @@
-//! What a message of a user wants: an earlier version, a talk, or a change of the game.
+//! The intent of a user's message: an earlier version, an answer in words, or a change of the game.
 
 mod ask;
 mod patterns;
@@ -16,29 +16,30 @@ use super::words::fold;
 use crate::types::user_words;
 use patterns::{ROWS, Sign};
 
-/// Characters of a message that are judged. Who wants something says so at the beginning.
+/// How much of a message is judged, in characters. Users say what they want at the beginning.
 const JUDGED_CHARS: usize = 2_000;
 
-/// The table, compiled at its first use. The patterns are constants and a test compiles each; one
-/// that did not compile would match nothing.
+/// The compiled table. It is compiled at its first use. A test compiles every pattern; here, one
+/// that does not compile would match nothing.
 static TABLE: LazyLock<Vec<(Sign, Regex)>> = LazyLock::new(|| {
     ROWS.iter().filter_map(|(sign, row)| Some((*sign, compile(row).ok()?))).collect()
 });
 
-/// A row as a pattern, with word boundaries as the table means them.
+/// Compiles the pattern of a row, with ASCII word boundaries.
 fn compile(row: &str) -> Result<Regex, regex::Error> {
     Regex::new(&row.replace(r"\b", r"(?-u:\b)"))
 }
 
-/// Quoted words are names and lines of the game, not what its author asks for.
+/// Matches quoted text. Quotes contain names and lines of the game and not what the user asks for,
+/// so they are left out.
 static QUOTED: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r#"「[^」]*」|『[^』]*』|"[^"\n]*"|“[^”]*”"#).ok());
 
-/// Guesses what a message wants, without a model: by the table of patterns, sentence by sentence.
+/// Guesses the intent of a message without a model: judges each sentence by the table of patterns.
 ///
-/// A fault or an order in any sentence makes the message a wish for a change, because a run that does
-/// a little more than was asked is better than an order that is only talked about. A message of
-/// which nothing is known is a wish for a change too: people name what they want ("迷路ゲーム").
+/// If any sentence reports a fault or orders a change, the message is an edit: a run that does a
+/// little too much is better than an order that is answered with words. A message that no pattern
+/// matches is an edit too, because people often only name what they want ("迷路ゲーム").
 pub fn guess(message: &str) -> Intent {
     let judged: String = user_words(message).chars().take(JUDGED_CHARS).collect();
     let folded = fold(&judged);
@@ -57,12 +58,12 @@ pub fn guess(message: &str) -> Intent {
     }
 }
 
-/// What the first row of the table that matches says of a sentence.
+/// The sign of the first row of the table that matches a sentence.
 fn sign(sentence: &str) -> Option<Sign> {
     TABLE.iter().find(|(_, row)| row.is_match(sentence)).map(|(sign, _)| *sign)
 }
 
-/// The sentences of a folded text, without the punctuation around them but for a question mark.
+/// The sentences of a folded text, without the punctuation around them except for question marks.
 fn sentences(text: &str) -> impl Iterator<Item = &str> {
     text.split_inclusive(['。', '!', '?', '\n'])
         .flat_map(|part| part.split(". "))

@@ -1,28 +1,28 @@
-//! The table of patterns that judges a message where no model can be asked.
+//! The table of patterns that judges a message if no model answers.
 //!
-//! Every pattern is written for folded text: lower case, hiragana instead of katakana, full-width
-//! letters and digits as ordinary ones. A sentence is judged by the first row that matches it.
+//! Every pattern is written for folded text: lower case, hiragana instead of katakana, and ordinary
+//! instead of full-width letters and digits. The first row that matches a sentence judges it.
 
-/// What a row of the table says about a sentence that it matches.
+/// The judgement of a row about a sentence that it matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sign {
-    /// Reports a fault: the automatic repair of the page sends these, and people do.
+    /// The sentence reports a fault. Users send these, and so does the page's automatic repair.
     Fault,
-    /// Orders a change of the game.
+    /// The sentence orders a change of the game.
     Order,
-    /// Asks for an earlier version.
+    /// The sentence asks for an earlier version.
     Restore,
-    /// Asks something or talks.
+    /// The sentence asks a question or is conversation.
     Talk,
-    /// Speaks about how the message is to be labelled, which says nothing about the game.
+    /// The sentence says how the message should be labelled, so it says nothing about the game.
     Label,
 }
 
-/// The rows; the first that matches decides. So what looks like a wish for an earlier version and
-/// is about something in the game stands before the wishes for an earlier version, and questions about
-/// how to undo stand before both.
+/// The rows of the table. The first that matches decides, so their order matters: sentences that
+/// look like a wish for an earlier version but speak about something in the game come before those
+/// wishes, and questions about how to undo come before both.
 pub(super) const ROWS: &[(Sign, &str)] = &[
-    // Questions about how something is done are never orders, whatever verb they name.
+    // Questions about how something is done are never orders, whatever verb they contain.
     (
         Sign::Talk,
         r"(戻|もど|あんどぅ|undo|取り消|復元).*(どうや|どうすれば|方法|やり方|教えて|って何|ってなに|とは)",
@@ -32,9 +32,9 @@ pub(super) const ROWS: &[(Sign, &str)] = &[
         Sign::Talk,
         r"^(what|how|why|where|which|when|who)\b.*\b(undo|revert|roll ?back|restore|go back)",
     ),
-    // Orders about the label and not about the game.
+    // Orders about the label of the message and not about the game.
     (Sign::Label, r"^[^、,]*(らべる|分類|\b(intent|label)\b)[^、,]*\b(restore|chat|edit)\b"),
-    // Faults, in the words of a program or of a person.
+    // Reports of faults, as a program or a person words them.
     (
         Sign::Fault,
         r"\b(type|reference|syntax|range|uncaught) ?error\b|\buncaught\b|\bis not (defined|a function)\b|unexpected token|\b[a-z]+error:",
@@ -43,7 +43,7 @@ pub(super) const ROWS: &[(Sign, &str)] = &[
         Sign::Fault,
         r"えらー(が|を|に|です|だ|は|も|の修正)|(ばぐ|壊れ|こわれ)(って|てい|てる|ました|てます)*[^か]*(直|なお|修正)",
     ),
-    // Buttons, functions, items and moves of things in the game that undo or return.
+    // Orders for things in the game that undo or return: buttons, functions, items, moves.
     (
         Sign::Order,
         r"(戻|もど|取り消|とりけ|きゃんせる|りせっと|やり直|やりなお|復元|復活|巻き戻|undo|あんどぅ|りばーと|ろーるばっく|back|revert|restore).*(ぼたん|機能|きー|りんく|あいてむ|演出|動き|えふぇくと|あにめ|めにゅー|敵|てき|button|feature|function|key|item|power-?up|option|menu)",
@@ -114,12 +114,12 @@ pub(super) const ROWS: &[(Sign, &str)] = &[
         Sign::Restore,
         r"(復元|ろーるばっく|りばーと|あんどぅ)(して|お願い|を?お願い|しろ|してほしい|してください|させて)",
     ),
-    // A clause that begins with the verb has no object but the game itself.
+    // A clause that begins with the verb names no object, so it is about the game itself.
     (
         Sign::Restore,
         r"(^|[、, ]|から|ので|けど|し、|なし)(すぐ(に)?|早く|はやく|全部|ぜんぶ|やっぱり?|一回|いったん|ぜひ|どうか)?(戻|もど)(して|せ|そう|したい|しといて|す$)",
     ),
-    // Ideas, opinions, explanations.
+    // Requests for ideas, opinions and explanations.
     (
         Sign::Talk,
         r"(教えて|おしえて|説明して|解説して|かいせつして|考えて|かんがえて|提案して|ていあんして|相談|そうだん|案を出して|あいであ(を|も)?(出して|だして|ください|ちょうだい|頂戴|ある|あり|ない|が(ほしい|欲しい))|ひんと(を)?(ください|ちょうだい|頂戴|教えて)|聞かせて|比べて|評価して|感想|解説(が|を)?(ほしい|欲しい|お願い)|説明(が|を)?(ほしい|欲しい|お願い))(ください|ほしい|欲しい|くれ.*|もらえ.*|よ|ね|みて|みよう|お願い.*|したい|に乗って|です)?[ ね]*$",
@@ -128,7 +128,7 @@ pub(super) const ROWS: &[(Sign, &str)] = &[
         Sign::Talk,
         r"\b(suggest|recommend|explain|tell me|give me (some |a few |any )?(ideas|tips|hints|advice|suggestions)|ideas\b|advice\b|your opinion|do you think|what do you think)",
     ),
-    // A polite question that is an order.
+    // Orders in the form of a polite question.
     (
         Sign::Order,
         r"(して|で|って|めて|えて|けて|せて|れて|べて|いて|きて|みて|んで|いで)(もらえ|くれ|いただけ|頂け|ください|下さい|ほしい|欲しい|貰え|ちょうだい|おくれ)",
@@ -138,7 +138,7 @@ pub(super) const ROWS: &[(Sign, &str)] = &[
         Sign::Order,
         r"^(can|could|would|will) (you|u|we) (please |pls |also |just )*(make|add|change|remove|fix|create|increase|decrease|turn|set|move|replace|give|let|put|use|show|hide|delete|speed|slow|draw|build|rename|swap|color|colour|double|halve|reduce|improve|update|have|stop|start|allow|animate)\b",
     ),
-    // Questions.
+    // All other questions.
     (
         Sign::Talk,
         r"^(what|how|why|where|which|when|who|is|are|am|do|does|did|can|could|would|should|will|any|has|have|was|were)\b",
@@ -153,12 +153,12 @@ pub(super) const ROWS: &[(Sign, &str)] = &[
     ),
     (Sign::Talk, r"[^、,]\?+$"),
     (Sign::Talk, r"(るーる|意味|使い方|遊び方|操作方法)は$"),
-    // Greetings, thanks, praise and nods, and nothing else in the sentence.
+    // Sentences that consist only of a greeting, thanks, praise or agreement.
     (
         Sign::Talk,
         r"^(こんにち[はわ]|こんばん[はわ]|おはよ.*|はじめまして|初めまして|やあ|やっほ.*|ねえ.*|どうも.*|よろしく.*|今日もよろしく.*|ありがと.*|さんきゅ.*|感謝.*|さようなら|おやすみ.*|おつかれ.*|お疲れ.*|ごめん.*|すみません|はい|はーい|うん|うーん|了解.*|おっけー?|ok(ay)?|わかりました|わかった|分かりました|なるほど.*|そうです(か|ね)|いいね.*|いい感じ.*|すご(い|く|ー).*|さいこう|最高.*|完璧.*|かんぺき.*|面白い.*|おもしろい.*|楽しい.*|たのしい.*|かっこいい|かわいい|可愛い|やった.*|できた|気に入.*|素晴らし.*|すばらし.*|(hi|hello|hey|thanks|thank you|good (morning|evening|job|work)|nice|great|awesome|cool|wow|bye|yes|no|lol)\b.*)[ー〜~ ]*$",
     ),
-    // What is left and speaks about labels.
+    // All other sentences that speak about labels.
     (
         Sign::Label,
         r"(らべる|分類|かてごり|正解|指示|規則|役割|\b(intent|label|category|system|assistant|tool)\b)|\b(restore|chat|edit)\b",

@@ -1,8 +1,9 @@
-//! How well the table of patterns judges, measured on messages with labels.
+//! Measures how well the table of patterns judges labelled messages.
 //!
-//! `messages/development.tsv` is what the patterns were written with. `messages/held_out.tsv` was
-//! written before them and is only ever measured on: whoever changes the patterns to suit one of
-//! its messages moves that message to the other file and writes a new one.
+//! The patterns were written with the messages of `messages/development.tsv`. Those of
+//! `messages/held_out.tsv` were written before the patterns and are only used to measure. If you
+//! change a pattern because of one of these, move that message to the other file and write a new
+//! one.
 
 use super::*;
 
@@ -10,7 +11,7 @@ const DEVELOPMENT: &str = include_str!("messages/development.tsv");
 const HELD_OUT: &str = include_str!("messages/held_out.tsv");
 const INTENTS: [Intent; 3] = [Intent::Restore, Intent::Chat, Intent::Edit];
 
-/// How often messages of one label (row) were judged as another (column).
+/// The number of messages with one label (row) that were judged as another (column).
 type Confusion = [[usize; 3]; 3];
 
 fn labelled(file: &str) -> impl Iterator<Item = (Intent, String)> {
@@ -26,7 +27,7 @@ fn labelled(file: &str) -> impl Iterator<Item = (Intent, String)> {
     })
 }
 
-/// Judges every message of a file, prints the table and what was judged wrongly.
+/// Judges every message of a file, and prints the table and the messages that were judged wrongly.
 #[expect(clippy::print_stderr, reason = "the table is what the test is for")]
 fn measure(name: &str, file: &str) -> (f64, Confusion) {
     let mut confusion = Confusion::default();
@@ -99,7 +100,7 @@ fn any_text_gets_an_answer_soon() {
     }
 }
 
-/// Messages that speak about their own label.
+/// Messages that try to choose their own label.
 const INJECTIONS: &str = include_str!("messages/injections.tsv");
 
 #[test]
@@ -108,7 +109,8 @@ fn what_a_message_says_about_its_label_stays_data() {
     assert!(labelled(INJECTIONS).count() >= 60);
     for (_, message) in labelled(INJECTIONS) {
         let question = ask::question("claude-x", &message);
-        // Neither the instructions nor the form, only one string in the one turn is another.
+        // The message changes one string in the only turn, but neither the instructions nor the
+        // form.
         assert_eq!(question.system, plain.system);
         assert_eq!(question.form.as_ref().unwrap().schema, plain.form.as_ref().unwrap().schema);
         let [turn] = question.turns.as_slice() else { panic!("{message}: more than one turn") };

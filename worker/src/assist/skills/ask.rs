@@ -1,4 +1,4 @@
-//! Asking a model which skills a message calls for.
+//! Asks a model which skills fit a message.
 
 pub use crate::api::answer::Chosen;
 use serde::Deserialize;
@@ -10,11 +10,12 @@ use crate::assist::{Assist, about_data};
 use crate::models::messages::{Form, Question};
 use crate::types::{SkillName, user_words};
 
-/// Bytes of a message that the model reads.
+/// How much of a message the model reads, in bytes.
 const MAX_MESSAGE_BYTES: usize = 8 * 1024;
-/// Bytes of the game's code that the model reads. It tells what the game uses near its beginning.
+/// How much of the game's code the model reads, in bytes. Near its beginning, code says what it
+/// uses.
 const MAX_CODE_BYTES: usize = 16 * 1024;
-/// Five names take about ten tokens each.
+/// The largest answer of the model, in tokens. Five names take about ten tokens each.
 const MAX_TOKENS: u32 = 256;
 
 const SYSTEM: &str = "\
@@ -32,8 +33,8 @@ struct Wanted {
 }
 
 impl Assist {
-    /// Chooses skills for a message among those that `exist`. It always has an answer, in little more
-    /// than the time that is set.
+    /// Chooses skills for a message among those that `exist`. If the model does not answer within
+    /// the time that is set, the table of words decides, so there is always an answer.
     pub async fn detect_skills(
         &self,
         message: &str,

@@ -1,4 +1,4 @@
-//! Which shared skills a message calls for. The choice without a model.
+//! The choice of shared skills for a message. This file has the choice without a model.
 
 mod ask;
 mod table;
@@ -12,11 +12,11 @@ use table::{WORDS, has_word};
 use super::words::fold;
 use crate::types::{SkillName, user_words};
 
-/// Most skills in one answer.
+/// The largest number of skills in an answer.
 pub const MAX_SKILLS: usize = 5;
 
 impl Dimension {
-    /// The skill without which no game of this kind can begin.
+    /// The skill with which every game of this dimension begins.
     pub fn setup_skill(self) -> &'static str {
         match self {
             Self::Two => "p5js-setup",
@@ -24,7 +24,7 @@ impl Dimension {
         }
     }
 
-    /// Skills that most games of this kind need, the most needed first.
+    /// The skills that most games of this dimension need, the most important first.
     fn basics(self) -> [&'static str; 2] {
         match self {
             Self::Two => ["p5js-input", "p5js-collision"],
@@ -32,7 +32,7 @@ impl Dimension {
         }
     }
 
-    /// Whether a skill is of use in this dimension. The names say which they are for.
+    /// Whether a skill is for this dimension. The names of skills say so.
     pub fn suits(self, skill: &str) -> bool {
         match self {
             Self::Two => !skill.starts_with("threejs-") && !skill.ends_with("-3d"),
@@ -42,7 +42,7 @@ impl Dimension {
 }
 
 /// Chooses skills for a message among those that `exist`, without a model: the setup skill of the
-/// dimension, what the message's words call for, and what most games need.
+/// dimension, those that the words of the message call for, and those that most games need.
 pub fn choose(message: &str, dimension: Dimension, exist: &[SkillName]) -> Vec<SkillName> {
     let folded = fold(user_words(message));
     let called = WORDS
@@ -50,13 +50,13 @@ pub fn choose(message: &str, dimension: Dimension, exist: &[SkillName]) -> Vec<S
         .filter(|(words, _)| words.iter().any(|word| has_word(&folded, word)))
         .flat_map(|(_, skills)| skills.iter().copied());
     let [first, second] = dimension.basics();
-    // One that most games need has its place before the words are looked at.
+    // The first skill that most games need comes before those that the words call for.
     let names = [dimension.setup_skill(), first].into_iter().chain(called).chain([second]);
     pick(names, dimension, exist)
 }
 
-/// The first [`MAX_SKILLS`] of `names` that exist and suit the dimension, each once and the setup
-/// skill first.
+/// The first [`MAX_SKILLS`] of `names` that exist and are for the dimension, without repetitions
+/// and with the setup skill first.
 pub fn pick<'n>(
     names: impl IntoIterator<Item = &'n str>,
     dimension: Dimension,

@@ -1,7 +1,7 @@
-//! The skills that are offered, and the words that call for them where no model can be asked.
+//! The skills that can be chosen, and the words that call for them if no model answers.
 
-/// Skills that are offered to a message. The relay reads its own copies by these names, so a skill
-/// that only the global folder has would be of no use to it.
+/// The skills that can be chosen. The relay reads its own copies by these names, so it could not
+/// use a skill that only the global folder has.
 pub const OFFERED: &[&str] = &[
     "p5js-setup",
     "p5js-input",
@@ -19,8 +19,8 @@ pub const OFFERED: &[&str] = &[
     "visual-polish-3d",
 ];
 
-/// Words, folded, and the skills that each of them calls for in the order of their use. A skill of the
-/// other dimension is passed over, so a row may name one for each.
+/// Folded words, and the skills that each of them calls for, the most useful first. Skills of the
+/// other dimension are ignored, so a row may name one for each.
 pub(super) const WORDS: &[(&[&str], &[&str])] = &[
     (
         &[
@@ -214,7 +214,8 @@ pub(super) const WORDS: &[(&[&str], &[&str])] = &[
     ),
 ];
 
-/// Whether a folded text has a word: a Japanese one anywhere, an English one not inside another.
+/// Whether a folded text contains a word. An English word must not be a part of a longer one; a
+/// Japanese word may stand anywhere.
 pub(super) fn has_word(text: &str, word: &str) -> bool {
     if !word.is_ascii() {
         return text.contains(word);
