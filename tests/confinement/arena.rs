@@ -1,4 +1,4 @@
-//! A sandbox of one test, and things around it that must not be reached.
+//! The sandbox of one test, and the files around it that the sandbox must not reach.
 
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use dreamcore_worker::sandbox::launch::Launcher;
 use dreamcore_worker::sandbox::probe::{Cell, attack};
 use harness::{is_root, target_dir};
 
-/// Small enough to be reached quickly, large enough for the probe itself.
+/// Limits that a test reaches quickly, and that still are large enough for the probe itself.
 pub(crate) const LIMITS: Limits = Limits {
     file_bytes: 1 << 20,
     open_files: 256,
@@ -46,22 +46,23 @@ impl Arena {
         Self { launcher, confinement, cell, folder }
     }
 
-    /// A file outside, open to everybody and belonging to the sandbox's user.
+    /// A file outside the sandbox that belongs to the sandbox's user and that everybody may read
+    /// and write.
     pub(crate) fn outside_file(&self, name: &str) -> PathBuf {
         put(&make(self.folder.path(), "outside"), name)
     }
 
-    /// A file inside.
+    /// A file that the sandbox may read and write.
     pub(crate) fn inside_file(&self, name: &str) -> PathBuf {
         put(&self.cell.cwd, name)
     }
 
-    /// One attack.
+    /// Makes one attack in a sandbox of its own.
     pub(crate) async fn try_one(&self, one: Attack) -> Report {
         self.try_all(&[one]).await.into_iter().next().unwrap()
     }
 
-    /// Several attacks, one after the other, by one program.
+    /// Makes several attacks, one after the other, in one sandbox.
     pub(crate) async fn try_all(&self, attacks: &[Attack]) -> Vec<Report> {
         let session =
             attack(&self.launcher, &self.confinement.policy, &self.cell, attacks).await.unwrap();

@@ -1,4 +1,4 @@
-//! Files: what is granted can be used, and nothing else exists.
+//! Files: the sandbox can use what is granted, and nothing else exists for it.
 
 use dreamcore_wire::attack::Attack;
 use harness::{Kernel, kernel};
@@ -65,7 +65,8 @@ async fn system_files_can_be_read_where_needed_and_never_written() {
     let arena = Arena::new().await;
     let read = |path: &str| Attack::Read { path: path.into() };
     let write = |path: &str| Attack::Write { path: path.into() };
-    // The random numbers never end, so they are opened for writing instead, which is harmless.
+    // Reading `/dev/urandom` to its end never ends, so it is opened for writing instead, which is
+    // harmless.
     let allowed = [read("/usr/bin/env"), read("/etc/passwd"), write("/dev/urandom")];
     arena.try_all(&allowed).await.iter().for_each(Arena::assert_allowed);
     let to_read = ["/etc/shadow", "/etc/hosts", "/proc/kcore", "/sys/kernel", "/dev/vda"];
@@ -85,7 +86,7 @@ async fn system_files_can_be_read_where_needed_and_never_written() {
     if kernel() == Kernel::Linux {
         Arena::assert_denied(&environment);
     } else {
-        // gVisor shows it, so it matters that the launcher has none.
+        // gVisor shows the launcher's environment here, so the launcher must have none.
         assert_eq!(environment.detail, "0 bytes");
     }
 }

@@ -1,5 +1,5 @@
-//! What the launcher tells the worker when a start fails: whether it was the program, the
-//! confinement, or the launcher's own input.
+//! The launcher's report of a start that fails. It names the cause: the program, the confinement,
+//! or the plan.
 
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream;
@@ -29,7 +29,7 @@ fn plan(arena: &Arena, path: PathBuf) -> Plan {
     })
 }
 
-/// The failure of a start, whenever it comes.
+/// The failure of a start, whether it is reported before or after the launcher is ready.
 async fn failure(arena: &Arena, plan: &Plan) -> Failure {
     let error = match arena.launcher.start(plan).await {
         Ok(mut started) => started.handle.wait().await.unwrap_err(),
@@ -60,7 +60,7 @@ async fn a_program_that_cannot_be_executed_is_told_from_a_confinement_that_fails
     assert_eq!(started.unwrap().handle.wait().await.unwrap(), 0, "the same plan without a flaw");
 }
 
-/// What the launcher answers to `input` in the place of a plan.
+/// The launcher's answer if it gets `input` instead of a plan.
 fn answer(input: &[u8]) -> Message {
     let (mut ours, theirs) = UnixStream::pair().unwrap();
     let mut command = Command::new(target_dir().join("dreamcore-confine"));

@@ -1,4 +1,4 @@
-//! Limits: each can be used up to its number and not beyond.
+//! Limits: the sandbox can use each resource up to its limit and not beyond.
 
 use dreamcore_wire::attack::Attack;
 use dreamcore_wire::plan::Mechanism;
@@ -32,11 +32,11 @@ async fn pipes_and_sockets_stay_as_large_as_the_kernel_makes_them() {
     for option in buffers {
         let report = arena.try_one(Attack::WidenSocket { option, bytes }).await;
         Arena::assert_denied(&report);
-        // Programs may ask, and some end if the answer is no.
+        // Setting these options must not fail, because some programs end if it does.
         let asked = [libc::SO_SNDBUF, libc::SO_RCVBUF].contains(&option);
         assert_eq!(report.errno, (!asked).then_some(libc::EPERM), "{report:?}");
     }
-    // Pipes as they are, in an ordinary number, work.
+    // An ordinary number of pipes of the default size works.
     Arena::assert_allowed(&arena.try_one(Attack::OpenPipes { count: 60 }).await);
     Arena::assert_denied(&arena.try_one(Attack::OpenPipes { count: 150 }).await);
 }
@@ -53,8 +53,8 @@ async fn a_fork_bomb_takes_nothing_from_its_neighbour() {
     let (bomb, neighbour) = (Arena::new().await, Arena::new().await);
     let processes = |count| Attack::StartProcesses { count };
     if kernel() != Kernel::Linux {
-        // gVisor counts the processes of a user wherever they are: all sandboxes share the limit.
-        // At least a bomb leaves nothing behind that would count.
+        // gVisor counts the processes of a user in all sandboxes together, so they share the limit.
+        // The second bomb shows at least that the first left no process behind.
         Arena::assert_denied(&bomb.try_one(processes(400)).await);
         Arena::assert_allowed(&neighbour.try_one(processes(50)).await);
         return;
@@ -83,7 +83,7 @@ async fn memory_can_be_taken_up_to_the_limit() {
     }
     let bytes = LIMITS.memory_bytes;
     Arena::assert_allowed(&arena.try_one(Attack::TakeMemory { bytes: bytes / 2 }).await);
-    // Beyond it the kernel kills whoever asks, and so there is no answer.
+    // Beyond the limit the kernel kills the probe, so the probe gives no answer.
     let more = Attack::TakeMemory { bytes: bytes * 2 };
     let taken = attack(&arena.launcher, &arena.confinement.policy, &arena.cell, &[more]).await;
     assert!(taken.is_err(), "{taken:?}");

@@ -1,5 +1,6 @@
-//! The sandbox, attacked from inside by a compiled hostile program through the real launcher. Each
-//! denial has its allowed twin: a sandbox that denies everything fails here too.
+//! Attacks on the sandbox from inside: the real launcher starts the probe, which makes them. For
+//! each attack that is denied, the test makes a similar one that is allowed, so a sandbox that
+//! denies everything fails the tests too.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "these are tests throughout")]
 
 mod arena;

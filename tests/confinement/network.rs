@@ -1,4 +1,4 @@
-//! The network: nothing but the broker's listener exists.
+//! The network: the sandbox reaches the broker's listener and nothing else.
 
 use std::net::{TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt as _;
@@ -20,7 +20,8 @@ async fn reaches_the_broker_and_no_other_address() {
     let attacks = [address, elsewhere, v6].map(|address| Attack::TcpConnect { address });
     arena.try_all(&attacks).await.iter().for_each(Arena::assert_denied);
 
-    // The listener was handed out, and the kernel completes connections to it by itself.
+    // The test holds the listener that the launcher handed out. The kernel completes connections to
+    // it without `accept`.
     let broker = format!("127.0.0.1:{INNER_API_PORT}").parse().unwrap();
     Arena::assert_allowed(&arena.try_one(Attack::TcpConnect { address: broker }).await);
 }
@@ -34,7 +35,7 @@ async fn cannot_listen_where_anybody_could_connect() {
     if arena.confinement.holds(Mechanism::Landlock) {
         Arena::assert_denied(&report);
     } else {
-        // It may, and at an address that is taken out here: its network is another one.
+        // In its own network, the sandbox may listen even on an address that is taken outside.
         Arena::assert_allowed(&report);
     }
 }
@@ -47,7 +48,7 @@ async fn datagrams_do_not_arrive() {
     let address = ear.local_addr().unwrap();
     arena.try_one(Attack::UdpSend { address }).await;
     assert!(ear.recv(&mut [0; 64]).is_err(), "a datagram came through");
-    // The same from out here arrives, so the ear hears.
+    // The same from outside the sandbox arrives, so the receiver works.
     UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", address).unwrap();
     assert!(ear.recv(&mut [0; 64]).is_ok());
 }
@@ -65,7 +66,7 @@ async fn sockets_outside_cannot_be_reached_by_path_or_name() {
         UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
     Arena::assert_denied(&arena.try_one(Attack::AbstractConnect { name }).await);
 
-    // A socket in its own folder can be used.
+    // The sandbox can use a socket in its own folder.
     let inside = arena.cell.tmp.join("socket");
     let _own = UnixListener::bind(&inside).unwrap();
     std::fs::set_permissions(&inside, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();

@@ -1,4 +1,4 @@
-//! Privileges: none, and no way to any.
+//! Privileges: the sandbox has none and cannot gain any.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -28,7 +28,7 @@ async fn a_setuid_program_gives_nothing() {
     arena.cell.setuid = Some(copy.clone());
     let report = arena.try_one(Attack::RunSetuid { path: copy }).await;
     Arena::assert_denied(&report);
-    // It did run; it was the bit that did nothing.
+    // The program ran, so the setuid bit had no effect.
     assert_eq!(report.detail, "it ran, but not as root");
 }
 
@@ -38,10 +38,11 @@ async fn programs_run_from_system_folders_only() {
     let own = arena.cell.cwd.join("program");
     std::fs::copy(&arena.cell.program, &own).unwrap();
     std::fs::set_permissions(&own, PermissionsExt::from_mode(0o755)).unwrap();
-    // An attempt that cannot even be started is refused with an error number.
+    // The kernel refuses to execute the program, with an error number.
     let refusal = match kernel() {
         Kernel::Linux | Kernel::NewerGvisor => Some(libc::EACCES),
-        // Nothing there can make a folder unexecutable. What runs has no more rights than bash.
+        // Without mount flags and Landlock, nothing forbids executing there. Such a program has no
+        // more rights than bash has.
         Kernel::OlderGvisor => None,
     };
     assert_eq!(arena.try_one(Attack::RunSetuid { path: own }).await.errno, refusal);
@@ -103,7 +104,7 @@ async fn dangerous_system_calls_are_refused_and_ordinary_ones_are_not() {
     for (number, report) in refused.iter().zip(arena.try_all(&attacks).await) {
         assert!(report.denied || *number == libc::SYS_personality, "{number}: {report:?}");
     }
-    // The second set of call numbers that the same entry takes on x86-64.
+    // The x32 form of the call, which x86-64 takes through the same entry.
     if cfg!(target_arch = "x86_64") {
         let number = libc::SYS_getpid | 0x4000_0000;
         Arena::assert_denied(&arena.try_one(Attack::SystemCall { number }).await);

@@ -1,4 +1,4 @@
-//! Other processes: they cannot be seen, read, traced or signalled, and nothing is left behind.
+//! Other processes: the sandbox cannot see, read, trace or signal them, and leaves none behind.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ fn own_pid() -> i32 {
 #[tokio::test]
 async fn the_environment_of_others_cannot_be_found() {
     let arena = Arena::new().await;
-    // What every process outside has, this test too, and the sandbox has not.
+    // Every process that cargo starts has this variable, and the sandbox has not.
     assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
     let text = "CARGO_MANIFEST_DIR=".to_owned();
     Arena::assert_denied(&arena.try_one(Attack::FindInProc { text }).await);
-    // Its own command line can be found, so it does look.
+    // The probe finds its own command line, so the search works.
     let text = "dreamcore-probe".to_owned();
     Arena::assert_allowed(&arena.try_one(Attack::FindInProc { text }).await);
 }
@@ -39,7 +39,7 @@ async fn signals_do_not_arrive_outside() {
     let mut ear = signal(SignalKind::window_change()).unwrap();
     arena.try_one(Attack::Signal { pid: own_pid() }).await;
     assert!(timeout(Duration::from_millis(100), ear.recv()).await.is_err());
-    // The same from out here arrives, so the ear hears.
+    // The same from outside the sandbox arrives, so the receiver works.
     nix::sys::signal::raise(nix::sys::signal::Signal::SIGWINCH).unwrap();
     assert!(timeout(Duration::from_secs(5), ear.recv()).await.is_ok());
 }

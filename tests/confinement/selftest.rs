@@ -1,4 +1,4 @@
-//! The product's own self-test, as an operator runs it.
+//! The worker's own self-test, as an operator runs it with `doctor`.
 
 use std::process::Command;
 

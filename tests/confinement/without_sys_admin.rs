@@ -1,5 +1,5 @@
-//! Root that may not make namespaces, as some container services have it: the user is changed first,
-//! and what follows happens in a user namespace.
+//! Root without `CAP_SYS_ADMIN`, as in some container services: the launcher changes the user
+//! first, and makes the namespaces inside a user namespace.
 
 use std::process::Command;
 
@@ -31,8 +31,8 @@ fn root_without_sys_admin_confines_by_a_user_namespace() {
     let errors = String::from_utf8_lossy(&output.stderr);
     let report: serde_json::Value = serde_json::from_str(&text).unwrap();
     if kernel() == Kernel::OlderGvisor {
-        // Its user namespaces cannot mount anything, so nothing hides the machine's files; the
-        // policy says so.
+        // In the user namespaces of this gVisor nothing can be mounted, so the machine's files are
+        // not hidden, and the policy refuses that.
         assert!(!output.status.success() && report["met"] == false, "{text}{errors}");
         return;
     }
@@ -45,7 +45,7 @@ fn root_without_sys_admin_confines_by_a_user_namespace() {
         assert_eq!(found["applied"], true, "{found}");
         found["detail"].as_str().unwrap_or_default().to_owned()
     };
-    // Another way than with the capability, to the same end.
+    // The same namespaces as with the capability, made in another way.
     for name in ["mount_namespace", "pid_namespace", "network_namespace", "ipc_namespace"] {
         assert_eq!(detail(name), "in a user namespace");
     }

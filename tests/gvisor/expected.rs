@@ -1,4 +1,4 @@
-//! What the self-test must say in each version.
+//! The result that the self-test must have in each version of gVisor.
 
 use std::collections::BTreeSet;
 
@@ -7,18 +7,19 @@ use serde_json::Value;
 
 use crate::runsc::{Runsc, Version};
 
-/// Who the worker is.
+/// The user that the worker runs as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum User {
     /// Root with every capability.
     Root,
-    /// Root that may not make namespaces or mounts by itself.
+    /// Root without `CAP_SYS_ADMIN`, which may not make namespaces or mounts.
     RootWithoutSysAdmin,
-    /// The user that sandboxes have, too.
+    /// An ordinary user.
     Ordinary,
 }
 
-/// What cannot be had. There is no Landlock in any gVisor, and no control group is mounted.
+/// The mechanisms that are missing. No gVisor has Landlock, and in these no control group is
+/// mounted.
 fn missing(version: Version, user: User) -> BTreeSet<&'static str> {
     let mut missing = BTreeSet::from(["cgroup", "landlock"]);
     if version == Version::Older {
@@ -30,7 +31,7 @@ fn missing(version: Version, user: User) -> BTreeSet<&'static str> {
     missing
 }
 
-/// Attacks that one layer alone denies there, and which one it is.
+/// The attacks that only one layer denies in gVisor, and that layer.
 const DENIED_BY: &[(&str, &str)] = &[
     ("read another run's file", "minimal_root"),
     ("read it by a symbolic link", "minimal_root"),
@@ -51,10 +52,10 @@ const DENIED_BY: &[(&str, &str)] = &[
     ("start processes without end", "rlimits"),
 ];
 
-/// Runs `doctor` inside as an operator would, with another run to attack.
+/// Runs `doctor` inside gVisor as an operator would, beside a process that it can attack.
 pub(crate) fn assert_self_test(runsc: &Runsc, user: User) {
     let worker = target_dir().join("dreamcore-worker").display().to_string();
-    // What it writes is written to the view, which ends with it.
+    // Files that it writes go to the copy-on-write view, which is dropped at the end.
     let become_user = repository_root().join("tests/gvisor/start_as.py").display().to_string();
     let start = match user {
         User::Root => String::new(),

@@ -1,6 +1,6 @@
-//! The sandbox in a real gVisor, which is what production runs on: two versions of it, because they
-//! differ in what they refuse. Each gets the worker's own self-test, the confinement suite, and
-//! generations by the real CLI, all started inside as root with the strict policy.
+//! The sandbox in a real gVisor, because production runs in gVisor. Two versions are tested,
+//! because they refuse different things. In each, the worker's self-test, the confinement suite,
+//! and generations by the real CLI run as root with the strict policy.
 #![allow(clippy::unwrap_used, reason = "these are tests throughout")]
 
 mod expected;
@@ -11,8 +11,8 @@ use expected::{User, assert_self_test};
 use runsc::{Runsc, Version};
 use suite::assert_suite;
 
-/// What of `tests/cli` is run inside: whole generations, what the agent gets to see, and ends that
-/// leave something to tidy up.
+/// The tests of `tests/cli` that run inside: whole generations, what the agent can see, and runs
+/// that end early and leave something to clean up.
 const GENERATIONS: &[&str] = &[
     "generation::",
     "secrets::",
@@ -27,15 +27,15 @@ const GENERATIONS: &[&str] = &[
 const ATTACKS: &[&str] = &["writes_nothing", "many_tiny_files"];
 /// What of `tests/api` is run inside: what lies on the volume and must not be followed.
 const FILES: &[&str] = &["not_files::"];
-/// What of `tests/projects` is run inside: repositories of other programs, ordinary ones and one that
-/// was made to hurt.
+/// The tests of `tests/projects` that run inside: the import of ordinary repositories of other
+/// programs, and of one that was made to exhaust the reader.
 const HISTORIES: &[&str] = &["any_ordinary_history_goes_on", "a_tree_of_eleven_levels"];
-/// What of the worker's own tests: files by handle. Not the removal of a very deep tree, which takes
-/// half a minute there.
+/// The unit tests of the worker that run inside: those of `safe_fs`. The removal of a very deep
+/// tree is left out, because it takes half a minute in gVisor.
 const UNITS: &[&str] =
     &["safe_fs::dir", "removes_what_forbids", "safe_fs::walk", "safe_fs::write", "by_hand"];
 
-/// The gVisor to test in, or nothing, with a word on why.
+/// The gVisor to test in. `None`, with a message, if it is not there or does not run.
 fn gvisor(version: Version) -> Option<Runsc> {
     Runsc::find(version).map_err(|reason| runsc::skipped(version, &reason)).ok()
 }

@@ -1,5 +1,5 @@
-//! Starting a command in a gVisor: on a copy-on-write view of this machine's files, as root, with a
-//! network of its own.
+//! Starting a command in gVisor: as root, on a copy-on-write view of this machine's files, and with
+//! a network of its own.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 
 use harness::{is_root, repository_root};
 
-/// Far longer than anything takes that works.
+/// How long a command may take: far longer than any takes that works.
 const PATIENCE: Duration = Duration::from_mins(10);
 
-/// Which gVisor. `make gvisor` fetches both.
+/// The versions of gVisor. `make gvisor` fetches both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Version {
-    /// Of July 2024: mount namespaces, bind mounts and `pivot_root`.
+    /// The one of July 2024, with mount namespaces and `pivot_root`.
     Newer,
-    /// Of December 2022: one set of mounts for everybody.
+    /// The one of December 2022, in which all processes share one set of mounts.
     Older,
 }
 
@@ -31,7 +31,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// A gVisor that works here.
+/// A gVisor that runs on this machine.
 #[derive(Debug)]
 pub(crate) struct Runsc {
     pub(crate) version: Version,
@@ -39,7 +39,7 @@ pub(crate) struct Runsc {
     platform: &'static str,
 }
 
-/// What came of a command.
+/// The result of a command.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
@@ -47,14 +47,15 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
-/// Says so in a way that the test runner does not swallow.
+/// Reports a skipped test on standard error directly, because the test runner hides what is
+/// printed.
 pub(crate) fn skipped(version: Version, reason: &str) {
     let line = format!("SKIPPED: nothing is tested in gVisor ({version}): {reason}\n");
     std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 impl Runsc {
-    /// The version, if it is there and runs; otherwise why not.
+    /// Finds a version that runs on this machine. The error says why there is none.
     pub(crate) fn find(version: Version) -> Result<Self, String> {
         if !is_root() {
             return Err("only root can start it".to_owned());
@@ -63,7 +64,7 @@ impl Runsc {
         if !program.is_file() {
             return Err(format!("{} is missing: run `make gvisor`", program.display()));
         }
-        // The quicker one first.
+        // The faster platform is tried first.
         let mut reason = String::new();
         for platform in ["systrap", "ptrace"] {
             let runsc = Self { version, program: program.clone(), platform };
@@ -76,13 +77,13 @@ impl Runsc {
         Err(reason)
     }
 
-    /// Runs a command to its end, with these variables and no others.
+    /// Runs a command to its end. Its environment has only these variables.
     pub(crate) fn run<S: AsRef<OsStr>>(
         &self,
         command: impl IntoIterator<Item = S>,
         vars: &[(&str, &str)],
     ) -> Ended {
-        // Files, because what it writes into a pipe can be cut at its end.
+        // Into files, because the end of what it writes into a pipe can be lost.
         let (stdout, stderr) = (tempfile::NamedTempFile::new(), tempfile::NamedTempFile::new());
         let (stdout, stderr) = (stdout.unwrap(), stderr.unwrap());
         let mut child = Command::new(&self.program)

@@ -1,4 +1,4 @@
-//! A test program of this project, run inside.
+//! Running the test programs of this project inside gVisor.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,13 +9,13 @@ use harness::{repository_root, target_dir};
 
 use crate::runsc::Runsc;
 
-/// The test programs, built from the sources as they are now.
+/// The test programs by name, built from the present sources.
 fn programs() -> &'static BTreeMap<String, PathBuf> {
     static PROGRAMS: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
         let target = target_dir();
         let mut command = Command::new(env!("CARGO"));
-        // As cargo itself was called, so that nothing is built twice.
+        // With the options of `make test`, so that nothing is built twice.
         command.args(["test", "--locked", "--workspace", "--no-run", "--message-format=json"]);
         command.args([
             "--lib",
@@ -54,7 +54,7 @@ fn names(program: &PathBuf, filters: &[&str]) -> Vec<String> {
     list.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
 }
 
-/// Runs the tests inside; each that there is must have passed.
+/// Runs the chosen tests inside gVisor, and checks that each of them has passed.
 pub(crate) fn assert_suite(runsc: &Runsc, name: &str, filters: &[&str]) {
     let program = &programs()[name];
     let names = names(program, filters);
@@ -62,11 +62,11 @@ pub(crate) fn assert_suite(runsc: &Runsc, name: &str, filters: &[&str]) {
         assert!(names.iter().any(|name| name.contains(filter)), "no test is called {filter}");
     }
     let text = |text: &str| text.to_owned();
-    // One after the other: gVisor counts the processes of all sandboxes together, so that one test
-    // that uses them up would take them from another.
+    // One after the other, because gVisor counts the processes of all sandboxes together, and a
+    // test that uses up the limit would disturb the others.
     let mut command = vec![program.display().to_string(), text("--test-threads=1")];
     command.extend(filters.iter().copied().map(text));
-    // What cargo sets, and one test looks for in other processes.
+    // Cargo sets this variable, and one test searches other processes for it.
     let ended = runsc.run(command, &[("CARGO_MANIFEST_DIR", env!("CARGO_MANIFEST_DIR"))]);
     let said = format!("{}\n{}", ended.stdout, ended.stderr);
     assert!(ended.status.success(), "{said}");

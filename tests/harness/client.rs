@@ -1,4 +1,4 @@
-//! Requests as the relay sends them.
+//! A client that sends requests as the relay does.
 
 use std::time::{Duration, Instant};
 
@@ -11,17 +11,17 @@ use crate::events::{Event, Stream};
 use crate::project::Ids;
 use crate::worker::Worker;
 
-/// The secret of every worker in a test.
+/// The secret of every worker in the tests.
 pub const SECRET: &str = "0123456789abcdef0123456789abcdef-test";
 
-/// A whole answer.
+/// An answer that was read to its end.
 #[derive(Debug)]
 pub struct Answer {
-    /// The status.
+    /// The HTTP status.
     pub status: StatusCode,
-    /// The headers.
+    /// All headers.
     pub headers: HeaderMap,
-    /// The body.
+    /// The whole body.
     pub body: Vec<u8>,
 }
 
@@ -50,8 +50,8 @@ impl Worker {
         self.http.request(method, url).header("X-Modal-Secret", SECRET)
     }
 
-    /// Waits until it has finished what it does in the background after its start, and returns its
-    /// readiness.
+    /// Waits until the worker has finished its self-test, and returns its answer to
+    /// `/health/ready`.
     pub async fn settled(&self) -> Answer {
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
@@ -76,35 +76,35 @@ impl Worker {
         Answer { status, headers, body }
     }
 
-    /// A GET with the secret.
+    /// Sends a GET with the secret.
     pub async fn get(&self, path: &str) -> Answer {
         self.send(self.request(Method::GET, path)).await
     }
 
-    /// A file of a project.
+    /// Asks for a file of a project.
     pub async fn get_file(&self, ids: Ids, path: &str) -> Answer {
         let path = utf8_percent_encode(path, NON_ALPHANUMERIC);
         let (user, project) = (ids.user, ids.project);
         self.get(&format!("get_file?user_id={user}&project_id={project}&path={path}")).await
     }
 
-    /// The names of a project's files.
+    /// Asks for the list of a project's files.
     pub async fn list_files(&self, ids: Ids) -> Answer {
         self.get(&format!("list_files?user_id={}&project_id={}", ids.user, ids.project)).await
     }
 
-    /// A POST of JSON with the secret.
+    /// Sends a POST with JSON and the secret.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.send(self.request(Method::POST, path).json(body)).await
     }
 
-    /// Starts a generation and gives the stream, to be read event by event.
+    /// Starts a generation, and returns its stream.
     pub async fn generate_stream(&self, ids: Ids, prompt: &str) -> Stream {
         let body = json!({ "user_id": ids.user, "project_id": ids.project, "prompt": prompt });
         self.stream("generate_game", &body).await
     }
 
-    /// A POST that is answered by a stream.
+    /// Sends a POST whose answer is a stream.
     pub async fn stream(&self, path: &str, body: &Value) -> Stream {
         let request = self.request(Method::POST, path).json(body);
         let response = request.send().await.expect("the worker answers");
@@ -112,7 +112,7 @@ impl Worker {
         Stream::new(response)
     }
 
-    /// A whole generation.
+    /// Runs a whole generation, and returns its events.
     pub async fn generate(&self, ids: Ids, prompt: &str) -> Vec<Event> {
         self.generate_stream(ids, prompt).await.collect().await
     }

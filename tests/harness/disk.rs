@@ -1,16 +1,16 @@
-//! Disks of a test, which can be filled up.
+//! Small disks that a test can fill up.
 
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-/// A small file system in memory, for as long as this lives.
+/// A small file system in memory. It is unmounted when this value is dropped.
 #[derive(Debug)]
 pub struct Disk(tempfile::TempDir);
 
 impl Disk {
-    /// Mounts one with these options of `tmpfs`. Only root can.
+    /// Mounts a `tmpfs` with these options. Only root can.
     pub fn new(options: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("dcd-").tempdir().expect("a folder");
         run(
@@ -20,15 +20,15 @@ impl Disk {
         Self(folder)
     }
 
-    /// Where it is mounted.
+    /// The folder where it is mounted.
     pub fn path(&self) -> &Path {
         self.0.path()
     }
 
-    /// Changes its options.
+    /// Changes the options of the mount.
     pub fn remount(&self, options: &str) {
         let (options, path) = (format!("remount,{options}"), self.path().display().to_string());
-        // The kernel gives back what a sandbox held a moment after its end, and refuses to shrink a
+        // The kernel frees the memory of a sandbox shortly after its end, and refuses to shrink the
         // disk before.
         for _ in 0..100 {
             let tried = Command::new("mount").args(["-o", &options, &path]).output();
@@ -40,10 +40,10 @@ impl Disk {
         run("mount", &["-o", &options, &path]);
     }
 
-    /// Leaves so many bytes free.
+    /// Fills the disk until `free` bytes are left.
     pub fn fill_up_to(&self, free: u64) {
-        // Emptied and not removed: a process that is just being started by another test may hold it
-        // open for a moment, and with it the space of a file that was removed.
+        // The file is emptied and not removed: a process that another test is just starting may
+        // hold it open for a moment, and would keep the space of a removed file in use.
         let mut filler = File::create(self.path().join("filler")).expect("it is made");
         let stat = nix::sys::statvfs::statvfs(self.path()).expect("it is mounted");
         let available = stat.blocks_available() * stat.fragment_size();
@@ -54,7 +54,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Lazily, because a worker may still have it open when a test fails.
+        // Lazily, because a worker may still have files open on it when a test fails.
         run("umount", &["-l", &self.path().display().to_string()]);
     }
 }

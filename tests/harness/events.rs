@@ -1,15 +1,15 @@
-//! Streams, read as the relay reads them: lines that begin with `data: `.
+//! Reading streams as the relay does: line by line, of which those count that begin with `data: `.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// One event.
+/// One event of a stream.
 #[derive(Debug, Clone)]
 pub struct Event(pub Value);
 
 impl Event {
-    /// Its type.
+    /// The event's type.
     pub fn kind(&self) -> &str {
         self.0["type"].as_str().unwrap_or_default()
     }
@@ -19,7 +19,7 @@ impl Event {
         self.0[field].as_str().unwrap_or_default()
     }
 
-    /// Whether nothing may follow it.
+    /// Whether the event ends the stream.
     pub fn is_terminal(&self) -> bool {
         matches!(self.kind(), "done" | "error")
     }
@@ -30,7 +30,7 @@ impl Event {
 pub struct Stream {
     response: reqwest::Response,
     buffer: Vec<u8>,
-    /// Everything that arrived, for a look at the wire.
+    /// All bytes that have arrived so far.
     pub raw: Vec<u8>,
 }
 
@@ -44,7 +44,7 @@ impl Stream {
         self.response.headers()
     }
 
-    /// The next event; `None` at the end of the stream.
+    /// Waits for the next event. `None` at the end of the stream.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(end) = self.buffer.iter().position(|b| *b == b'\n') {
@@ -61,7 +61,7 @@ impl Stream {
         }
     }
 
-    /// The next event of this type; panics if the stream ends before.
+    /// Waits for the next event of this type. Panics if the stream ends before.
     pub async fn next_of(&mut self, kind: &str) -> Event {
         while let Some(event) = self.next().await {
             if event.kind() == kind {
@@ -71,7 +71,7 @@ impl Stream {
         panic!("the stream ended without {kind}");
     }
 
-    /// All events to the end.
+    /// Reads all events to the end of the stream.
     pub async fn collect(mut self) -> Vec<Event> {
         let mut events = Vec::new();
         while let Some(event) = self.next().await {
@@ -81,7 +81,7 @@ impl Stream {
     }
 }
 
-/// The one terminal event, which must be the last. Panics if there is none, or more.
+/// The last event, which must be the only one that ends the stream. Panics otherwise.
 pub fn terminal(events: &[Event]) -> &Event {
     let ends = events.iter().filter(|event| event.is_terminal()).count();
     assert_eq!(ends, 1, "exactly one terminal event: {events:#?}");

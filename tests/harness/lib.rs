@@ -1,5 +1,5 @@
-//! What the tests from outside share: a real worker, the real CLI, a scripted model API, a client
-//! that speaks as the relay does, and git's own command line to look at what was written.
+//! Shared code of the tests from outside: it starts a real worker with the real CLI and a scripted
+//! model API, sends requests as the relay does, and inspects projects with git's own command line.
 
 mod client;
 mod disk;

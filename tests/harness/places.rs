@@ -1,22 +1,22 @@
-//! Where programs and folders are.
+//! The places of programs and folders, and the kernel that the tests run on.
 
 use std::path::{Path, PathBuf};
 
-/// The checkout.
+/// The top folder of the checkout.
 pub fn repository_root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the checkout")
 }
 
-/// The folder that holds the worker's programs, which is where this test was built too.
+/// The folder with the worker's programs. It is the one in which this test was built.
 pub fn target_dir() -> PathBuf {
     let own = std::env::current_exe().expect("a test knows its own path");
-    // target/debug/deps/name-hash, or target/debug/name.
+    // This program is `target/debug/deps/name-hash` or `target/debug/name`.
     let folder = own.parent().expect("a program lies in a folder");
     let folder = if folder.ends_with("deps") { folder.parent().expect("deps") } else { folder };
     folder.to_owned()
 }
 
-/// One of the worker's programs.
+/// The path of one of the worker's programs.
 pub(crate) fn program(name: &str) -> PathBuf {
     let path = target_dir().join(name);
     assert!(path.is_file(), "{} is missing: run `make build` first", path.display());
@@ -30,18 +30,18 @@ pub fn claude() -> PathBuf {
     path
 }
 
-/// The kernel that the tests run on, where it makes a difference to what can be had.
+/// The kernels on which the tests run. They differ in the mechanisms that they offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kernel {
     /// Linux.
     Linux,
-    /// gVisor with mount namespaces.
+    /// A gVisor with mount namespaces.
     NewerGvisor,
-    /// gVisor with one set of mounts for everybody.
+    /// A gVisor in which all processes share one set of mounts.
     OlderGvisor,
 }
 
-/// Which one this is.
+/// The kernel on which this test runs.
 pub fn kernel() -> Kernel {
     if !Path::new("/proc/sentry-meminfo").exists() {
         Kernel::Linux
@@ -52,7 +52,7 @@ pub fn kernel() -> Kernel {
     }
 }
 
-/// Whether the tests run as root, and so the sandbox as another user.
+/// Whether the tests run as root. If so, the sandbox runs as another user.
 pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }

@@ -1,4 +1,4 @@
-//! Looking at projects and leftovers from outside, with git's own command line.
+//! Inspecting projects with git's own command line, and finding what a run has left behind.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,17 +8,17 @@ use uuid::Uuid;
 
 use crate::worker::Worker;
 
-/// Whose project.
+/// A project and its user.
 #[derive(Debug, Clone, Copy)]
 pub struct Ids {
-    /// The user.
+    /// The id of the user.
     pub user: Uuid,
-    /// The project.
+    /// The id of the project.
     pub project: Uuid,
 }
 
 impl Ids {
-    /// New ones.
+    /// Makes new, random ids.
     #[expect(clippy::new_without_default, reason = "two of them are never the same")]
     pub fn new() -> Self {
         Self { user: Uuid::new_v4(), project: Uuid::new_v4() }
@@ -31,7 +31,7 @@ impl Worker {
         self.data().join(format!("users/{}/projects/{}", ids.user, ids.project))
     }
 
-    /// Puts a file into a project, as another program would.
+    /// Writes a file into a project, as a program other than the worker would.
     pub fn put(&self, ids: Ids, path: &str, content: impl AsRef<[u8]>) {
         let place = self.project(ids).join(path);
         std::fs::create_dir_all(place.parent().expect("a file is in a folder")).expect("a folder");
@@ -39,7 +39,7 @@ impl Worker {
     }
 }
 
-/// Runs git in a project and returns what it says. Panics if it fails.
+/// Runs git in a project and returns its output. Panics if it fails.
 pub fn git(folder: &Path, args: &[&str]) -> String {
     let output = Command::new("git")
         .args(["-c", "safe.directory=*", "-c", "core.quotePath=false"])
@@ -53,7 +53,7 @@ pub fn git(folder: &Path, args: &[&str]) -> String {
     text
 }
 
-/// Checks that the newest version was made by the worker and that git has nothing to complain of.
+/// Checks that the worker made the newest version, and that `git fsck` finds no error.
 pub fn has_git_identity(folder: &Path) {
     assert_eq!(
         git(folder, &["log", "-1", "--format=%an <%ae>"]).trim(),
@@ -63,8 +63,8 @@ pub fn has_git_identity(folder: &Path) {
     git(folder, &["fsck", "--strict"]);
 }
 
-/// The control groups of a worker's sandboxes: none when nothing runs, its self-test included. Their
-/// names say nothing of the worker, so it is asked for them.
+/// The control groups of a worker's sandboxes. There are none if no run and no self-test is going
+/// on. Their names do not identify the worker, so they are read from its log.
 pub fn control_groups(worker: &Worker) -> Vec<String> {
     let log = worker.log();
     let lines = log.lines().filter_map(|line| serde_json::from_str(line).ok());
@@ -74,7 +74,7 @@ pub fn control_groups(worker: &Worker) -> Vec<String> {
     names.flat_map(|name| groups_called(Path::new("/sys/fs/cgroup"), &name, 4)).collect()
 }
 
-/// Control groups with this name.
+/// The control groups with this name below a folder, to a depth of `depth`.
 fn groups_called(folder: &Path, name: &str, depth: u32) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
     let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));

@@ -1,17 +1,17 @@
-//! How a worker fares while something happens to it: the most memory that it takes, its processor
-//! time, and how soon it says that it lives.
+//! Measuring a worker during a test: its peak memory, its processor time, and how quickly it
+//! answers `/health/live`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::worker::Worker;
 
-/// How long to wait between two questions whether the worker lives.
+/// The pause between two requests to `/health/live`.
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl Worker {
-    /// The most memory that its process has had at any time, in bytes. Its sandboxes are other
-    /// processes.
+    /// The peak memory of the worker's process, in bytes. Its sandboxes are other processes and do
+    /// not count.
     pub fn peak_memory_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
         let status = status.expect("the worker lives");
@@ -20,20 +20,22 @@ impl Worker {
         kib.trim().parse::<u64>().expect("a number") * 1024
     }
 
-    /// The processor time of its process so far. Its sandboxes are other processes.
+    /// The processor time of the worker's process so far. Its sandboxes are other processes and do
+    /// not count.
     pub fn processor_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()));
         let stat = stat.expect("the worker lives");
-        // User and system time are the fields 14 and 15; the name, field 2, may hold spaces.
+        // User and system time are the fields 14 and 15. The name, field 2, may contain spaces, so
+        // the fields are counted from behind it.
         let (_, fields) = stat.rsplit_once(')').expect("the name is in brackets");
         let ticks = fields.split_whitespace().skip(11).take(2);
         let ticks: u64 = ticks.map(|field| field.parse::<u64>().expect("a number")).sum();
-        // Linux shows every program hundredths of a second here.
+        // The unit is always a hundredth of a second on Linux.
         Duration::from_millis(ticks * 10)
     }
 
-    /// Asks `/health/live` again and again until `work` is done, and says how long each answer took,
-    /// the shortest time first.
+    /// Requests `/health/live` repeatedly until `work` is done, and returns how long each answer
+    /// took, the shortest time first.
     pub async fn pulse_during<T>(&self, work: impl Future<Output = T>) -> (T, Vec<Duration>) {
         let over = AtomicBool::new(false);
         let work = async {

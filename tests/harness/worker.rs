@@ -1,4 +1,4 @@
-//! A worker of one test, on free ports and in folders of its own.
+//! Starting the worker of one test, on free ports and in folders of its own.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
@@ -12,18 +12,18 @@ use scripted_api::{Options, ScriptSet, ScriptedApi};
 use crate::client::SECRET;
 use crate::places;
 
-/// Who a worker runs as.
+/// The user that a worker runs as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Who {
-    /// Whoever runs the test.
+    /// The user that runs the test.
     Same,
-    /// This user.
+    /// The user with this number.
     User(u32),
-    /// Root that may not make namespaces.
+    /// Root without `CAP_SYS_ADMIN`, which may not make namespaces.
     WithoutSysAdmin,
 }
 
-/// What a worker is to be like.
+/// The settings of a worker that is to be started.
 #[derive(Debug)]
 pub struct Setup {
     vars: BTreeMap<String, String>,
@@ -31,21 +31,21 @@ pub struct Setup {
     who: Who,
 }
 
-/// A running worker; it is killed when dropped.
+/// A running worker. It is killed when this value is dropped.
 #[derive(Debug)]
 pub struct Worker {
     pub(crate) child: Child,
     pub(crate) http: reqwest::Client,
     base_url: String,
     log: Arc<Mutex<Vec<String>>>,
-    /// The scripted model API that it forwards to.
+    /// The scripted model API that the worker's broker forwards to.
     pub api: ScriptedApi,
     folders: tempfile::TempDir,
     vars: BTreeMap<String, String>,
     who: Who,
 }
 
-/// A worker's process, once it listens.
+/// The process of a worker that listens.
 struct Running {
     child: Child,
     base_url: String,
@@ -95,7 +95,7 @@ impl Setup {
         self
     }
 
-    /// Lets a program take the CLI's place: a shell script with these lines.
+    /// Replaces the CLI by a shell script with these lines.
     #[must_use]
     pub fn instead_of_claude(self, folder: &Path, script: &str) -> Self {
         let path = folder.join("claude");
@@ -105,7 +105,7 @@ impl Setup {
         self.var("DREAMCORE_CLAUDE_BIN", path.display())
     }
 
-    /// Starts it and waits until it listens.
+    /// Starts the worker and waits until it listens.
     pub async fn start(self) -> Worker {
         let options = Options { expect_key: Some(REAL_KEY.to_owned()), ..Options::default() };
         let api = ScriptedApi::start(self.scripts, options).await.expect("the scripted API starts");
@@ -133,12 +133,13 @@ impl Setup {
             vars.insert("DREAMCORE_CLAUDE_BIN".to_owned(), claude);
         }
         vars.extend(self.vars);
-        // An empty value in a test means: not set.
+        // A test passes an empty value to leave a variable out.
         vars.retain(|_, value| !value.is_empty());
         Worker::spawn(vars, self.who, api, folders).await
     }
 
-    /// Starts a worker that is expected to refuse, and returns what it says.
+    /// Starts a worker that is expected to refuse its settings, and returns its status and its
+    /// message.
     pub fn refuse(self) -> (ExitStatus, String) {
         let output = Command::new(places::program("dreamcore-worker"))
             .arg("serve")
@@ -150,7 +151,7 @@ impl Setup {
     }
 }
 
-/// The key that only the broker may know. Tests look for it in places where it must not be.
+/// The key that only the broker may know. Tests search for it in places where it must not be.
 pub const REAL_KEY: &str = "sk-ant-real-key-of-the-test-0123456789";
 
 fn chown_all(folder: &Path, uid: u32) {
@@ -184,7 +185,7 @@ impl Worker {
 
     /// Kills the process as a crash would, and starts it anew with the same settings and folders.
     pub async fn restart(&mut self) {
-        // It may have ended already.
+        // An error means that the process has ended already.
         drop(self.child.kill());
         drop(self.child.wait());
         let running = Running::start(&self.vars, self.who).await;
@@ -193,7 +194,7 @@ impl Worker {
         self.log = running.log;
     }
 
-    /// Where it listens.
+    /// The URL at which the worker listens.
     pub fn base_url(&self) -> &str {
         &self.base_url
     }
@@ -203,27 +204,27 @@ impl Worker {
         self.base_url.trim_start_matches("http://")
     }
 
-    /// Its process id.
+    /// The process id of the worker.
     pub fn pid(&self) -> i32 {
         self.child.id().cast_signed()
     }
 
-    /// Everything that it has logged so far.
+    /// Everything that the worker has logged so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
     }
 
-    /// The volume.
+    /// The data folder.
     pub fn data(&self) -> PathBuf {
         self.folder_of("DREAMCORE_DATA_DIR")
     }
 
-    /// The folder of shared things.
+    /// The global folder, which holds the shared skills.
     pub fn global(&self) -> PathBuf {
         self.folders.path().join("global")
     }
 
-    /// The folder for private copies.
+    /// The scratch folder.
     pub fn scratch(&self) -> PathBuf {
         self.folder_of("DREAMCORE_SCRATCH_DIR")
     }
@@ -239,12 +240,12 @@ impl Worker {
         std::fs::write(folder.join("SKILL.md"), text).expect("a skill is written");
     }
 
-    /// Sends a signal.
+    /// Sends a signal to the worker.
     pub fn signal(&self, signal: nix::sys::signal::Signal) {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), signal).expect("it lives");
     }
 
-    /// Waits for its end.
+    /// Waits until the worker has ended. `None` if it still runs after `patience`.
     pub async fn ended(&mut self, patience: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + patience;
         while Instant::now() < deadline {
@@ -300,7 +301,7 @@ impl Running {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // An error means that the process has ended by itself.
         drop(self.child.kill());
         drop(self.child.wait());
     }

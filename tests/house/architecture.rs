@@ -1,5 +1,5 @@
-//! That ARCHITECTURE.md maps the tree as it is: no file without a place on the map, and no place
-//! without a file.
+//! The map in ARCHITECTURE.md agrees with the tree: every file has a place on the map, and every
+//! place on the map exists.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,14 +9,14 @@ use harness::repository_root;
 use crate::source::rust;
 use crate::tables::{document, quoted, rows};
 
-/// Files that belong to the folder that they are in and need no place of their own.
+/// Names of files that belong to the folder in which they are, and need no place on the map.
 const OF_THE_FOLDER: &[&str] = &["mod.rs", "lib.rs", "tests.rs"];
 
-/// One row: where its files are, and what it says is in them.
+/// One row of the map.
 struct Row {
-    /// Below `worker/src/`; a folder ends with `/`.
+    /// The files and folders of the row, below `worker/src/`. A folder ends with `/`.
     places: Vec<String>,
-    /// Names of modules in the second cell.
+    /// The names of modules in the second cell.
     named: Vec<String>,
 }
 
@@ -33,7 +33,7 @@ fn map() -> Vec<Row> {
         let mut folder = String::new();
         let mut places = Vec::new();
         for name in quoted(cells[0]) {
-            // A name without a folder is beside the row's first.
+            // A name without a folder is in the folder of the row's first name.
             let place = if name.trim_end_matches('/').contains('/') || places.is_empty() {
                 name.to_owned()
             } else {

@@ -1,5 +1,5 @@
-//! Documents that are printed from the code. `UPDATE_DOCS=1` writes them; otherwise they are
-//! compared, so that none of them can tell what is no longer so.
+//! Documents that are made from the code. With `UPDATE_DOCS=1` the tests write them. Otherwise they
+//! compare them, so that no document can disagree with the code.
 
 use std::fmt::Write as _;
 
@@ -48,7 +48,8 @@ fn the_settings_are_documented() {
     is_up_to_date("docs/configuration.md", &text);
 }
 
-/// The part of a document between the lines `<!-- from the code: NAME -->` and `<!-- end -->`.
+/// Writes or compares the part of a document between the lines `<!-- from the code: NAME -->` and
+/// `<!-- end -->`.
 fn part_is_up_to_date(path: &str, name: &str, content: &str) {
     let place = repository_root().join(path);
     let text = std::fs::read_to_string(&place).expect("a document");
@@ -124,7 +125,7 @@ fn the_endpoints_are_documented() {
     part_is_up_to_date("docs/api.md", "codes", &table);
 }
 
-/// The method of an endpoint, and what the description of all endpoints says of it.
+/// The method of an endpoint, and its operation in the `OpenAPI` document.
 fn operation<'d>(document: &'d Value, endpoint: &Endpoint) -> (&'static str, &'d Value) {
     let method = match endpoint.method {
         Method::Get => "GET",
@@ -134,7 +135,7 @@ fn operation<'d>(document: &'d Value, endpoint: &Endpoint) -> (&'static str, &'d
     (method, &document["paths"][path][method.to_lowercase()])
 }
 
-/// The names in a list, those that must be there first; the others with a question mark.
+/// A list of names: first those that are required, then the others with a question mark.
 fn names(all: impl Iterator<Item = (String, bool)>) -> String {
     let (must, may): (Vec<_>, Vec<_>) = all.partition(|(_, must)| *must);
     let must = must.into_iter().map(|(name, _)| format!("`{name}`"));
@@ -162,7 +163,7 @@ fn fields(document: &Value, schema: &Value) -> String {
     names(fields.map(|name| (name.clone(), required.iter().any(|other| other == name))))
 }
 
-/// Every form of a success, with its fields if it is JSON.
+/// Every form of a successful answer, with its fields if it is JSON.
 fn answers(document: &Value, operation: &Value) -> String {
     let contents = operation["responses"]["200"]["content"].as_object().expect("contents");
     let mut forms = Vec::new();
@@ -197,7 +198,7 @@ fn codes_are_written_in_one_place() {
     }
 }
 
-/// A proxy that takes less than the worker refuses requests that the worker would serve.
+/// A proxy that takes only smaller bodies would refuse requests that the worker serves.
 #[test]
 fn the_example_of_a_proxy_takes_the_largest_body() {
     let largest = SETTINGS

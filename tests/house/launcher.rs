@@ -1,5 +1,5 @@
-//! That SECURITY.md tells the truth about the launcher: what it is built from, and what it does in
-//! which order.
+//! SECURITY.md is true about the launcher: about its dependencies, and about its steps and their
+//! order.
 
 use std::process::Command;
 
@@ -10,10 +10,10 @@ use crate::source::rust;
 use crate::tables::{document, quoted, rows};
 
 const PACKAGE: &str = "dreamcore-confine";
-/// Most lines of the whole tree: it fits a screen.
+/// The most lines that the whole tree of dependencies may have, so that it fits a screen.
 const MAX_LINES: usize = 48;
 
-/// What cargo says of the launcher's dependencies, without the folders of this machine.
+/// The launcher's dependencies as `cargo tree` prints them, without the folders of this machine.
 fn tree(args: &[&str]) -> String {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--locked", "--offline", "-p", PACKAGE, "-e", "normal"])
@@ -40,13 +40,13 @@ fn what_the_launcher_is_built_from_is_documented() {
     assert!(lines <= MAX_LINES, "{lines} lines");
 }
 
-/// The body of a function of the launcher's main file.
+/// The body of a function in the launcher's main file.
 fn body<'a>(main: &'a str, name: &str) -> &'a str {
     let (_, rest) = main.split_once(&format!("\nfn {name}(")).expect("the function is there");
     rest.split_once("\n}\n").expect("a function ends").0
 }
 
-/// Where a call stands, `None` for a call that is not made.
+/// The position of a call in the code. `None` if it is not called.
 fn position(code: &str, call: &str) -> Option<usize> {
     code.find(&format!("{call}("))
 }
@@ -56,7 +56,7 @@ fn the_launchers_steps_are_documented_in_their_order() {
     let sources = rust("worker/confine/src/main.rs");
     let main: String = sources[0].code().flat_map(|line| [line, "\n"]).collect();
     let confine = body(&main, "confine").replace("hide_files(", body(&main, "hide_files"));
-    // The order in which they run: the inner half, and the two ends of the last split.
+    // The functions in the order in which they run, `confine` with the two sides of the last fork.
     let run = format!("{}{}{confine}", body(&main, "main"), body(&main, "supervise"));
 
     let text = document("SECURITY.md");
@@ -68,7 +68,7 @@ fn the_launchers_steps_are_documented_in_their_order() {
         assert!(found.is_some(), "SECURITY.md: {call} is not called, or not in this order");
         last += found.unwrap_or_default();
     }
-    // Whatever of `steps/` is called has its row.
+    // Every call of a function in `steps/` has a row.
     for source in rust("worker/confine/src/steps/") {
         let name = source.path.rsplit('/').next().and_then(|name| name.strip_suffix(".rs"));
         let module = format!("{}::", name.expect("a Rust file"));

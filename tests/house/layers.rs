@@ -1,11 +1,11 @@
-//! Which module may know which: the worker's layers, from the types up to the server.
+//! The worker's layers: which module may use which.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::source::{Source, rust};
 use crate::tables::{document, quoted, rows};
 
-/// Each module, and what it may use beside itself, as ARCHITECTURE.md says it.
+/// Each module and the modules that it may use, from the table in ARCHITECTURE.md.
 fn layers() -> BTreeMap<String, BTreeSet<String>> {
     let text = document("ARCHITECTURE.md");
     let mut layers = BTreeMap::new();
@@ -22,10 +22,10 @@ fn layers() -> BTreeMap<String, BTreeSet<String>> {
     layers
 }
 
-/// What lies beside the modules: the program, and the library's own file.
+/// The files that are not modules: those of the program, and the library's own file.
 const PROGRAMS: &[&str] = &["cli", "doctor", "heap", "lib", "main"];
 
-/// The top-level modules that follow `crate::` in a line, also in `crate::{a, b::c}`.
+/// The top-level modules that code uses, by what follows `crate::`, also in `crate::{a, b::c}`.
 fn used(code: &str) -> BTreeSet<String> {
     let mut modules = BTreeSet::new();
     for rest in code.split("crate::").skip(1) {
@@ -76,7 +76,7 @@ fn the_list_of_used_modules_is_read_from_every_form_of_use() {
     assert_eq!(used(code), BTreeSet::from(expected));
 }
 
-/// Asserts that these words stand in the code of these places only.
+/// Asserts that these words occur in the code of these places only.
 fn only_in(words: &[&str], places: &[&str]) {
     for source in rust("worker/src/") {
         let path = source.below("worker/src/").expect("it is there").to_owned();
@@ -100,20 +100,20 @@ fn folders_of_the_volume_are_named_in_one_place() {
 #[test]
 fn http_ends_at_the_server() {
     only_in(&["axum::"], &["server/"]);
-    // The broker is a local HTTP server, and speaks to the CLI only.
+    // The broker is a local HTTP server too, whose only client is the CLI.
     only_in(&["hyper::", "hyper_util", "StatusCode"], &["server/", "models/broker/"]);
 }
 
-/// What clippy forbids may be allowed again by an attribute. Where that may stand is decided here.
+/// An attribute can allow a call that clippy forbids. This test decides which modules may have one.
 #[test]
 fn forbidden_calls_are_allowed_in_their_own_modules_only() {
     let places = ["blocking.rs", "config/", "sandbox/"];
-    // The library allows them to its unit tests.
+    // The library allows them in its unit tests.
     only_in(&["clippy::disallowed_methods"], &[&places[..], &["lib.rs"]].concat());
 }
 
-/// How the overview calls a file: below `worker/src/` for the worker's own, and below `worker/` for
-/// those of the packages beside it.
+/// The path of a file as the overview writes it: below `worker/src/` for the worker's own files,
+/// and below `worker/` for those of the other packages.
 fn short(source: &Source) -> &str {
     let path = source.below("worker/src/").or_else(|| source.below("worker/"));
     path.expect("it is there")
@@ -146,7 +146,7 @@ fn every_trust_boundary_has_its_files_and_the_overview_names_them() {
     }
     let all: BTreeSet<_> = (1..=8).map(|number| number.to_string()).collect();
     assert_eq!(numbers, all);
-    // And nothing is listed that is not there.
+    // Every file that the overview lists exists.
     let named = overview.split('`').filter_map(|part| part.strip_suffix(".rs"));
     for path in named {
         let path = format!("{path}.rs");

@@ -1,4 +1,4 @@
-//! Rules of the project that a compiler does not check.
+//! Rules of the project that the compiler does not check.
 
 mod architecture;
 mod docs;

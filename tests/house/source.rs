@@ -1,18 +1,18 @@
-//! The files that the rules are about.
+//! Reading the files to which the rules apply.
 
 use std::path::Path;
 
 use harness::repository_root;
 
-/// Folders that hold no source: what was built, fetched or left by a run.
+/// Folders without sources: they hold what was built or fetched, or what a run has left.
 const NOT_OURS: &[&str] = &[".git", ".run", ".tools", "node_modules", "target"];
 
 /// A text file of the project.
 #[derive(Debug)]
 pub(crate) struct Source {
-    /// Where it is in the checkout, with `/` between the parts.
+    /// The path in the checkout.
     pub(crate) path: String,
-    /// What is in it.
+    /// The content.
     pub(crate) text: String,
 }
 
@@ -21,12 +21,12 @@ impl Source {
         Path::new(&self.path).extension().is_some_and(|ending| ending == "rs")
     }
 
-    /// Its path below a folder, if it is there.
+    /// The path below a folder. `None` if the file is elsewhere.
     pub(crate) fn below(&self, folder: &str) -> Option<&str> {
         self.path.strip_prefix(folder)
     }
 
-    /// The lines of code: no comments, and nothing of the unit tests at the end.
+    /// The lines of code, without comments and without the unit tests at the end.
     pub(crate) fn code(&self) -> impl Iterator<Item = &str> {
         let is_code = |line: &&str| !line.trim_start().starts_with("//");
         self.production().lines().filter(is_code)
@@ -68,7 +68,7 @@ fn collect(folder: &Path, prefix: &str, found: &mut Vec<Source>) {
         let name = entry.file_name().into_string().expect("names are UTF-8");
         let path = format!("{prefix}{name}");
         let kind = entry.file_type().expect("a kind");
-        // `.git` is a file in a second working tree of one repository.
+        // By name and not by kind: `.git` is a file if the checkout is a linked working tree.
         if NOT_OURS.contains(&name.as_str()) {
             continue;
         }

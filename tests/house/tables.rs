@@ -1,8 +1,8 @@
-//! Tables of the documents, read as the rules that they are.
+//! Reading tables of the documents, because some of them are rules that the tests check.
 
 use harness::repository_root;
 
-/// A text of the checkout.
+/// The text of a document.
 pub(crate) fn document(path: &str) -> String {
     std::fs::read_to_string(repository_root().join(path)).expect("a document of the project")
 }
@@ -20,7 +20,7 @@ fn cells(line: &str) -> Vec<&str> {
     inner.map_or(Vec::new(), |inner| inner.split('|').map(str::trim).collect())
 }
 
-/// What stands in backticks.
+/// The texts between backticks.
 pub(crate) fn quoted(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }

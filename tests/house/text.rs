@@ -1,12 +1,12 @@
-//! How files look, and what stands in none of them.
+//! The form of the files, and texts that none of them may contain.
 
 use harness::repository_root;
 
 use crate::source::{all, rust};
 
-/// Most lines of a file, without its unit tests.
+/// The most lines that a file may have without its unit tests.
 const MAX_LINES: usize = 400;
-/// Most lines of a file with its unit tests, or of a file of tests.
+/// The most lines that a file of tests, or a file with its unit tests, may have.
 const MAX_LINES_WITH_TESTS: usize = 500;
 /// Files that may be longer, and why.
 const LONGER: &[(&str, &str)] = &[];
@@ -44,7 +44,7 @@ fn every_file_says_what_it_is_for() {
 #[test]
 fn no_file_knows_the_machine_it_was_written_on() {
     let checkout = format!("{}/", repository_root().display());
-    // Taken apart, so that this file does not hold them itself.
+    // Each is written in two parts, so that this file does not contain it.
     let paths = [
         checkout.as_str(),
         concat!("/wor", "k/"),
@@ -52,11 +52,11 @@ fn no_file_knows_the_machine_it_was_written_on() {
         concat!("/home/", "ubuntu"),
         concat!("/tmp/", "target"),
     ];
-    // Hostile paths of every machine.
+    // The corpus of hostile paths contains such paths on purpose.
     let corpus = "tests/api/corpus/";
     for source in all().into_iter().filter(|source| !source.path.starts_with(corpus)) {
         for path in paths {
-            // The root folder of another process is on every machine.
+            // The root of another process in /proc is not a path of one machine.
             let inner = concat!("/proc/1", "/roo", "t/");
             let line = source.text.lines().find(|line| line.replace(inner, "").contains(path));
             assert_eq!(line, None, "{} holds {path}", source.path);
@@ -64,7 +64,8 @@ fn no_file_knows_the_machine_it_was_written_on() {
     }
 }
 
-/// How keys begin that give access to something, and how many characters follow at least.
+/// The beginnings of keys that give access to something, and the least number of characters after
+/// each.
 const KEYS: &[(&str, usize)] = &[
     ("sk-ant-api", 20),
     ("sk-ant-oat", 20),
@@ -77,7 +78,7 @@ const KEYS: &[(&str, usize)] = &[
     ("-----BEGIN OPENSSH PRIVATE KEY", 5),
 ];
 
-/// The beginning of something in `text` that looks like a key.
+/// The beginning of a text in `text` that looks like a key. `None` if there is none.
 fn key_in(text: &str) -> Option<&'static str> {
     let of_a_key = |c: &char| c.is_ascii_alphanumeric() || *c == '_' || *c == '-';
     let holds = |(start, length): &&(&'static str, usize)| {

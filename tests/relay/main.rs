@@ -1,7 +1,8 @@
-//! The worker as its only client meets it: the relay, with its own way of deriving addresses, of
-//! composing prompts and of reading streams, and the page behind it, with its list of versions.
+//! The worker as the relay uses it. These tests derive addresses, compose prompts and read streams
+//! in the relay's way, and treat the list of versions as the relay's page does.
 //!
-//! What is written here of the relay was seen by running it. It is not changed to suit the worker.
+//! This behaviour was observed on a running relay. Do not change it to make a test of the worker
+//! pass.
 
 mod page;
 mod questions;

@@ -1,17 +1,17 @@
-//! What the page of the relay makes of the list of versions.
+//! What the relay's page does with the list of versions.
 
 use serde_json::Value;
 
-/// Versions whose message contains one of these are not shown.
+/// The page does not show versions whose message contains one of these.
 const HIDDEN: [&str; 4] =
     ["Before restore", "Restored to", "Initial project setup", "Migration from"];
 
-/// One version, as `git_log` tells it.
+/// One version of an answer of `git_log`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Version {
-    /// For restoring and comparing.
+    /// The hash, with which the page restores and compares.
     pub(crate) hash: String,
-    /// What is shown.
+    /// The message, which the page shows.
     pub(crate) message: String,
 }
 
@@ -32,7 +32,7 @@ pub(crate) fn visible(answer: &Value) -> Vec<Version> {
     versions(answer).into_iter().filter(|version| !is_hidden(version)).collect()
 }
 
-/// The version that "元に戻して" restores: the second of those that are shown.
+/// The version that "元に戻して" restores: the second that the page shows.
 pub(crate) fn undone_to(answer: &Value) -> Option<Version> {
     visible(answer).into_iter().nth(1)
 }

@@ -1,5 +1,5 @@
-//! Short questions: what the relay asks a model through the worker, and what it gets when the model
-//! fails, refuses or answers with something else than what was asked for.
+//! Short questions: what the relay asks the worker, and what it gets if the model fails, refuses,
+//! or answers in another form.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use harness::script::{Fault, Script, ScriptSet, text, tool};
 use harness::{Setup, Worker};
 use serde_json::{Value, json};
 
-/// Skills that are offered and exist in these tests.
+/// Skills that can be chosen and that exist in these tests.
 const SKILLS: [&str; 6] =
     ["p5js-setup", "p5js-input", "p5js-collision", "game-ai", "threejs-setup", "kawaii-ui"];
 
@@ -21,7 +21,8 @@ async fn worker(script: Script) -> Worker {
     worker
 }
 
-/// The same message with a marker, so that the script answers and not the form's filler.
+/// A message with a marker, so that the script answers instead of a form that is filled in by its
+/// schema.
 fn scripted(message: &str) -> String {
     format!("{message} [script:only]")
 }
@@ -31,7 +32,7 @@ async fn ask(worker: &Worker, endpoint: &str, body: &Value) -> (u16, Value) {
     (answer.status.as_u16(), answer.json())
 }
 
-/// Scripts of a model that gives no usable answer to a question with the form `name`.
+/// Scripts in which the model gives no usable answer to a question with the form `name`.
 fn failures(name: &str) -> Vec<(&'static str, Script)> {
     let fault = |fault| Script::new().turn([text("x")]).fault(fault);
     vec![
@@ -112,7 +113,7 @@ async fn a_chat_that_fails_is_an_error_and_never_an_answer() {
     for (what, script) in failures("reply") {
         let worker = worker(script).await;
         for raw in [false, true] {
-            // Prose is what a plain completion is.
+            // If the caller asks for plain text, prose is a valid answer.
             if raw && matches!(what, "prose" | "1 MiB") {
                 continue;
             }

@@ -1,4 +1,5 @@
-//! Runs that end before they begin, told in the way that the relay can show to its user.
+//! Runs that are refused before they begin. The stream says why, so the relay can show it to its
+//! user.
 
 use harness::script::{Script, ScriptSet, text};
 use harness::{Setup, terminal};

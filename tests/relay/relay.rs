@@ -1,4 +1,4 @@
-//! The relay's client and what its server does with a message of a user.
+//! The relay's client, and what the relay's server does with a message of a user.
 
 use harness::script::ScriptSet;
 use harness::{Answer, Event, Ids, Setup, Stream, Worker, terminal};
@@ -8,36 +8,36 @@ use crate::page;
 
 /// A relay that serves one user and one project.
 pub(crate) struct Relay {
-    /// The worker that it is switched to.
+    /// The worker that the relay uses.
     pub(crate) worker: Worker,
-    /// Whose project.
+    /// The project and its user.
     pub(crate) ids: Ids,
-    /// `MODAL_ENDPOINT`.
+    /// The relay's setting `MODAL_ENDPOINT`.
     endpoint: String,
     /// The conversation, as the relay stores it.
     conversation: Vec<Value>,
 }
 
-/// What a message of the user came to.
+/// What happened because of a message of the user.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// A run ended like this.
+    /// A run took place.
     Generated {
-        /// The events, all of them.
+        /// All events of its stream.
         events: Vec<Event>,
-        /// The assistant's reply: the sum of all text that was streamed.
+        /// The assistant's reply: all streamed text together.
         reply: String,
     },
-    /// The assistant answered.
+    /// The assistant answered in words.
     Answered {
-        /// What.
+        /// The answer.
         message: String,
-        /// The buttons below it.
+        /// The texts of the buttons below the answer.
         suggestions: Vec<String>,
     },
-    /// An earlier version was brought back.
+    /// An earlier version was restored.
     Restored(page::Version),
-    /// There was none.
+    /// There was no earlier version.
     NothingToRestore,
 }
 
@@ -55,7 +55,7 @@ impl Outcome {
 }
 
 impl Relay {
-    /// A worker that plays these scripts, and a relay whose endpoint is the worker's
+    /// Starts a worker whose model plays these scripts, and a relay whose endpoint is the worker's
     /// `generate_game`.
     pub(crate) async fn start(setup: Setup, scripts: ScriptSet) -> Self {
         let worker = setup.scripts(scripts).start().await;
@@ -63,8 +63,8 @@ impl Relay {
         Self { worker, ids: Ids::new(), endpoint, conversation: Vec::new() }
     }
 
-    /// The address of an endpoint: the first `generate-game` or `generate_game` in the relay's own
-    /// endpoint is replaced by the hyphenated name.
+    /// The URL of an endpoint: the relay replaces the first `generate-game` or `generate_game` in
+    /// its setting by the name with hyphens.
     fn url(&self, endpoint: &str) -> String {
         let name = endpoint.replace('_', "-");
         let found = ["generate-game", "generate_game"]
@@ -80,12 +80,12 @@ impl Relay {
         url.strip_prefix(self.worker.base_url()).expect("the worker's address").to_owned()
     }
 
-    /// A POST of JSON, answered in one piece.
+    /// Sends a POST with JSON whose answer is not a stream.
     pub(crate) async fn post(&self, endpoint: &str, body: &Value) -> Answer {
         self.worker.post(&self.path(endpoint), body).await
     }
 
-    /// A GET about the project.
+    /// Sends a GET about the project.
     pub(crate) async fn get(&self, endpoint: &str, further: &str) -> Answer {
         let (user, project) = (self.ids.user, self.ids.project);
         let path = self.path(endpoint);
@@ -114,7 +114,7 @@ impl Relay {
         answer.text()
     }
 
-    /// The list of versions.
+    /// Asks for the list of versions.
     pub(crate) async fn log(&self) -> Value {
         let body = self.about(&json!({ "action": "git_log", "limit": 50 }));
         let answer = self.post("apply_files", &body).await;
@@ -131,7 +131,7 @@ impl Relay {
         answer.json()["diff"].as_str().expect("a diff").to_owned()
     }
 
-    /// Brings back a version, as the page asks for it.
+    /// Restores a version in the way of the page.
     pub(crate) async fn restore(&self, hash: &str) {
         let body = self.about(&json!({ "action": "git_restore", "commit": hash }));
         let answer = self.post("apply_files", &body).await;
@@ -139,7 +139,7 @@ impl Relay {
         assert_eq!(answer.json()["success"], true);
     }
 
-    /// What happens when the user presses the button to take back the last change.
+    /// Does what the relay does when the user presses the button to undo the last change.
     pub(crate) async fn undo(&self) -> Outcome {
         match page::undone_to(&self.log().await) {
             Some(version) => {
@@ -150,7 +150,7 @@ impl Relay {
         }
     }
 
-    /// Writes the style that the user has chosen before anything else.
+    /// Writes the style that the user has chosen, which comes before the first generation.
     pub(crate) async fn choose_style(&self, text: &str) {
         let files = json!([{ "path": "STYLE.md", "content": text, "action": "create" }]);
         let body = self.about(&json!({ "files": files, "commit_message": "Add style" }));
@@ -158,12 +158,12 @@ impl Relay {
         assert_eq!(terminal(&events).kind(), "done", "{events:#?}");
     }
 
-    /// A POST that is answered by a stream.
+    /// Sends a POST whose answer is a stream.
     pub(crate) async fn stream(&self, endpoint: &str, body: &Value) -> Stream {
         self.worker.stream(&self.path(endpoint), body).await
     }
 
-    /// Everything that the relay does with a message of the user.
+    /// Does everything that the relay does with a message of the user.
     pub(crate) async fn say(&mut self, message: &str) -> Outcome {
         self.conversation.push(json!({
             "role": "user", "content": message, "timestamp": "2026-11-24T00:00:00.000Z",

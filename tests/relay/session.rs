@@ -1,4 +1,4 @@
-//! A user's session from the first message to publishing, in the relay's calls.
+//! A user's session from the first message to publishing, with the requests of the relay.
 
 use harness::Setup;
 use harness::script::{Script, ScriptSet, text, tool};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::page;
 use crate::relay::{Outcome, Relay};
 
-/// What the model answers in this session, by the marker in the message.
+/// The model's answers in this session, by the marker in the message.
 fn scripts() -> ScriptSet {
     let write = |content: &str| {
         tool("Write", json!({ "file_path": "{{cwd}}/index.html", "content": content }))
@@ -55,12 +55,12 @@ async fn a_user_chooses_a_style_makes_a_game_asks_changes_undoes_and_publishes()
         200
     );
 
-    // A style alone is not a game yet.
+    // A style alone is not a game, so the preview shows nothing.
     relay.choose_style("# 夜空").await;
     assert!(relay.files().await.is_empty());
     assert_eq!(relay.file("STYLE.md").await, "# 夜空");
 
-    // The model's label for a message without a script is `edit`.
+    // The scripted model labels a message without a marker as `edit`.
     let reply =
         relay.say("星のゲームを作って [script:first]\n=== スタイル ===\n夜空").await.reply();
     assert!(reply.starts_with("# ゲームを作ります") && reply.ends_with("できました。"), "{reply}");

@@ -1,4 +1,4 @@
-//! Taking back changes, as the page does it: it restores the second of the versions that it shows.
+//! Undoing changes as the page does: it restores the second of the versions that it shows.
 
 use harness::script::{Script, text, tool};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::page;
 use crate::relay::{Outcome, Relay};
 
-/// A run that writes a page with this word.
+/// A script that writes a page with this word.
 fn writes(word: &str) -> Script {
     let path = "{{cwd}}/index.html";
     Script::new()

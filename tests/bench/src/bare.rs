@@ -1,5 +1,6 @@
-//! The CLI as a server without a sandbox would start it: in the project itself, with a home that
-//! stays, the prompt on the command line, straight to the model API.
+//! The bare CLI: started as a server without a sandbox would start it. It works in the project
+//! itself, keeps its home between runs, gets the prompt on the command line, and calls the model
+//! API directly.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -11,41 +12,41 @@ use tokio::process::Command;
 
 use crate::project;
 
-/// The user of both sides: the CLI refuses to work as root.
+/// The user that both sides run as, because the CLI refuses to work as root.
 pub const UID: u32 = 1000;
 
-/// When things happened in one run, from its start.
+/// The times of one run, counted from its start.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Timing {
-    /// The first piece of text arrived.
+    /// When the first piece of text arrived.
     pub first_text: Option<Duration>,
-    /// The last piece of text arrived.
+    /// When the last piece of text arrived.
     pub last_text: Option<Duration>,
-    /// Pieces of text.
+    /// The number of pieces of text.
     pub pieces: u32,
-    /// All was over.
+    /// When the run was over.
     pub wall: Duration,
 }
 
 impl Timing {
-    /// Notes a piece of text.
+    /// Counts a piece of text that arrived `at` this time.
     pub fn piece(&mut self, at: Duration) {
         self.first_text.get_or_insert(at);
         self.last_text = Some(at);
         self.pieces += 1;
     }
 
-    /// Milliseconds to the first text.
+    /// The time to the first piece of text, in milliseconds.
     pub fn first_text_ms(&self) -> f64 {
         ms(self.first_text.expect("every script says something"))
     }
 
-    /// Milliseconds to the end.
+    /// The time to the end of the run, in milliseconds.
     pub fn wall_ms(&self) -> f64 {
         ms(self.wall)
     }
 
-    /// Pieces of text a second, from the first to the last.
+    /// The number of pieces of text per second, from the first to the last.
     pub fn pieces_a_second(&self) -> f64 {
         let span = self.last_text.zip(self.first_text).map(|(b, a)| b.saturating_sub(a));
         let gaps = f64::from(self.pieces.saturating_sub(1));
@@ -66,7 +67,7 @@ pub struct BareCli {
 }
 
 impl BareCli {
-    /// With an equal project as the worker gets.
+    /// Makes one with the same project that the worker gets.
     pub fn new(api: String) -> Self {
         let folder = open_folder();
         for name in ["home", "project"] {
@@ -77,12 +78,12 @@ impl BareCli {
         Self { folder, api }
     }
 
-    /// The project.
+    /// The folder of the project.
     pub fn project(&self) -> PathBuf {
         self.folder.path().join("project")
     }
 
-    /// Generates once.
+    /// Runs the CLI once with a prompt, to its end.
     pub async fn generate(&self, prompt: &str) -> Timing {
         let mut command = self.command(&harness::claude());
         command.args(["-p", prompt, "--output-format", "stream-json", "--verbose"]);
@@ -90,7 +91,7 @@ impl BareCli {
         follow(command, None, |_| {}).await
     }
 
-    /// A program in the project, in the CLI's environment and as its user.
+    /// A command that runs a program in the project, with the CLI's environment and user.
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command
@@ -100,7 +101,7 @@ impl BareCli {
             .env("HOME", self.folder.path().join("home"))
             .env("ANTHROPIC_API_KEY", harness::REAL_KEY)
             .env("ANTHROPIC_BASE_URL", &self.api)
-            // What else it would do on the network depends on the machine and its day.
+            // Other traffic of the CLI depends on the machine's network and would add noise.
             .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
             .env("DISABLE_AUTOUPDATER", "1")
             .current_dir(self.project());
@@ -111,8 +112,8 @@ impl BareCli {
     }
 }
 
-/// Runs a program that writes the CLI's lines, with `input` on its standard input, and tells
-/// `on_text` of every piece of text. Panics if the program fails.
+/// Runs a program that writes the CLI's lines, with `input` on its standard input, and calls
+/// `on_text` for every piece of text. Panics if the program fails.
 pub async fn follow(
     mut command: Command,
     input: Option<&[u8]>,
@@ -143,7 +144,7 @@ pub async fn follow(
     timing
 }
 
-/// A temporary folder that the CLI's user can pass through.
+/// A temporary folder that the CLI's user can enter.
 pub fn open_folder() -> tempfile::TempDir {
     let folder = tempfile::Builder::new().prefix("dc-bench-").tempdir().expect("a folder");
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -151,7 +152,7 @@ pub fn open_folder() -> tempfile::TempDir {
     folder
 }
 
-/// Gives a folder's content to the CLI's user, where that is another one.
+/// Makes the CLI's user the owner of a folder and its content, if this process is another user.
 pub fn give_away(folder: &Path) {
     if !harness::is_root() {
         return;

@@ -1,19 +1,19 @@
-//! The clock that all processes of a machine share, and the lines that carry its stamps.
+//! The clock that all processes of a machine share, and the lines that carry its time.
 //!
-//! The emitter puts the time into each piece of text; whoever reads the piece subtracts it from the
-//! time of arrival. The worker passes text on as it is, so nothing has to know of this in between.
+//! The emitter puts the time into each piece of text, and the reader of the piece subtracts it from
+//! the time of arrival. The worker passes text on unchanged, so it needs no code for this.
 
 use nix::time::{ClockId, clock_gettime};
 use serde_json::json;
 
-/// Nanoseconds since some moment that is the same for every process.
+/// The time in nanoseconds since a moment that is the same for every process.
 pub fn now_ns() -> u64 {
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("every kernel has this clock");
     let (s, ns) = (time.tv_sec().unsigned_abs(), time.tv_nsec().unsigned_abs());
     s * 1_000_000_000 + ns
 }
 
-/// A line as the CLI writes it for a piece of text: a stamp and a space.
+/// A line as the CLI writes it, whose piece of text is the present time and a space.
 pub fn stamped_line() -> String {
     let text = format!("{} ", now_ns());
     let delta = json!({"type": "text_delta", "text": text});
@@ -23,7 +23,7 @@ pub fn stamped_line() -> String {
     format!("{line}\n")
 }
 
-/// The stamps in a text; several, if pieces were joined on their way.
+/// The times in a text. There are several if pieces were joined on their way.
 pub fn stamps(text: &str) -> impl Iterator<Item = u64> {
     text.split_whitespace().filter_map(|word| word.parse().ok())
 }

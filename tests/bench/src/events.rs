@@ -1,8 +1,8 @@
-//! Streaming: how many events a second come through, and how much later each arrives.
+//! Streaming: how many events per second arrive, and with which delay.
 //!
-//! Once with the real CLI and a model that writes as fast as it is read, where the CLI is the
-//! slowest part; then with the emitter in the CLI's place, which shows what the worker can do and
-//! whose pieces carry the time at which they were written.
+//! Measured first with the real CLI and a model that writes as fast as it is read; there the CLI is
+//! the slowest part. Then with the emitter instead of the CLI, which shows what the worker can do,
+//! and whose pieces carry the time at which they were written.
 
 use std::path::PathBuf;
 
@@ -20,9 +20,9 @@ const PACE_PER_S: u32 = 500;
 const PACED: u32 = 1000;
 const FAST: u32 = 20_000;
 
-/// Rates with the CLI and with the emitter, and the delay of paced events.
+/// Measures the rates with the CLI and with the emitter, and the delay of events at a steady rate.
 pub async fn measure(pairs: usize) -> Vec<Measurement> {
-    // Each takes seconds.
+    // A third of the pairs, because each takes seconds.
     let pairs = pairs.div_ceil(3);
     let setup = Setup::default().var("DREAMCORE_LOG", "info");
     let cli = rates(&setup.start().await, pairs).await;
@@ -60,7 +60,7 @@ pub async fn measure(pairs: usize) -> Vec<Measurement> {
     ]
 }
 
-/// The built-in fast script through the real CLI.
+/// The rate of the built-in fast script with the real CLI.
 async fn rates(worker: &Worker, pairs: usize) -> Measurement {
     let cli = BareCli::new(worker.api.base_url());
     let (mut bare, mut through) = (Samples::default(), Samples::default());
@@ -81,7 +81,7 @@ fn emitter() -> PathBuf {
     harness::target_dir().join("dreamcore-emitter")
 }
 
-/// What the emitter is told: how many, and how many a second (0 is as fast as it can).
+/// The message to the emitter: how many pieces, and how many per second (0 is as fast as possible).
 fn order(count: u32, per_second: u32) -> String {
     format!("{count} {per_second}")
 }

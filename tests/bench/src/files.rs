@@ -1,8 +1,8 @@
-//! Serving a file of a game: requests a second, beside nginx and beside a Python server.
+//! Serving a file of a game: requests per second, compared with nginx and with a Python server.
 //!
-//! nginx is the measure of what a file can cost, though it does less: the worker checks a secret,
-//! ids and a path, and opens the way to the file anew each time. The Python server does the same
-//! checks. None of them writes an access log here.
+//! nginx shows how little a file can cost, but it does less: the worker checks the secret, the ids
+//! and the path, and opens every folder on the way to the file in each request. The Python server
+//! makes the same checks. None of them writes an access log here.
 
 use std::time::Duration;
 
@@ -17,14 +17,14 @@ use crate::stats::Samples;
 const FILE: &str = "game.js";
 const FILE_BYTES: usize = 27 * 1024;
 const CONNECTIONS: usize = 16;
-/// One sample.
+/// The time for one sample.
 const TIME: Duration = Duration::from_millis(700);
-/// At most a quarter less than nginx.
+/// The aim: at least three quarters of the rate of nginx.
 const AIM: Aim = Aim::Rate { percent: 75.0 };
-/// Twenty times what the service before did, which was one process.
+/// The aim: twenty times the rate of the Python server with one process.
 const AIM_BEFORE: Aim = Aim::Rate { percent: 2000.0 };
 
-/// With connections that are kept and with ones that are not.
+/// Measures with connections that are kept alive and with a new one for each request.
 pub async fn measure(pairs: usize) -> Vec<Measurement> {
     let worker = Setup::default().var("DREAMCORE_LOG", QUIET).start().await;
     let ids = Ids::new();

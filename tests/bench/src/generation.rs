@@ -1,7 +1,7 @@
-//! A small job from request to end: the bare CLI against `POST /generate_game`.
+//! A small job from request to end: the bare CLI compared with `POST /generate_game`.
 //!
-//! The worker's side has everything in it that the bare CLI does without: the private copy, the
-//! sandbox, a fresh home, the broker, the save and the version.
+//! The worker does everything that the bare CLI does not: the private copy, the sandbox, a new
+//! home, the broker, the save and the version.
 
 use std::time::Instant;
 
@@ -13,14 +13,15 @@ use crate::project;
 use crate::report::{Aim, Measurement};
 use crate::stats::Samples;
 
-/// Pairs that are not counted: files get into the page cache, the bare CLI's home gets warm.
+/// The number of first pairs that are not counted, in which files get into the page cache and the
+/// bare CLI fills its home.
 pub const WARM_UPS: usize = 2;
 
-/// What a generation may cost beside the bare CLI.
+/// The aim: how much more a generation may take than the bare CLI, in percent and milliseconds.
 const AIM: Aim = Aim::More { percent: 5.0, by: 50.0 };
 const PROMPT: &str = "小さなページを作って";
 
-/// Both variants: a model that answers at once, and one that thinks for a second.
+/// Measures with a model that answers at once and with one that waits for a second.
 pub async fn measure(pairs: usize) -> Vec<Measurement> {
     let mut all = Vec::new();
     for (name, thinking_ms) in [("answers at once", None), ("answers after 1 s", Some(1000))] {
@@ -30,7 +31,7 @@ pub async fn measure(pairs: usize) -> Vec<Measurement> {
     all
 }
 
-/// The built-in small job; every answer waits that long.
+/// The built-in script `small`, in which every answer waits for `thinking_ms`.
 fn small(thinking_ms: Option<u64>) -> Script {
     let scripts = builtin::scripts();
     let mut script = scripts.get("small").expect("it is built in").clone();
@@ -72,8 +73,8 @@ async fn compare(name: &str, worker: &Worker, pairs: usize) -> Vec<Measurement> 
     ]
 }
 
-/// Generates once through the worker and tells `on_text` of every piece of text. Panics if it does
-/// not end well.
+/// Generates once with the worker, and calls `on_text` for every piece of text. Panics if the run
+/// fails.
 pub async fn generate(
     worker: &Worker,
     ids: Ids,

@@ -1,7 +1,7 @@
-//! Measurements of the worker, each beside the same thing without the worker.
+//! Measurements of the worker, each compared with the same work without the worker.
 //!
-//! Every comparison alternates (A B A B …) within one run, so that a machine that gets slower or
-//! busier meanwhile does so for both sides. Nothing here passes or fails: it reports.
+//! Every comparison alternates between the two sides (A B A B …), so that a change in the speed of
+//! the machine affects both. The bench reports figures; it does not pass or fail.
 
 pub mod bare;
 pub mod clock;

@@ -1,4 +1,4 @@
-//! Listing a project of ten thousand files, beside `find` that prints the same of them.
+//! Listing a project of ten thousand files, compared with `find` that prints the same.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,7 +15,8 @@ use crate::stats::Samples;
 const FOLDERS: usize = 100;
 const FILES: usize = 100;
 
-/// The plain list, and the one with sizes, times and hashes: from git's index, and computed.
+/// Measures the plain list and the one with sizes, times and hashes, where the hashes come from
+/// git's index and where the worker computes them.
 pub async fn measure(pairs: usize) -> Vec<Measurement> {
     let worker = Setup::default().var("DREAMCORE_LOG", QUIET).start().await;
     let ids = Ids::new();

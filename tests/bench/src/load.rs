@@ -1,7 +1,8 @@
-//! Load on an HTTP server: so many connections that ask for the same thing again and again.
+//! Load on an HTTP server: a number of connections that repeat the same request.
 //!
-//! It writes a request that was made beforehand and reads answers only as far as it must, on one
-//! thread, so that it takes as little as possible from the server it shares the machine with.
+//! Every connection writes a request that was made beforehand and parses the answers only as far as
+//! necessary, all on one thread. So the load generator takes little processor time from the server,
+//! which runs on the same machine.
 
 use std::io;
 use std::sync::Arc;
@@ -11,23 +12,24 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// The worker's log without its access log; what it says of its start is waited for.
+/// A log filter for the worker that leaves out the access log but keeps the line `listening`, for
+/// which the bench waits.
 pub const QUIET: &str = "warn,dreamcore_worker::cli=info";
 
-/// What is asked for, of whom, and how.
+/// The request, its server, and the connections.
 #[derive(Debug, Clone)]
 pub struct Load {
     /// Host and port.
     pub address: String,
     /// The head of a GET request, up to and without its empty line.
     pub head: String,
-    /// Connections at the same time.
+    /// The number of connections at the same time.
     pub connections: usize,
-    /// Whether a connection is used again.
+    /// Whether a connection is used for several requests.
     pub keep_alive: bool,
 }
 
-/// What the connections share.
+/// The state that all connections share.
 struct Shared {
     load: Load,
     stop: AtomicBool,
@@ -35,7 +37,8 @@ struct Shared {
 }
 
 impl Load {
-    /// Answers a second, measured for so long. Panics at an answer that is not 200.
+    /// Measures for `time` how many requests per second are answered. Panics at an answer that is
+    /// not 200.
     pub async fn rate(&self, time: Duration) -> f64 {
         let load = self.clone();
         let measured = tokio::task::spawn_blocking(move || load.measure(time));
@@ -90,7 +93,7 @@ async fn ask(shared: Arc<Shared>) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads one answer, which must be 200 and have a length.
+/// Reads one answer, which must have the status 200 and a `Content-Length`.
 async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<()> {
     buffer.clear();
     let bad = || io::Error::other("not an answer that was expected");

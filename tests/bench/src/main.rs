@@ -16,10 +16,11 @@ use dreamcore_bench::{events, files, generation, listing, memory, projects, repo
 struct Args {
     /// What to measure; everything, if nothing is named.
     sections: Vec<Section>,
-    /// Pairs that are counted, after two to warm up. Some sections take a multiple or a part.
+    /// How many pairs are counted, after two to warm up. Some sections take a multiple or a
+    /// fraction.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pairs: u16,
-    /// Writes every figure and sample there too, as JSON.
+    /// Also writes every figure and sample to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -38,7 +39,8 @@ enum Section {
     Files,
     /// Listing many files: `find` against `GET /list_files`.
     Listing,
-    /// Saving and listing versions, and their growth: git's own programs against `POST /apply_files`.
+    /// Saving and listing versions, and their growth: git's own programs against `POST
+    /// /apply_files`.
     Projects,
 }
 
@@ -99,7 +101,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// What a reader has to know of the machine: how many processors, and how busy they are already.
+/// A line about the machine: the number of its processors, and how busy they are already.
 fn machine() -> String {
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();

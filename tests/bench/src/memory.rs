@@ -1,4 +1,4 @@
-//! The worker itself: how soon it is ready and how much memory it takes.
+//! The worker itself: how long its start takes, and how much memory it uses.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -15,12 +15,12 @@ use crate::stats::Samples;
 const READY_MS: f64 = 50.0;
 const MEMORY_MB: f64 = 15.0;
 const GENERATIONS: usize = 10;
-/// A worker that is not ready by then never will be.
+/// After this time a worker that is not ready counts as failed.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Until what starts has come to rest.
+/// How long to wait after the start until background work is done.
 const REST: Duration = Duration::from_millis(200);
 
-/// From exec to the first answer, and memory idle and after some work.
+/// Measures the time from exec to the first answer, and the memory when idle and after some work.
 pub async fn measure(pairs: usize) -> Vec<Measurement> {
     let [mut answer, mut ready, mut idle, mut peak] = [const { Vec::new() }; 4];
     for start in 0..WARM_UPS + pairs {
@@ -56,7 +56,7 @@ pub async fn measure(pairs: usize) -> Vec<Measurement> {
     ]
 }
 
-/// One start of a worker.
+/// The figures of one start.
 struct Started {
     answer_ms: f64,
     ready_ms: f64,
@@ -106,18 +106,18 @@ impl Started {
     }
 }
 
-/// A process that ends with its owner, however that ends.
+/// A process that is killed when this value is dropped.
 struct Ended(Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // An error means that the process has ended by itself.
         drop(self.0.kill());
         drop(self.0.wait());
     }
 }
 
-/// Where the worker says that it listens.
+/// The address at which the worker listens, from its log.
 fn listening(child: &mut Child) -> String {
     let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
     let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
@@ -125,12 +125,12 @@ fn listening(child: &mut Child) -> String {
         let address = json["address"].as_str()?;
         (json["message"] == "listening").then(|| address.to_owned())
     });
-    // Its pipe stays open for what it says later.
+    // The rest of the log is read too, so that the worker's writes do not fail.
     std::thread::spawn(move || lines.for_each(drop));
     address.expect("it listens")
 }
 
-/// Whether a health endpoint answers that all is well.
+/// Whether a health endpoint answers with 200.
 fn is_well(address: &str, path: &str) -> bool {
     let mut stream = TcpStream::connect(address).expect("it listens");
     let head = "Host: bench\r\nConnection: close\r\n\r\n";
@@ -140,7 +140,7 @@ fn is_well(address: &str, path: &str) -> bool {
     answer.starts_with("HTTP/1.1 200")
 }
 
-/// A field of a process's status, in MB of 1,024 KB.
+/// A field of `/proc/PID/status`, in MiB.
 fn memory_mb(pid: u32, field: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
     let line = status.lines().find(|line| line.starts_with(field));

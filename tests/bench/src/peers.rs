@@ -1,5 +1,5 @@
-//! Other servers that give the same file: nginx as Debian has it, and a small one of our own in
-//! Python. Each is started for the measurement with a configuration of its own.
+//! Other servers that serve the same file: nginx as Debian packages it, and a small Python server
+//! of this project. The bench starts each with a configuration for the measurement.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ use harness::{SECRET, is_root, repository_root};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// A server that has not begun to listen by then never will.
+/// After this time a server that does not listen counts as failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A server; it is ended when dropped.
+/// A running server. It is stopped when this value is dropped.
 #[derive(Debug)]
 pub struct Peer {
     child: Child,
@@ -23,7 +23,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// nginx with the files of one folder. `None` where it is not installed.
+    /// Starts nginx with the files of one folder. `None` if it is not installed.
     pub fn nginx(files: &Path) -> Option<Self> {
         let program = ["/usr/sbin/nginx", "/usr/bin/nginx"].map(Path::new);
         let program = program.iter().find(|path| path.is_file())?;
@@ -49,8 +49,8 @@ impl Peer {
         Some(Self::start(command, address, folder))
     }
 
-    /// The Python server with a volume, in so many processes. `None` where `make bench` has not
-    /// installed what it needs.
+    /// Starts the Python server with a data folder, in `processes` processes. `None` if its
+    /// packages, which `make bench` installs, are missing.
     pub fn fastapi(data: &Path, processes: u8) -> Option<Self> {
         let python: PathBuf = repository_root().join(".tools/peers/bin/python");
         if !python.is_file() {
@@ -83,9 +83,10 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // Gently, because each has processes of its own that would outlive a kill.
+        // SIGTERM, because each server has child processes that would survive a SIGKILL of the
+        // parent.
         if let Err(error) = kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM) {
-            // It ended by itself; waiting for it is all that is left to do.
+            // The server has ended by itself; only the wait is left to do.
             assert_eq!(error, nix::errno::Errno::ESRCH);
         }
         drop(self.child.wait());

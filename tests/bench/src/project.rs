@@ -1,4 +1,4 @@
-//! The project that both sides work on: twenty files, half a megabyte, the same every time.
+//! The project that both sides work on: twenty files with half a megabyte, always the same.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -7,8 +7,8 @@ use harness::{Ids, Worker, git};
 
 const FILES: usize = 20;
 const FILE_BYTES: usize = 25 * 1024;
-/// What the scripted answer writes. It must not be there: the CLI refuses to replace a file that
-/// the assistant has not read.
+/// The file that the scripted answer writes. It must not exist before, because the CLI refuses to
+/// replace a file that the assistant has not read.
 const WRITTEN: &str = "index.html";
 
 /// Writes the files into a folder.
@@ -20,7 +20,7 @@ pub fn fill(folder: &Path) {
     }
 }
 
-/// Makes the same a project of the worker, with a first version.
+/// Makes the same project in the worker, with a first version.
 pub fn fill_worker(worker: &Worker, ids: Ids) {
     let folder = worker.project(ids);
     std::fs::create_dir_all(&folder).expect("a folder");
@@ -29,7 +29,7 @@ pub fn fill_worker(worker: &Worker, ids: Ids) {
     commit(&folder, "first");
 }
 
-/// Takes away what the last run wrote, so that the next has to write and save it again.
+/// Removes the file that the last run wrote, so that the next run writes it again.
 pub fn reset(folder: &Path) {
     let written = folder.join(WRITTEN);
     if written.exists() {
@@ -37,7 +37,7 @@ pub fn reset(folder: &Path) {
     }
 }
 
-/// The same in a project of the worker, as a version.
+/// The same in a project of the worker, as a version of its own.
 pub fn reset_worker(worker: &Worker, ids: Ids) {
     let folder = worker.project(ids);
     if folder.join(WRITTEN).exists() {
@@ -59,12 +59,12 @@ fn commit(folder: &Path, message: &str) {
     git(folder, &[&author[..], &commit].concat());
 }
 
-/// Text that looks like a program and does not compress to nothing.
+/// Text that looks like a program and does not compress well, as a program does not.
 fn content(number: usize) -> String {
     let mut text = String::with_capacity(FILE_BYTES + 80);
     let mut state = number as u64 + 1;
     while text.len() < FILE_BYTES {
-        // Constants of Knuth's MMIX generator.
+        // The constants of Knuth's generator for MMIX.
         state =
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let (name, value) = (state >> 40, state >> 16 & 0xffff);

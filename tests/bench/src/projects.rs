@@ -1,7 +1,7 @@
-//! Saving and reading versions, beside git's own command line on the same disk, and how both grow
-//! with the number of files and of versions.
+//! Saving and reading versions, compared with git's command line on the same disk, and how the
+//! times grow with the number of files and of versions.
 //!
-//! git does less: it syncs hardly anything unless it is told to, and moves no files into place.
+//! Git does less: by default it syncs hardly anything, and it does not move files into place.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -19,21 +19,22 @@ use crate::load::QUIET;
 use crate::report::{Aim, Measurement};
 use crate::stats::Samples;
 
-/// What a save and a list of versions may cost: a tenth of what the service before took.
+/// The aims of a save and of a list of versions, in milliseconds.
 const SAVE_AIM: Aim = Aim::Below(3.0);
 const LOG_AIM: Aim = Aim::Below(1.4);
-/// Versions of the history that is listed.
+/// The number of versions in the history that is listed.
 const HISTORY: usize = 5_000;
-/// Saves one after the other, and how many of them count as the first and as the last.
+/// The number of saves one after the other, and how many of them count as the first and as the
+/// last.
 const SAVES: usize = 5_000;
 const AT_ENDS: usize = 200;
-/// Numbers of files and of versions.
+/// The numbers of files and of versions that are compared.
 const STEPS: [usize; 4] = [10, 100, 1_000, 10_000];
 
-/// All of it.
+/// Measures all of this section.
 pub async fn measure(pairs: usize) -> Vec<Measurement> {
-    // None of them is removed before the end: for seconds after many files were, ext4 takes longer
-    // to make one.
+    // No worker's files are removed before the end, because for some seconds after many files were
+    // removed, ext4 takes longer to make new ones.
     let mut kept = Vec::new();
     let mut all = Vec::new();
     all.extend(saves(start(&mut kept).await, 20, 1, pairs).await);
@@ -49,7 +50,7 @@ pub async fn measure(pairs: usize) -> Vec<Measurement> {
     all
 }
 
-/// Starts a worker that is ended when `kept` is.
+/// Starts a worker that runs as long as `kept` exists.
 async fn start(kept: &mut Vec<Worker>) -> &Worker {
     let setup = Setup::default().var("DREAMCORE_LOG", QUIET);
     let worker = setup.var("DREAMCORE_MAX_FILES", 20_000).start().await;
@@ -57,12 +58,12 @@ async fn start(kept: &mut Vec<Worker>) -> &Worker {
     kept.push_mut(worker)
 }
 
-/// A save of some of a project's files.
+/// Measures a save of some files of a project.
 async fn saves(worker: &Worker, files: usize, changed: usize, pairs: usize) -> Vec<Measurement> {
     let ids = Ids::new();
     fill(&worker.project(ids), files);
     save(worker, ids, 0, 1).await;
-    // Beside the worker's data, so that both are on one disk.
+    // In the worker's data folder, so that both are on the same disk.
     let theirs = worker.data().join("git");
     fill(&theirs, files);
     by_git(&theirs, 0, 1, &[]);
@@ -85,7 +86,7 @@ async fn saves(worker: &Worker, files: usize, changed: usize, pairs: usize) -> V
     all
 }
 
-/// The newest versions of a long history.
+/// Measures the list of the newest versions of a long history.
 async fn logs(worker: &Worker, pairs: usize) -> Vec<Measurement> {
     let ids = Ids::new();
     let folder = worker.project(ids);
@@ -110,7 +111,7 @@ async fn logs(worker: &Worker, pairs: usize) -> Vec<Measurement> {
     all
 }
 
-/// What takes longer where there are more files.
+/// Measures what depends on the number of files.
 async fn with_files(worker: &Worker, files: usize, pairs: usize) -> Vec<Measurement> {
     let ids = Ids::new();
     fill(&worker.project(ids), files);
@@ -137,7 +138,7 @@ async fn with_files(worker: &Worker, files: usize, pairs: usize) -> Vec<Measurem
     vec![single("save 1", saved), single("list_files", listed), single("get_file", read)]
 }
 
-/// What takes longer where there are more versions.
+/// Measures what depends on the number of versions.
 async fn with_versions(worker: &Worker, versions: usize, pairs: usize) -> Vec<Measurement> {
     let ids = Ids::new();
     let folder = worker.project(ids);
@@ -169,7 +170,7 @@ async fn with_versions(worker: &Worker, versions: usize, pairs: usize) -> Vec<Me
     ]
 }
 
-/// What becomes of a project whose every version the worker itself has made.
+/// Measures how a project grows in which the worker itself makes every version.
 async fn grown(worker: &Worker) -> Vec<Measurement> {
     let ids = Ids::new();
     let folder = worker.project(ids);
@@ -214,7 +215,7 @@ fn content(number: usize, step: usize) -> String {
     text
 }
 
-/// Makes a project of so many files, with one version.
+/// Makes a project with `files` files and one version.
 fn fill(folder: &Path, files: usize) {
     for number in 0..files {
         let place = folder.join(path(number));
@@ -232,7 +233,7 @@ fn commit(folder: &Path, options: &[&str]) {
     git(folder, &[&author[..], options, &commit].concat());
 }
 
-/// Writes files and makes a commit of them, as a program that calls git would.
+/// Writes files and commits them with git's command line, and returns the time in milliseconds.
 fn by_git(folder: &Path, step: usize, changed: usize, options: &[&str]) -> f64 {
     let began = Instant::now();
     for number in 0..changed {
@@ -271,7 +272,7 @@ async fn action(worker: &Worker, ids: Ids, further: &Value) {
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
-/// Makes a project of twenty files with so many versions, each of which changes one.
+/// Makes a project of twenty files with `versions` versions, each of which changes one file.
 fn history(folder: &Path, versions: usize) {
     fill(folder, 20);
     let mut text = String::new();
@@ -298,7 +299,7 @@ fn history(folder: &Path, versions: usize) {
     git(folder, &["reset", "--quiet", "--hard"]);
 }
 
-/// Files below a folder, and their bytes.
+/// The number of files below a folder, and their size.
 fn size(folder: &Path) -> (f64, f64) {
     let mut total = (0.0, 0.0);
     for entry in fs::read_dir(folder).expect("a folder") {

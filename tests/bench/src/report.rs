@@ -1,4 +1,4 @@
-//! The table and the JSON file.
+//! The report: tables for people, and a JSON file for programs.
 
 use std::fmt::Write as _;
 
@@ -6,41 +6,41 @@ use serde_json::{Value, json};
 
 use crate::stats::{Samples, Summary};
 
-/// What a measurement should come out as.
+/// The aim of a measurement. The report says whether it is met.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Aim {
-    /// None; it is good to know.
+    /// There is no aim; the figure is for information.
     Know,
-    /// Both: at most so many percent, and at most so much, more than the other side.
+    /// At most `percent` percent and at most `by` more than the other side.
     More {
-        /// Percent of the other side.
+        /// In percent of the other side.
         percent: f64,
-        /// In the measurement's unit.
+        /// In the unit of the measurement.
         by: f64,
     },
-    /// At most so much more than the other side, in the measurement's unit.
+    /// At most this much more than the other side, in the unit of the measurement.
     Added(f64),
-    /// At most that, in the measurement's unit.
+    /// At most this value, in the unit of the measurement.
     Below(f64),
-    /// At least so many percent of the other side.
+    /// A rate of at least `percent` percent of the other side's.
     Rate {
-        /// Percent of the other side.
+        /// In percent of the other side.
         percent: f64,
     },
 }
 
-/// One thing that was measured.
+/// One measurement.
 #[derive(Debug, Clone)]
 pub struct Measurement {
-    /// What.
+    /// What was measured.
     pub name: String,
-    /// In what.
+    /// The unit of the values.
     pub unit: &'static str,
-    /// Without the worker, where there is such a thing.
+    /// The values of the other side. `None` if there is nothing to compare with.
     pub bare: Option<Samples>,
-    /// With it.
+    /// The values of the worker.
     pub worker: Samples,
-    /// What it should be.
+    /// The aim.
     pub aim: Aim,
 }
 
@@ -54,7 +54,7 @@ struct Judged {
 }
 
 impl Measurement {
-    /// A comparison.
+    /// A measurement of two sides.
     pub fn pair(
         name: impl Into<String>,
         unit: &'static str,
@@ -66,7 +66,7 @@ impl Measurement {
         Self { bare, ..Self::single(name, unit, worker, aim) }
     }
 
-    /// A figure that has nothing to be compared with.
+    /// A measurement of the worker alone.
     pub fn single(name: impl Into<String>, unit: &'static str, worker: Samples, aim: Aim) -> Self {
         Self { name: name.into(), unit, bare: None, worker, aim }
     }
@@ -144,7 +144,7 @@ const HEAD: [&str; 11] = [
     "aim",
     "verdict",
 ];
-/// Columns of words; all others are numbers and stand right.
+/// The columns that hold words and are aligned to the left. All others hold numbers.
 const LEFT: [usize; 4] = [0, 1, 9, 10];
 
 /// The measurements of one section as an aligned table.
@@ -188,7 +188,7 @@ pub fn table(measurements: &[Measurement]) -> String {
     text
 }
 
-/// All sections for a machine to read.
+/// All sections as JSON.
 pub fn json(sections: &[(&str, Vec<Measurement>)]) -> Value {
     sections.iter().flat_map(|(name, list)| list.iter().filter_map(|m| m.json(name))).collect()
 }
@@ -201,7 +201,7 @@ fn cells(name: String, side: &str, of: &Summary, compared: [String; 4]) -> [Stri
     [name, side, count, median, min, p90, p99, ratio, difference, aim, verdict]
 }
 
-/// As many digits as are worth reading.
+/// Formats a value with three significant digits or so.
 fn number(value: f64) -> String {
     let digits = match value.abs() {
         v if v >= 1000.0 => 0,

@@ -1,5 +1,5 @@
-//! The start of a process: through the launcher with everything that it applies, against a bare
-//! spawn. Both wait for the end of the program, and both run as the same user.
+//! The start of a process: by the launcher with all of its steps, compared with a plain spawn. Both
+//! sides wait for the end of the program, and both run as the same user.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,9 +17,9 @@ use crate::generation::WARM_UPS;
 use crate::report::{Aim, Measurement};
 use crate::stats::Samples;
 
-/// What the confinement may add to a start.
+/// The aim: how much the confinement may add to a start, in milliseconds.
 const AIM: Aim = Aim::Added(10.0);
-/// As the worker's own, roughly; their size costs nothing.
+/// Limits like those of a run. Their values do not affect the time.
 const LIMITS: Limits = Limits {
     file_bytes: 100 << 20,
     open_files: 4096,
@@ -28,14 +28,14 @@ const LIMITS: Limits = Limits {
     memory_bytes: 2 << 30,
 };
 
-/// What is needed to start a program in both ways.
+/// The folders and programs that both ways of starting need.
 struct Place {
     folder: tempfile::TempDir,
     launcher: Launcher,
     confinement: Confinement,
 }
 
-/// `true`, which is nothing but its start, and the CLI's `--version`.
+/// Measures `true`, which does nothing else than start, and the CLI with `--version`.
 pub async fn measure(pairs: usize) -> Vec<Measurement> {
     let place = Place::new().await;
     let mut all = Vec::new();

@@ -1,4 +1,4 @@
-//! Samples and what is said about them.
+//! Samples, and the figures that are computed from them.
 
 use serde::Serialize;
 
@@ -6,38 +6,38 @@ use serde::Serialize;
 #[derive(Debug, Clone, Default)]
 pub struct Samples(Vec<f64>);
 
-/// What is reported of samples.
+/// The figures that are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Summary {
-    /// How many.
+    /// The number of samples.
     pub count: usize,
-    /// The middle one.
+    /// The median.
     pub median: f64,
-    /// The smallest.
+    /// The smallest value.
     pub min: f64,
-    /// Nine of ten are not larger.
+    /// The 90th percentile.
     pub p90: f64,
-    /// 99 of 100 are not larger.
+    /// The 99th percentile.
     pub p99: f64,
 }
 
 impl Samples {
-    /// Adds one.
+    /// Adds a sample.
     pub fn push(&mut self, value: f64) {
         self.0.push(value);
     }
 
-    /// Adds many.
+    /// Adds several samples.
     pub fn extend(&mut self, values: impl IntoIterator<Item = f64>) {
         self.0.extend(values);
     }
 
-    /// All of them.
+    /// All samples, in the order in which they were measured.
     pub fn values(&self) -> &[f64] {
         &self.0
     }
 
-    /// What is reported of them; `None` without any.
+    /// The figures. `None` without samples.
     pub fn summary(&self) -> Option<Summary> {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
@@ -50,8 +50,8 @@ impl Samples {
         })
     }
 
-    /// The median of what `combine` makes of each pair of samples that were measured side by side;
-    /// of both medians, if they were not.
+    /// Combines each pair of samples that were measured one after the other, and returns the median
+    /// of the results. If the numbers of samples differ, combines the two medians.
     pub fn over_pairs(&self, other: &Self, combine: impl Fn(f64, f64) -> f64) -> Option<f64> {
         if self.0.len() != other.0.len() {
             return Some(combine(self.summary()?.median, other.summary()?.median));
@@ -78,7 +78,7 @@ fn median(sorted: &[f64]) -> Option<f64> {
     Some(f64::midpoint(*sorted.get(middle.checked_sub(1)?)?, upper))
 }
 
-/// The smallest value that so many in a hundred do not exceed.
+/// The smallest value that `percent` percent of the samples do not exceed.
 fn percentile(sorted: &[f64], percent: usize) -> Option<f64> {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.saturating_sub(1)).copied()
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn pairs_are_compared_before_they_are_summarised() {
-        // Drift of the machine is in both and cancels.
+        // A change in the machine's speed is in both samples of a pair, so it cancels out.
         let bare = Samples::from_iter([10.0, 20.0, 90.0]);
         let worker = Samples::from_iter([11.0, 22.0, 91.0]);
         assert_eq!(bare.over_pairs(&worker, |a, b| b - a), Some(1.0));

@@ -1,22 +1,23 @@
-//! The broker's look at a request of a sandbox: no panic, little memory, short reasons, and nothing
-//! that leads elsewhere gets through.
+//! The broker's check of a request from a sandbox: it does not panic, uses little memory, gives
+//! short reasons, and lets no request through that would make the API fetch or run something.
 
 use dreamcore_worker::models::broker::Request;
 use serde_json::{Map, Value};
 
 use crate::growth_of;
 
-/// Largest body that the broker takes. Most that are made are much smaller, as time is better spent
-/// on other ones than on longer ones.
+/// The largest body that the broker takes. Most bodies here are much smaller, because many
+/// different bodies find more than few long ones.
 const LARGEST_BYTES: usize = 1 << 25;
-/// What reading a body may take beside the body: a copy of the longest text in it, and a little more.
+/// How much memory reading a body may take in addition to the body: a copy of the longest text in
+/// it, and a little more.
 const MAX_GROWTH_BYTES: u64 = 40 << 20;
-/// Bodies up to this size are read a second time, into values.
+/// Bodies up to this size are also parsed into JSON values, to compare.
 const MAX_COMPARED_BYTES: usize = 1 << 16;
-/// Longest reason of a refusal, in bytes.
+/// The longest reason of a refusal, in bytes.
 const MAX_REASON_BYTES: usize = 400;
 
-/// Everything that may stand at the top of a request.
+/// Every field that may be at the top level of a request.
 const FIELDS: &[&str] = &[
     "cache_control",
     "context_management",
@@ -37,13 +38,13 @@ const FIELDS: &[&str] = &[
     "top_p",
 ];
 
-/// The first byte says how large the body is: up to 16 as a power of two, 255 for the largest. The
-/// second and third say how long the two next parts are, the second of which is repeated until the
-/// body is that large.
+/// Checks a body that is made from the input. The first byte gives its size: up to 16 as a power of
+/// two, 255 for the largest. The second and third byte give the lengths of the two parts that
+/// follow, and the second part is repeated until the body has its size.
 ///
 /// # Panics
 ///
-/// Where a promise is broken.
+/// If a promise is broken.
 pub fn broker(data: &[u8]) {
     let [power, first, second, parts @ ..] = data else {
         return;
@@ -85,7 +86,7 @@ fn assert_harmless(request: &Map<String, Value>) {
     }
 }
 
-/// Whether the API fetches and runs nothing for it.
+/// Whether the API would fetch or run nothing for a request with this value.
 fn is_harmless(value: &Value) -> bool {
     match value {
         Value::Array(items) => items.iter().all(is_harmless),

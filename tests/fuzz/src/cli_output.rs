@@ -1,26 +1,26 @@
-//! The CLI's output into events: no panic, nothing twice, the same wherever the stream is cut, and
-//! little more memory than the output has bytes.
+//! Parsing the CLI's output: the parser does not panic, says nothing twice, gives the same events
+//! wherever the stream is cut into pieces, and uses little more memory than the output has bytes.
 
 use crate::growth_of;
 use dreamcore_worker::runs::claude::{CliEvent, LineSplitter, Parser};
 
-/// Longest text of a progress line: 200 characters and an ellipsis.
+/// The longest text of a progress line: 200 characters and an ellipsis.
 const MAX_DETAIL_CHARS: usize = 201;
 
-/// Begins and ends a part that is repeated; UTF-8 has no such byte.
+/// The byte that begins and ends a part that is repeated. It does not occur in UTF-8.
 const REPEAT: u8 = 0xfe;
-/// The most that repeated parts become, in bytes.
+/// The largest size of all repeated parts together, in bytes.
 const MAX_REPEATED_BYTES: usize = 4 << 20;
-/// What reading takes for itself: a line of the greatest length, and copies of it.
+/// The memory that reading may take in addition: a line of the greatest length and copies of it.
 const OWN_BYTES: u64 = 32 << 20;
 
-/// The first byte says how long the pieces are in which the rest arrives. What stands between two
-/// bytes FE is repeated, to a size of which the byte after the first of them is the logarithm: so
-/// small inputs make large lines.
+/// Parses an output that is made from the input. The first byte gives the length of the pieces in
+/// which the rest arrives. The text between two bytes FE is repeated; the byte after the first FE
+/// is the logarithm of its size. So small inputs make large lines.
 ///
 /// # Panics
 ///
-/// Where a promise is broken.
+/// If a promise is broken.
 pub fn cli_output(data: &[u8]) {
     let Some((size, output)) = data.split_first() else {
         return;
@@ -28,7 +28,8 @@ pub fn cli_output(data: &[u8]) {
     let output = repeated(output);
     let length = output.len() as u64;
     let (whole, growth) = growth_of(|| read(output.chunks(output.len().max(1))));
-    // Text that is passed on is held here, and three times as long where it was not UTF-8.
+    // This function holds all text that is passed on, which can be three times as long as the input
+    // if that was not UTF-8.
     assert!(growth <= 4 * length + OWN_BYTES, "{growth} bytes taken to read {length}");
     let pieces = read(output.chunks(usize::from(*size).max(1)));
     assert_eq!(whole, pieces, "cutting the stream elsewhere changes what it says");
@@ -46,7 +47,8 @@ pub fn cli_output(data: &[u8]) {
             _ => {}
         }
     }
-    // A byte that is no UTF-8 becomes three, and an answer that is begun anew an empty line.
+    // A byte that is not UTF-8 becomes three bytes, and an answer that begins again adds an empty
+    // line.
     assert!(said <= output.len() * 3, "{said} bytes said, {} read", output.len());
 }
 

@@ -1,5 +1,5 @@
-//! A project whose history somebody else wrote: opened, read and saved to, it does not crash the
-//! worker, and changes and shows nothing outside.
+//! A project whose history an attacker wrote. Opening, reading and saving it does not crash the
+//! worker, and neither changes nor shows any file outside of the project.
 //!
 //! The input is text with sections. `== NAME` begins one; what follows is the content:
 //!
@@ -27,7 +27,7 @@ use git2::{ObjectType, Repository};
 
 use crate::scene::{ID, SECRET, Scene};
 
-/// What a section may write in `.git`.
+/// The files that a section may write in `.git`.
 const FILES: &[&str] = &[
     "HEAD",
     "config",
@@ -53,7 +53,7 @@ const FILES: &[&str] = &[
     "objects/01/23456789012345678901234567890123456789",
 ];
 
-/// What a section may replace by a link to the outside.
+/// The names that a section may replace by a link to the outside.
 const LINKS: &[&str] = &[
     "HEAD",
     "config",
@@ -73,11 +73,11 @@ const LINKS: &[&str] = &[
     "refs/heads/main",
 ];
 
-/// A history, built, read and saved to.
+/// Builds a project from the input, imports and reads its history, and saves to it.
 ///
 /// # Panics
 ///
-/// Where a promise is broken.
+/// If a promise is broken.
 pub fn git(data: &[u8]) {
     let scene = Scene::new();
     build(&scene, data);
@@ -95,7 +95,7 @@ pub fn git(data: &[u8]) {
         keep_unsaved: true,
         ..Changes::default()
     };
-    // Whatever the history was, the project goes on.
+    // Whatever the history was, the project can still be saved.
     projects.publish(key, &changes).expect("it is saved");
     let (patience, _waiting) = Patience::begin();
     let log = projects
@@ -115,7 +115,8 @@ pub fn git(data: &[u8]) {
     assert_eq!(scene.surroundings(), before, "something outside the project has changed");
 }
 
-/// What an import does, all but its sandbox: libFuzzer would not see into another process.
+/// Makes an importer that works without a sandbox, because libFuzzer would not see the code of
+/// another process.
 fn importer(scene: &Scene) -> Importer {
     let place = scene.path("scratch");
     fs::create_dir_all(&place).expect("a folder");
@@ -130,7 +131,7 @@ fn importer(scene: &Scene) -> Importer {
     })
 }
 
-/// Everything that can be listed, read.
+/// Reads everything of a project that an endpoint can read.
 fn read(projects: &Projects, key: ProjectKey) {
     let Ok(project) = projects.open(key) else {
         return;
@@ -160,7 +161,7 @@ fn build(scene: &Scene, data: &[u8]) {
                 objects.push(id);
             }
         } else if name == "link objects" {
-            // Where new objects would be stored, whatever their hash.
+            // The folders in which new objects would be stored, for every first byte of a hash.
             for first in 0..=255_u8 {
                 let folder = dot_git.join(format!("objects/{first:02x}"));
                 if !folder.exists() {
@@ -220,7 +221,7 @@ fn sections(data: &[u8]) -> Vec<(&str, &[u8])> {
     found
 }
 
-/// `<0>` to `<9>` become hashes.
+/// Replaces `<0>` to `<9>` by the hashes of the objects before.
 fn with_ids(content: &[u8], objects: &[git2::Oid], binary: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(content.len());
     let mut rest = content;
@@ -244,14 +245,14 @@ fn with_ids(content: &[u8], objects: &[git2::Oid], binary: bool) -> Vec<u8> {
     out
 }
 
-/// One name in the project, not `.git`.
+/// Whether a text is a single name in the project, and not `.git`.
 fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.len() < 200 && !name.starts_with('.') && !name.contains(['/', '\0'])
 }
 
-/// What does not fit what is there already is left out.
+/// Writes a file. One that cannot be written because of what exists already is left out.
 fn put(path: &Path, content: &[u8]) {
-    // Not through a link that an earlier section made.
+    // An earlier section may have made a link here, through which this must not write.
     let parent = path.parent().expect("a file is in a folder");
     if fs::create_dir_all(parent).is_ok() && parent.canonicalize().is_ok_and(|p| p == parent) {
         drop(fs::remove_file(path));

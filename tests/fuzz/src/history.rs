@@ -1,8 +1,9 @@
-//! The stream of a program that was taken over: whatever comes, what the worker keeps of it is a
-//! whole history within the limits, and memory is bounded by what really came.
+//! The stream of an import program that an attacker has taken over. Whatever it contains, the
+//! history that the worker accepts is whole and within the limits, and memory is bounded by the
+//! bytes that came.
 //!
-//! The input is read twice. As it stands, and with the ids put right: fuzzing does not guess a hash,
-//! so each object gets the name that it has, and references to the name that was guessed follow.
+//! The input is received twice: as it is, and with its ids corrected. A fuzzer cannot guess a hash,
+//! so each object gets its right id, and references to the guessed id are changed too.
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
@@ -15,11 +16,11 @@ use git2::{ObjectType, Oid};
 const LIMITS: Limits =
     Limits { file_bytes: 4096, version_entries: 64, version_bytes: 16_384, history_bytes: 65_536 };
 
-/// A stream, received.
+/// Receives the input as a stream.
 ///
 /// # Panics
 ///
-/// Where a promise is broken.
+/// If a promise is broken.
 pub fn history(data: &[u8]) {
     check(data);
     if let Some(repaired) = repaired(data) {
@@ -41,7 +42,7 @@ fn name_of(kind: Kind, content: &[u8]) -> Id {
     Id::from_hex(id.to_string().as_bytes()).expect("an id")
 }
 
-/// Receives it and checks what was told.
+/// Receives a stream and checks the events.
 fn check(data: &[u8]) {
     let mut objects: HashMap<Id, (Kind, Vec<u8>)> = HashMap::new();
     let mut current: Option<(Kind, Vec<u8>)> = None;
@@ -66,7 +67,7 @@ fn check(data: &[u8]) {
     check_names(&objects, &history);
 }
 
-/// Everything that an object refers to is there.
+/// Checks that every object that an object refers to was received.
 fn check_objects(objects: &HashMap<Id, (Kind, Vec<u8>)>, history: &History) {
     let has = |id: &Id, kind: ObjectType| {
         objects.get(id).is_some_and(|(found, _)| kind_of_git(*found) == kind)
@@ -113,7 +114,7 @@ fn check_names(objects: &HashMap<Id, (Kind, Vec<u8>)>, history: &History) {
     }
 }
 
-/// The same stream with the right name for each object, as far as it can be read.
+/// The same stream with the right id for each object, as far as the stream can be parsed.
 fn repaired(data: &[u8]) -> Option<Vec<u8>> {
     let mut input = data;
     let count = frames::read_start(&mut input).ok()??;
@@ -142,7 +143,7 @@ fn repaired(data: &[u8]) -> Option<Vec<u8>> {
     Some(output)
 }
 
-/// Content in which guessed names, raw or in hexadecimal, are the right ones.
+/// Replaces guessed ids in a content, raw or in hexadecimal, by the right ones.
 fn with_names(content: &[u8], renamed: &[(Id, Id)]) -> Vec<u8> {
     let mut content = content.to_vec();
     for (guessed, id) in renamed {

@@ -1,5 +1,5 @@
-//! Requests through the whole service, from the router to the volume: never a 5xx, never a byte
-//! from outside the project, nothing changed outside it.
+//! Requests to the whole service, from the router to the volume. No request is answered with a 5xx,
+//! and none reads or changes anything outside of its project.
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::scene::{ID, SECRET, Scene};
 
 const CALLER: &str = "0123456789abcdef0123456789abcdef-fuzz";
 
-/// A worker without a network connection.
+/// A service in this process, without a network connection.
 struct World {
     runtime: Runtime,
     router: Router,
@@ -47,7 +47,7 @@ impl World {
         let config = Config::from_vars(vars).expect("settings");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime");
-        // Without a launcher nothing can be run; the requests are read all the same.
+        // There is no launcher, so nothing can be run, but requests are still parsed.
         let launcher = Launcher::new(scene.path("no-launcher"));
         let app = runtime.block_on(App::new(config.app, launcher)).expect("an application");
         app.runs.close();
@@ -82,7 +82,7 @@ impl World {
 
 fn check(status: StatusCode, body: &Bytes, target: &str) {
     let has = |code: &[u8]| body.windows(code.len()).any(|part| part == code);
-    // The worker of this test takes no new work, and has no key for a model.
+    // The service of this test takes no new runs and has no key for a model.
     let is_expected = (status == StatusCode::SERVICE_UNAVAILABLE && has(b"SHUTTING_DOWN"))
         || (status == StatusCode::BAD_GATEWAY && has(b"AUTH_ERROR"));
     assert!(!status.is_server_error() || is_expected, "{status} {target} {}", body.escape_ascii());
@@ -94,12 +94,12 @@ fn check(status: StatusCode, body: &Bytes, target: &str) {
     }
 }
 
-/// Every endpoint with this as its query, and with this as one parameter of a query that is
-/// otherwise right.
+/// Sends the input to every endpoint as its query, and as one parameter of an otherwise valid
+/// query.
 ///
 /// # Panics
 ///
-/// Where a promise is broken.
+/// If a promise is broken.
 pub fn query(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -117,11 +117,11 @@ pub fn query(data: &[u8]) {
     });
 }
 
-/// Every endpoint with this as its body.
+/// Sends the input to every endpoint as its body.
 ///
 /// # Panics
 ///
-/// Where a promise is broken.
+/// If a promise is broken.
 pub fn body(data: &[u8]) {
     WORLD.with(|world| {
         for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.needs_secret) {

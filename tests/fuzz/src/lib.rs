@@ -1,5 +1,5 @@
-//! What the trust boundaries promise, as functions that take any bytes and panic where a promise is
-//! broken. libFuzzer drives them (`make fuzz`), and tests call them with every seed.
+//! The promises of the trust boundaries, as functions that take any bytes and panic if a promise is
+//! broken. libFuzzer calls them (`make fuzz`), and so do tests, with every seed.
 
 mod broker;
 mod cli_output;
@@ -18,10 +18,10 @@ pub use http::{body, query};
 pub use memory::growth_of;
 pub use types::types;
 
-/// A fuzz target.
+/// A function that checks the promises for one input.
 pub type Target = fn(&[u8]);
 
-/// Every target, by the name of its folder of seeds.
+/// Every target, with the name of its folder of seeds.
 pub const TARGETS: &[(&str, Target)] = &[
     ("types", types),
     ("query", query),

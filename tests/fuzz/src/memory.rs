@@ -1,15 +1,15 @@
-//! How much memory a piece of work takes.
+//! Measuring the memory of a piece of work.
 
 use std::fs;
 
-/// Does the work, and says by how much the process grew meanwhile at most, in bytes. Other threads
-/// of the process count too.
+/// Does the work, and returns by how many bytes the process grew at most in that time. Other
+/// threads of the process count too.
 ///
 /// # Panics
 ///
-/// Where the kernel does not tell.
+/// If the kernel does not show the process's memory.
 pub fn growth_of<T>(work: impl FnOnce() -> T) -> (T, u64) {
-    // Sets the peak back to what is taken now.
+    // Resets the peak to the memory in use now.
     fs::write("/proc/self/clear_refs", "5").expect("the peak can be set back");
     let before = kilobytes("VmHWM:");
     let done = work();

@@ -1,4 +1,4 @@
-//! A data folder with one project, and beside it what nobody may read or change.
+//! A data folder with one project, and files beside it that no request may read or change.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use tempfile::TempDir;
 
 /// The user and the project of every request.
 pub(crate) const ID: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
-/// What stands in the files that nobody may read.
+/// The content of the files that no request may read.
 pub(crate) const SECRET: &str = "the-secret-of-somebody-else";
 
-/// Folders of one worker.
+/// The folders of one worker.
 pub(crate) struct Scene {
     root: TempDir,
 }
@@ -43,7 +43,7 @@ impl Scene {
         self.path(&format!("data/users/{ID}/projects/{ID}"))
     }
 
-    /// Everything but what users have and what is in scratch: names, kinds and contents.
+    /// Names, kinds and contents of everything except users' data and the scratch folder.
     pub(crate) fn surroundings(&self) -> Vec<String> {
         let mut found = Vec::new();
         list(self.root.path(), &self.path("scratch"), &mut found);
@@ -56,7 +56,7 @@ fn list(folder: &Path, without: &Path, found: &mut Vec<String>) {
     for entry in fs::read_dir(folder).expect("a folder can be read") {
         let path = entry.expect("an entry").path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        // The worker's own keys, which it makes once.
+        // The folder of the worker's own keys, which it makes once.
         let is_own = name == ".dreamcore";
         if is_own
             || path == without

@@ -1,4 +1,4 @@
-//! Text into a type: what is accepted keeps every promise of the type.
+//! Parsing text into the validated types: every accepted value keeps the promises of its type.
 
 use std::path::{Component, Path};
 
@@ -7,11 +7,11 @@ use dreamcore_worker::types::{
     STYLE_STATE_FILE, SkillName, UserId, VersionId,
 };
 
-/// Every type with the same text.
+/// Parses the input as every type.
 ///
 /// # Panics
 ///
-/// Where a promise is broken.
+/// If a promise is broken.
 pub fn types(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -48,7 +48,7 @@ fn project_path(text: &str) {
     assert!(!text.contains(['\\', '\0', '\n', '\r']));
     let beneath = Path::new(text).components();
     assert!(beneath.into_iter().all(|part| matches!(part, Component::Normal(_))), "{text:?}");
-    // What a client can name, git can keep.
+    // Git can store every path that a client can name.
     let mut index = git2::Index::new().expect("an index in memory");
     let entry = git2::IndexEntry {
         ctime: git2::IndexTime::new(0, 0),

@@ -1,4 +1,4 @@
-//! Every seed through its target: what fuzzing found once is not found again.
+//! Runs every target with its seeds, so that what fuzzing found once cannot come back unnoticed.
 
 use std::path::Path;
 

@@ -10,7 +10,7 @@ use crate::{
     script::{Script, ScriptSet},
 };
 
-/// Between deltas of the demo, so that a person sees it being written.
+/// The pause between deltas of the demo, in milliseconds, so that a person can read along.
 const READABLE_MS: u64 = 15;
 
 /// All built-in scripts; `game` is the default.
@@ -56,7 +56,7 @@ fn game() -> Script {
              index.html を開くと遊べます。（台本による応答はここまでです）")])
 }
 
-/// A change to what `game` has written.
+/// A change of the game that `game` has written.
 fn edit() -> Script {
     Script::new()
         .about("Changes the title of the game that `game` wrote (Read, then Edit)")
@@ -79,7 +79,7 @@ fn edit() -> Script {
         .turn([say("タイトルを「流れ星あつめ」に変えました。")])
 }
 
-/// As little as a job can do and still change a file.
+/// The smallest job that changes a file.
 fn small() -> Script {
     let page = "<!doctype html>\n<html lang=\"ja\">\n<meta charset=\"utf-8\">\n\
                 <title>Scripted</title>\n<p>台本による応答です。</p>\n</html>\n";

@@ -1,13 +1,13 @@
 //! An answer to a request that forces a tool: the tool's form, filled in by its schema.
 //!
-//! Short questions of the worker come this way. A script that is asked for by its marker answers them
-//! instead, also with what no schema allows.
+//! The worker's short questions are answered in this way. If a message has the marker of a script,
+//! that script answers instead, possibly with something that the schema does not allow.
 
 use serde_json::{Map, Value, json};
 
 use crate::block::{Block, tool};
 
-/// What every text of a form says, and an answer without a form.
+/// The text of every string in a form, and of an answer without a form.
 pub(crate) const FILLER: &str = "台本の返事です。(Scripted reply; this is not a model.)";
 
 /// The block that fills in the forced tool's form; `None` if no tool is forced.
@@ -50,7 +50,7 @@ fn instance(schema: &Value) -> Value {
     }
 }
 
-/// Items of a list differ, as those of a model would.
+/// Makes the items of a list differ, as those of a model would.
 fn numbered(item: Value, number: u64) -> Value {
     match item {
         Value::String(text) if text.starts_with("台本") => format!("台本{number}").into(),

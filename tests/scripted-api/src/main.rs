@@ -76,7 +76,8 @@ async fn run(arguments: Arguments) -> io::Result<()> {
     }
 }
 
-/// Whoever started it waits for this line and reads the port from it.
+/// Prints the address. The program that started this one waits for the line and reads the port from
+/// it.
 fn announce(api: &ScriptedApi) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "listening on {}", api.base_url())?;

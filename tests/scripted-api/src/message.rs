@@ -1,6 +1,6 @@
-//! From a turn of a script to a message, whole or as events.
+//! Makes a message from a turn of a script, whole or as events.
 //!
-//! Also in which order the real API says things: start, ping, blocks, stop reason, stop.
+//! The events have the order of the real API: start, ping, blocks, stop reason, stop.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
     wire::{self, Event, Head, OutputUsage, Stop, Usage},
 };
 
-/// What a message is answered to; the parts of it that a script cannot know.
+/// The parts of an answer that depend on the request and not on the script.
 pub(crate) struct Context<'a> {
     /// Unique for each answer: the CLI merges messages with the same id.
     pub(crate) message_id: String,
@@ -22,7 +22,7 @@ pub(crate) struct Context<'a> {
     pub(crate) model: &'a str,
     /// The CLI's working directory.
     pub(crate) cwd: Option<&'a str>,
-    /// Input counts; the output count is added.
+    /// The token counts of the input. The count of the output is added.
     pub(crate) usage: Usage,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Message {
     usage: Usage,
 }
 
-/// An event, and how long after the one before it is due.
+/// An event, and how long after the event before it is sent.
 pub(crate) struct Timed {
     pub(crate) gap: Duration,
     pub(crate) frame: Bytes,

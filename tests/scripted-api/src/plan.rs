@@ -1,6 +1,6 @@
-//! From an answer and a fault to a list of steps.
+//! Makes a list of steps from an answer and a fault.
 //!
-//! What a fault means is decided here, without I/O, so that it can be tested without waiting.
+//! The meaning of each fault is decided here, without I/O, so that tests need not wait.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use crate::{
     wire::{self, ApiError, Event},
 };
 
-/// What to do with a request.
+/// What the server does with a request.
 pub(crate) enum Plan {
     /// Close the connection without a byte.
     Close,
-    /// Answer it.
+    /// Send an answer.
     Answer(Answer),
 }
 
 /// An HTTP answer in steps.
 pub(crate) struct Answer {
-    /// Before the status line.
+    /// How long to wait before the status line.
     pub(crate) hang: Option<Wait>,
     pub(crate) status: u16,
     pub(crate) content_type: String,
@@ -38,7 +38,7 @@ pub(crate) enum Step {
     Cut,
 }
 
-/// A silence.
+/// How long a silence lasts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Wait {
     For(Duration),
@@ -108,7 +108,7 @@ pub(crate) fn plan(message: &Message, stream: bool, fault: Option<&Fault>) -> Pl
                 let error = ApiError { kind: error_type, message };
                 answer.steps.push(send(Event::Error { error }.frame()));
             } else {
-                // Without a stream the API says the same with a status.
+                // If the request does not stream, the API reports the same error by a status.
                 answer = Answer::error(wire::status_of(error_type), error_type, message);
             }
         }

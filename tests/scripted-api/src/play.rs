@@ -12,14 +12,14 @@ use crate::plan::{Step, Wait};
 /// The body of every answer.
 pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
-/// hyper throws away what it has not written yet when a body fails. This pause lets it write
-/// everything that comes before a cut.
+/// A pause before a cut. When a body fails, hyper drops what it has not written yet; in this pause
+/// it writes everything that comes before.
 const FLUSH: Duration = Duration::from_millis(30);
 
-/// Timers tick in milliseconds; a shorter wait is left to the next one.
+/// The resolution of timers. A shorter wait is added to the next one.
 const TICK: Duration = Duration::from_millis(1);
 
-/// Waits.
+/// Waits as long as a step says.
 pub(crate) async fn pass(wait: Wait) {
     match wait {
         Wait::For(time) => sleep(time).await,

@@ -1,4 +1,4 @@
-//! What a request asks: which script, which turn, from which folder.
+//! What a request asks for: which script, which turn, and in which folder.
 //!
 //! Everything is read from the request itself, because the CLI sends the whole conversation each
 //! time. The places where it states its working directory were read from CLI 2.1.330: newer
@@ -14,18 +14,18 @@ use crate::script::is_script_name;
 /// A `POST /v1/messages`, understood.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Question {
-    /// The model that the client believes it talks to.
+    /// The model that the client asks for.
     pub(crate) model: String,
-    /// Server-sent events are wanted.
+    /// Whether the client wants server-sent events.
     pub(crate) stream: bool,
-    /// Not part of the agent's main loop.
+    /// Whether the request is not part of the agent's main loop.
     pub(crate) side: bool,
-    /// Whether the CLI asks: it says for which of its sessions, also beside the conversation. The
-    /// worker asks without.
+    /// Whether the request comes from the CLI, which names its session in every request. The
+    /// worker's own questions name none.
     pub(crate) of_the_cli: bool,
     /// The script asked for by a marker.
     pub(crate) marker: Option<String>,
-    /// Assistant messages so far.
+    /// The number of assistant messages so far.
     pub(crate) turn: usize,
     /// The CLI's working directory.
     pub(crate) cwd: Option<String>,
@@ -48,15 +48,15 @@ impl Question {
         let side = body.get("tools").and_then(Value::as_array).is_none_or(Vec::is_empty);
         let is_form = body.pointer("/tool_choice/type").and_then(Value::as_str) == Some("tool");
         let last_user = role("user").next_back().map(texts).unwrap_or_default();
-        // A question of the worker brings along what was said before it.
+        // The worker's questions contain the conversation before them.
         let is_single = !of_the_cli && (side || is_form);
         let asking = if is_single { &last_user } else { &first_user };
 
         let mut hasher = DefaultHasher::new();
         first_user.hash(&mut hasher);
 
-        // Most trustworthy first: a user's prompt can hold any text, a system message only the
-        // CLI's.
+        // System messages first, because they contain only text of the CLI, while a user's prompt
+        // can contain any text.
         let stated = role("system")
             .flat_map(texts)
             .chain(body.get("system").map(strings).unwrap_or_default())
@@ -97,8 +97,8 @@ fn strings(value: &Value) -> Vec<&str> {
     }
 }
 
-/// The name in the last well-formed `[script:NAME]`. The last, because what a user types comes
-/// after what is put before it.
+/// The name in the last well-formed `[script:NAME]`. The last one counts, because the user's words
+/// come after the text that the relay puts before them.
 fn marker(text: &str) -> Option<&str> {
     text.rsplit("[script:")
         .filter_map(|rest| rest.split_once(']'))

@@ -1,4 +1,4 @@
-//! A content block, made ready to be sent in either form.
+//! Prepares a content block to be sent as a stream or as JSON.
 //!
 //! Placeholders are replaced and the text is cut into deltas once, here; a stream and a JSON
 //! message are then made from the same thing and cannot differ.

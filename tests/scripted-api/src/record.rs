@@ -1,4 +1,4 @@
-//! What the server was asked, for tests to look at.
+//! The requests that the server has received, for tests to inspect.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub struct Recorded {
     pub headers: BTreeMap<String, String>,
     /// The JSON body; null without one.
     pub body: Value,
-    /// How it was taken, if it was a good `POST /v1/messages`.
+    /// What the server took it for, if it was a valid `POST /v1/messages`.
     pub taken_as: Option<TakenAs>,
 }
 
@@ -35,14 +35,14 @@ pub enum TakenAs {
     Turn {
         /// The script's name.
         script: String,
-        /// From 0.
+        /// The number of the turn, from 0.
         turn: usize,
-        /// From 0; counted only for turns with faults.
+        /// The number of the attempt, from 0. Counted only for turns with faults.
         attempt: usize,
     },
 }
 
-/// Kept because tests ask for them: who is asking, with which key, as which try.
+/// The headers that are recorded, because tests check them.
 const HEADERS: [&str; 10] = [
     "accept",
     "anthropic-beta",

@@ -1,5 +1,5 @@
-//! Takes the CLI's place: reads one message `COUNT PER_SECOND` and writes so many pieces of text at
-//! that pace, each with the time at which it was written.
+//! A program that replaces the CLI: reads one message `COUNT PER_SECOND` and writes COUNT pieces of
+//! text at that rate, each with the time at which it was written.
 
 use std::io::{self, BufRead as _, Write as _};
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ fn main() -> io::Result<()> {
             let due = Duration::from_secs(1) * number / per_second;
             std::thread::sleep(due.saturating_sub(began.elapsed()));
         }
-        // One write a line, as the CLI does.
+        // One write per line, as the CLI does.
         out.write_all(stamped_line().as_bytes())?;
         out.flush()?;
     }
