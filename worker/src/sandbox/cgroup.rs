@@ -1,13 +1,13 @@
 //! A control group for each sandbox: the kernel's limit on its memory and processes, and its share
 //! of the processor.
 //!
-//! The worker makes the groups beside or below its own and takes them away; the launcher's inner
-//! half joins before it gives anything up, so no process of a sandbox is ever outside. Both
-//! versions of the kernel's interface are known. Where neither can be written, the mechanism is
-//! reported missing, and what is left is the worker's own watch.
+//! The worker makes the groups beside or below its own group and removes them. The launcher's inner
+//! half joins as its first step, so every process of a sandbox is in the group from its beginning.
+//! Both versions of the kernel's interface are supported. Where the worker can write neither, the
+//! mechanism is reported missing, and only the worker's watch limits a run.
 //!
-//! A sandbox can read the name of its group, so the name says nothing: whose a group is shows the
-//! lock on its folder, which the worker holds for as long as it lives.
+//! A sandbox can read the name of its group, so the name is random. Which groups are in use is
+//! shown by a lock on the group's folder, which the worker holds as long as the sandbox exists.
 
 use std::fs::{self, File};
 use std::io;
@@ -19,17 +19,19 @@ use dreamcore_wire::plan::Limits;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-/// Groups of sandboxes are called this and something random.
+/// The beginning of the names of sandboxes' groups. A random text follows.
 const PREFIX: &str = "dreamcore-sandbox-";
-/// Where the worker itself goes if its own group must be empty to have others below it.
+/// The name of the group into which the worker moves itself, if its own group must be empty before
+/// it can have limited groups below it.
 const OWN: &str = "dreamcore-worker";
-/// A quarter of what an ordinary process gets when the processor is scarce.
+/// The share of a sandbox in the processor: a quarter of the default, which counts when the
+/// processor is scarce.
 const CPU_SHARES_V1: u64 = 256;
 const CPU_WEIGHT_V2: u64 = 25;
 /// How long a group may take to become empty after its sandbox has ended.
 const EMPTY_WITHIN: u32 = 500;
 
-/// Where groups can be made on this machine, or why not.
+/// The folders in which groups can be made on this machine, or why there are none.
 #[derive(Debug, Clone)]
 pub struct Groups(Arc<Result<Vec<Parent>, String>>);
 
@@ -47,17 +49,18 @@ struct Parent {
     path: PathBuf,
 }
 
-/// The groups of one sandbox. Removed when dropped.
+/// The groups of one sandbox. They are removed when this value is dropped.
 #[derive(Debug)]
 pub struct Cgroup {
     folders: Vec<Folder>,
-    /// The file that counts kills for want of memory.
+    /// The file that counts the processes that the kernel killed because memory was used up.
     events: PathBuf,
-    /// The file that counts processes that were refused.
+    /// The file that counts the processes that the kernel refused to start.
     forks: PathBuf,
 }
 
-/// One group's folder, which no other worker takes for a leftover while this is held.
+/// The folder of one group with its lock. While the lock is held, no other worker removes the group
+/// as a leftover.
 #[derive(Debug)]
 struct Folder {
     path: PathBuf,
@@ -65,7 +68,7 @@ struct Folder {
 }
 
 impl Groups {
-    /// Finds out where groups can be made, and removes those of workers that are gone.
+    /// Finds out where groups can be made, and removes the groups of workers that have ended.
     pub fn find() -> Self {
         let found = find();
         for parent in found.iter().flatten() {
@@ -88,7 +91,7 @@ impl Groups {
             });
             match done {
                 Ok(()) => {}
-                // Nothing is unsafe without a share of the processor.
+                // The share of the processor protects nothing, so the sandbox may go without it.
                 Err(_) if parent.kind == Kind::Cpu => {
                     made.folders.retain(|known| known.path != path || !remove(&path));
                 }
@@ -110,7 +113,7 @@ impl Groups {
 }
 
 impl Cgroup {
-    /// What is to be joined.
+    /// The folders of the groups that the launcher joins.
     pub fn folders(&self) -> Vec<PathBuf> {
         self.folders.iter().map(|folder| folder.path.clone()).collect()
     }
@@ -125,7 +128,7 @@ impl Cgroup {
         count(&self.events, "oom_kill ")
     }
 
-    /// How often it was refused one more process.
+    /// How often the kernel refused to start a process of the sandbox because of the limit.
     pub fn refused_forks(&self) -> u64 {
         count(&self.forks, "max ")
     }
@@ -137,7 +140,7 @@ impl Drop for Cgroup {
         if self.folders.is_empty() {
             return;
         }
-        // The launcher is still at it: nobody waits for that here.
+        // The launcher may still be ending the sandbox. Another thread waits for that.
         let folders = std::mem::take(&mut self.folders);
         std::thread::spawn(move || {
             for folder in folders {
@@ -153,7 +156,8 @@ impl Drop for Cgroup {
     }
 }
 
-/// One number of a file with a name and a number a line; 0 where there is none.
+/// The number behind a name in a file that has a name and a number in each line. 0 if it is not
+/// there.
 fn count(file: &Path, name: &str) -> u64 {
     let text = fs::read_to_string(file).unwrap_or_default();
     let count = text.lines().find_map(|line| line.strip_prefix(name));
@@ -165,8 +169,8 @@ fn pause() {
     std::thread::sleep(Duration::from_millis(10));
 }
 
-/// Makes a group and takes its lock. The parent is locked meanwhile, so that nobody who tidies up
-/// finds the folder before it is locked.
+/// Makes a group and takes its lock. The parent is locked in the meantime, so that another worker
+/// that removes leftovers does not find the new folder before it is locked.
 fn make_folder(parent: &Path, path: &Path) -> io::Result<Folder> {
     let tidying = lock(parent, FlockArg::LockShared)?;
     fs::create_dir(path)?;
@@ -186,7 +190,7 @@ fn lock(folder: &Path, how: FlockArg) -> io::Result<Flock<File>> {
     Flock::lock(File::open(folder)?, how).map_err(|(_, errno)| errno.into())
 }
 
-/// Whether the folder is gone.
+/// Removes a group. Returns whether it does not exist any more.
 fn remove(folder: &Path) -> bool {
     match fs::remove_dir(folder) {
         Ok(()) => true,
@@ -195,12 +199,12 @@ fn remove(folder: &Path) -> bool {
 }
 
 fn put(folder: &Path, file: &str, value: &str) -> io::Result<()> {
-    // Opened without creating: a file that the kernel does not offer is an error.
+    // Opened without creating it, so that a file that the kernel does not offer is an error.
     let mut file = fs::OpenOptions::new().write(true).open(folder.join(file))?;
     io::Write::write_all(&mut file, value.as_bytes())
 }
 
-/// A file that not every kernel has.
+/// Writes to a file that not every kernel has. If it is missing, nothing happens.
 fn put_if_there(folder: &Path, file: &str, value: &str) -> io::Result<()> {
     match put(folder, file, value) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -246,8 +250,8 @@ fn find() -> Result<Vec<Parent>, String> {
     Ok(parents)
 }
 
-/// The folder of this process's own group in the hierarchy of `controller`; the empty name is that
-/// of the unified hierarchy.
+/// The folder of this process's own group in the hierarchy of `controller`. The empty name stands
+/// for the unified hierarchy.
 fn own_folder(own: &str, mounts: &str, controller: &str) -> Option<PathBuf> {
     let path = own.lines().find_map(|line| {
         let mut parts = line.splitn(3, ':').skip(1);
@@ -266,13 +270,13 @@ fn own_folder(own: &str, mounts: &str, controller: &str) -> Option<PathBuf> {
         let (root, point) = (place.next()?, place.next()?);
         is_it.then_some((PathBuf::from(point), root))
     })?;
-    // A container may see its own group mounted as if it were the top.
+    // In a container, the container's own group may be mounted as if it were the top.
     let below = Path::new(path).strip_prefix(root).unwrap_or(Path::new(""));
     Some(mount.join(below))
 }
 
-/// Makes it possible to have limited groups below `folder`: the kernel demands that such a folder
-/// has no processes itself, unless it is the machine's top.
+/// Makes it possible to have limited groups below `folder`. The kernel requires that such a folder
+/// has no processes itself, unless it is the top of the hierarchy.
 fn delegate(folder: PathBuf) -> Result<PathBuf, String> {
     let folder = match folder.parent() {
         Some(parent) if folder.ends_with(OWN) => parent.to_owned(),
@@ -287,13 +291,13 @@ fn delegate(folder: PathBuf) -> Result<PathBuf, String> {
         }
         other => other.map_err(explain)?,
     }
-    // Not offered everywhere, and nothing is unsafe without it.
+    // Not every kernel offers this controller, and it protects nothing.
     put(&folder, "cgroup.subtree_control", "+cpu").unwrap_or_default();
     Ok(folder)
 }
 
-/// Moves the worker into a group of its own. Others are moved along only in a container, which is
-/// all the worker's; in a login session they are somebody else's.
+/// Moves the worker into a group of its own. Other processes are moved too, but only in a
+/// container, where all belong to the worker. In a login session they belong to other programs.
 fn make_room(folder: &Path) -> Result<(), String> {
     let explain = |error: io::Error| format!("{}: {error}", folder.display());
     let present = fs::read_to_string(folder.join("cgroup.procs")).map_err(explain)?;
@@ -310,7 +314,7 @@ fn make_room(folder: &Path) -> Result<(), String> {
     }
     for pid in present.split_whitespace() {
         match put(&own, "cgroup.procs", pid) {
-            // It ended meanwhile.
+            // The process has ended in the meantime.
             Err(error) if error.raw_os_error() == Some(Errno::ESRCH as i32) => {}
             other => other.map_err(explain)?,
         }
@@ -318,8 +322,8 @@ fn make_room(folder: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Removes groups that workers left which are gone: nobody holds their locks. One that is in use
-/// cannot be removed.
+/// Removes the groups that workers have left which ended: those whose locks no process holds. The
+/// kernel does not remove a group that has processes.
 #[allow(clippy::disallowed_methods, reason = "the kernel's files, not a project's")]
 fn sweep(parent: &Path) {
     let (Ok(_making), Ok(entries)) = (lock(parent, FlockArg::LockExclusive), fs::read_dir(parent))

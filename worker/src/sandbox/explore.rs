@@ -10,27 +10,27 @@ use tokio::io::AsyncReadExt as _;
 use super::launch::{LaunchError, Launcher};
 use super::policy::{INNER_API_PORT, Policy, Program};
 
-/// What holds on this machine.
+/// The mechanisms that work on this machine, and the policy that requires them.
 #[derive(Debug, Clone)]
 pub struct Confinement {
     /// Every mechanism that was tried, applied or missing.
     pub outcomes: Vec<Outcome>,
-    /// A policy that demands exactly the mechanisms that were applied.
+    /// A policy that requires exactly the mechanisms that were applied.
     pub policy: Policy,
 }
 
 impl Confinement {
-    /// Whether `mechanism` holds.
+    /// Whether `mechanism` was applied.
     pub fn holds(&self, mechanism: Mechanism) -> bool {
         self.policy.demands(mechanism)
     }
 
-    /// What is applied, and how.
+    /// The mechanisms that were applied, each with its form.
     pub fn applied(&self) -> impl Iterator<Item = &Outcome> {
         self.outcomes.iter().filter(|outcome| outcome.applied)
     }
 
-    /// What is missing, with the reason.
+    /// The mechanisms that are missing, each with the reason.
     pub fn missing(&self) -> impl Iterator<Item = &Outcome> {
         self.outcomes.iter().filter(|outcome| !outcome.applied)
     }
@@ -58,12 +58,13 @@ pub async fn explore(
     let code = started.handle.wait().await?;
     if code != 0 {
         let mut text = String::new();
-        // Only for the message; a program that fails here rarely says anything.
+        // Only for the message of the error. If nothing can be read, the message is shorter.
         drop(started.stderr.read_to_string(&mut text).await);
         return Err(LaunchError::Protocol(format!("true ended with {code}: {}", text.trim())));
     }
     let mut outcomes = started.outcomes;
-    // Root needs no user namespace, and the launcher then does not try one.
+    // The launcher reports the mechanisms in the order in which it applies them; here they are
+    // shown in the order of `Mechanism::ALL`.
     outcomes.sort_by_key(|outcome| outcome.mechanism);
     let applied: Vec<Mechanism> =
         outcomes.iter().filter(|o| o.applied).map(|o| o.mechanism).collect();

@@ -1,4 +1,4 @@
-//! Starting a confined program, waiting for it and ending it: the worker's side.
+//! The worker's side of the launcher: starts a confined program, waits for it, and ends it.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -20,9 +20,10 @@ use super::processes::descendants_of;
 use super::receive::receive;
 use super::usage::Members;
 
-/// Longest time from spawn to exec. It takes a few milliseconds.
+/// How long a start may take from spawn to exec. It usually takes a few milliseconds.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the launcher may take to end what it started. The kernel does it in milliseconds.
+/// How long the launcher may take to end what it started. The kernel usually does it in
+/// milliseconds.
 const KILL_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Why a confined program could not be started.
@@ -31,21 +32,21 @@ pub enum LaunchError {
     /// The launcher itself did not start.
     #[error("cannot start the launcher {path}: {source}")]
     Spawn {
-        /// Where it was looked for.
+        /// The path at which it was expected.
         path: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// A step of the confinement failed, or the program could not be executed.
     #[error("{0}")]
     Failed(Failure),
-    /// The launcher broke off or said something else than expected.
+    /// The launcher ended early, or sent something else than was expected.
     #[error("the launcher broke off: {0}")]
     Protocol(String),
 }
 
 impl LaunchError {
-    /// What clients may know of it: no path of the machine.
+    /// The text for clients. It contains no path of the machine.
     pub fn summary(&self) -> String {
         match self {
             Self::Spawn { source, .. } => {
@@ -59,7 +60,7 @@ impl LaunchError {
         }
     }
 
-    /// Whether the program, and not its confinement, is what failed.
+    /// Whether the program could not be executed, rather than a step of the confinement.
     pub fn is_program(&self) -> bool {
         matches!(self, Self::Failed(Failure { step: Step::Exec, .. }))
     }
@@ -75,22 +76,22 @@ pub struct Launcher {
 /// A program that was started confined, with its standard streams.
 #[derive(Debug)]
 pub struct Confined {
-    /// The handle that waits for it and ends it.
+    /// The handle with which the program is waited for and ended.
     pub handle: Handle,
-    /// Its standard input.
+    /// The program's standard input.
     pub stdin: ChildStdin,
-    /// Its standard output.
+    /// The program's standard output.
     pub stdout: ChildStdout,
-    /// Its standard error.
+    /// The program's standard error.
     pub stderr: ChildStderr,
-    /// The listener inside its network namespace, if it has one.
+    /// The listener inside the sandbox's network namespace, if there is one.
     pub listener: Option<TcpListener>,
-    /// What was applied, and what not.
+    /// Which mechanisms were applied and which are missing.
     pub outcomes: Vec<Outcome>,
 }
 
-/// Waits for a confined program and ends it. Dropping it ends the program too: the launcher sees
-/// its control socket close.
+/// Waits for a confined program and ends it. If the handle is dropped, the program ends too,
+/// because the launcher sees the control socket close.
 #[derive(Debug)]
 pub struct Handle {
     launcher: Child,
@@ -100,17 +101,17 @@ pub struct Handle {
 }
 
 impl Launcher {
-    /// The launcher at `path`.
+    /// Refers to the launcher at `path`, which need not exist yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), groups: Groups::find() }
     }
 
-    /// Where it is.
+    /// The path of the launcher.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The hostile program, which lies beside the launcher.
+    /// The path of the probe, which is in the folder of the launcher.
     pub fn probe_path(&self) -> PathBuf {
         self.path.with_file_name("dreamcore-probe")
     }
@@ -136,7 +137,8 @@ impl Launcher {
             return Err(LaunchError::Protocol("a standard stream is missing".to_owned()));
         };
 
-        // Before the launcher hears of it; removed with the handle, or here if the start fails.
+        // The groups are made before the launcher gets the plan. They are removed with the handle,
+        // or at the end of this function if the start fails.
         let mut plan = plan.clone();
         let mut cgroup = None;
         if plan.demand(Mechanism::Cgroup) != Demand::Off {
@@ -171,7 +173,7 @@ impl Launcher {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Not killed on drop: the launcher must live to end what it started, and does so as
+            // Not killed on drop, because the launcher has to end what it started. It does that as
             // soon as its control socket closes.
             .kill_on_drop(false);
         let mapping = FdMapping { parent_fd: control, child_fd: CONTROL_FD };
@@ -181,13 +183,13 @@ impl Launcher {
 }
 
 impl Handle {
-    /// The processes of the program, as seen from outside.
+    /// The process ids of the sandbox, as seen from outside.
     pub fn processes(&self) -> Vec<i32> {
         let launcher = self.launcher.id().map_or(0, u32::cast_signed);
         descendants_of(launcher)
     }
 
-    /// The same for whoever measures them again and again.
+    /// The sandbox's processes, for measuring them repeatedly.
     pub fn members(&self) -> Members {
         let launcher = self.launcher.id().map_or(0, u32::cast_signed);
         Members::new(launcher, self.cgroup.as_ref().and_then(Cgroup::members))
@@ -198,13 +200,13 @@ impl Handle {
         self.cgroup.as_ref().map_or(0, Cgroup::oom_kills)
     }
 
-    /// How often the program was refused one more process.
+    /// How often the kernel refused to start a process of the sandbox because of its limit.
     pub fn refused_forks(&self) -> u64 {
         self.cgroup.as_ref().map_or(0, Cgroup::refused_forks)
     }
 
-    /// Waits until the program has ended and nothing that it started is left. Its exit code, or
-    /// 128 and the signal's number. May be dropped and called again.
+    /// Waits until the program has ended and no process that it started is left. Returns its exit
+    /// code, or 128 plus the signal's number. The future may be dropped and made again.
     pub async fn wait(&mut self) -> Result<i32, LaunchError> {
         while self.exit_code.is_none() {
             match self.control.next().await? {
@@ -221,11 +223,12 @@ impl Handle {
 
     /// Ends the program and everything that it started, and waits until they are gone.
     pub async fn kill(&mut self) {
-        // The launcher's signal to kill. It fails only when the launcher is gone already.
+        // To the launcher, the end of the socket means that it must kill. This fails only if the
+        // launcher has already ended.
         drop(self.control.stream.shutdown().await);
         if timeout(KILL_TIMEOUT, self.launcher.wait()).await.is_err() {
             tracing::warn!("the launcher did not end its program in time and is killed");
-            // What it started dies with it: their parent death signal is SIGKILL.
+            // What the launcher started dies with it, because its parent death signal is SIGKILL.
             if let Err(error) = self.launcher.kill().await {
                 tracing::error!(%error, "the launcher could not be killed");
             }
@@ -252,7 +255,7 @@ impl Control {
         self.stream.write_all(&line).await.map_err(|e| broken(&e))
     }
 
-    /// The next message; `None` when the launcher is gone.
+    /// Waits for the next message. `None` if the launcher has closed the socket.
     async fn next(&mut self) -> Result<Option<Message>, LaunchError> {
         loop {
             if let Some(end) = memchr::memchr(b'\n', &self.buffer) {

@@ -1,7 +1,8 @@
-//! Confinement: what a sandboxed process may do, and how it is started so that this holds.
+//! Confinement: what a sandboxed process may do, and how it is started so that it cannot do more.
 //!
-//! The worker decides ([`policy`]) and starts ([`launch`]); the launcher `dreamcore-confine`, a package
-//! of its own, carries out. Nothing else in the worker starts a process.
+//! The worker decides ([`policy`]) and starts the launcher ([`launch`]). The launcher
+//! `dreamcore-confine`, a package of its own, carries the plan out. No other module of the worker
+//! starts a process.
 
 pub mod cgroup;
 pub mod explore;
@@ -15,8 +16,9 @@ pub mod usage;
 
 pub use root::release as release_root;
 
-/// Keeps the worker's memory and environment, which hold the keys, from other processes of the same
-/// user: nobody may trace it or read its files in `/proc`, and it leaves no core dump.
+/// Protects the worker's memory and environment, which contain the keys, from other processes of
+/// the same user: they cannot trace the worker or read its files in `/proc`, and it leaves no core
+/// dump.
 pub fn protect_own_process() -> nix::Result<()> {
     nix::sys::prctl::set_dumpable(false)
 }

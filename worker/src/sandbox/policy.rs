@@ -1,4 +1,4 @@
-//! The policy: what a sandboxed program gets to see, and what of the confinement is demanded.
+//! The policy: what a sandboxed program can see, and which mechanisms every start requires.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,12 +7,12 @@ use dreamcore_wire::plan::{
     Access, Demand, Grant, Identity, Limits, Mechanism, Plan, SANDBOX_IDENTITY,
 };
 
-/// The port of the broker's listener where the sandbox has a network of its own. Nothing else can
-/// be on that network, so the number is free.
+/// The port of the broker's listener if the sandbox has a network of its own. Nothing else is on
+/// that network, so this port is always free.
 pub const INNER_API_PORT: u16 = 8080;
 
-/// Programs and libraries, the same for every run. All optional: distributions differ, and where
-/// the CLI misses one it says so itself.
+/// The system's programs and libraries, the same for every run. All are optional, because
+/// distributions differ, and if the CLI misses one, it reports that itself.
 const SYSTEM: [(&str, Access); 22] = [
     ("/usr", Access::ReadExecute),
     ("/bin", Access::ReadExecute),
@@ -38,12 +38,12 @@ const SYSTEM: [(&str, Access); 22] = [
     ("/dev/zero", Access::Device),
 ];
 
-/// The user that sandboxes change to, where this process may change users.
+/// The user that sandboxes change to. `None` if this process may not change users.
 pub fn sandbox_identity() -> Option<Identity> {
     nix::unistd::geteuid().is_root().then_some(SANDBOX_IDENTITY)
 }
 
-/// What is the same for every program that the worker starts.
+/// The part of a plan that is the same for every program.
 #[derive(Debug, Clone)]
 pub struct Policy {
     identity: Option<Identity>,
@@ -51,33 +51,35 @@ pub struct Policy {
     limits: Limits,
 }
 
-/// What one program gets beside the system's files.
+/// The part of a plan that belongs to one program.
 #[derive(Debug, Clone)]
 pub struct Program {
-    /// Absolute path of the program.
+    /// The absolute path of the program.
     pub path: PathBuf,
-    /// Its arguments.
+    /// The program's arguments.
     pub args: Vec<String>,
-    /// Its whole environment.
+    /// The program's whole environment.
     pub env: BTreeMap<String, String>,
-    /// Its working directory.
+    /// The program's working directory.
     pub cwd: PathBuf,
-    /// Its own paths.
+    /// The paths that the program can see in addition to the system's.
     pub grants: Vec<Grant>,
-    /// An empty folder for the minimal root.
+    /// An empty folder on which the minimal root is mounted.
     pub root_dir: PathBuf,
-    /// The port of the broker, if it may use one.
+    /// The port of the broker. `None` if the program may not use the model API.
     pub api_port: Option<u16>,
 }
 
 impl Policy {
-    /// A policy that tries everything and demands nothing, for finding out what holds here.
+    /// A policy that tries every mechanism and requires none. It serves to find out which
+    /// mechanisms this machine has.
     pub fn exploring(limits: Limits) -> Self {
         let demands = Mechanism::ALL.map(|m| (m, Demand::IfPossible)).into();
         Self { identity: sandbox_identity(), demands, limits }
     }
 
-    /// The same, demanding each mechanism for which `holds` says yes and leaving out the others.
+    /// The same policy, which now requires each mechanism for which `holds` is true and does not
+    /// try the others.
     #[must_use]
     pub fn demanding(mut self, holds: impl Fn(Mechanism) -> bool) -> Self {
         for (mechanism, demand) in &mut self.demands {
@@ -86,7 +88,7 @@ impl Policy {
         self
     }
 
-    /// The same with lower limits on processes and open files.
+    /// The same policy with limits on processes and open files that are at most these.
     #[must_use]
     pub fn with_at_most(mut self, processes: u64, open_files: u64) -> Self {
         self.limits.processes = self.limits.processes.min(processes);
@@ -94,19 +96,19 @@ impl Policy {
         self
     }
 
-    /// The same with less memory for all processes together, in bytes.
+    /// The same policy with this limit on the memory of all processes together, in bytes.
     #[must_use]
     pub fn with_memory(mut self, bytes: u64) -> Self {
         self.limits.memory_bytes = self.limits.memory_bytes.min(bytes);
         self
     }
 
-    /// Whether `mechanism` is demanded of every start.
+    /// Whether every start requires `mechanism`.
     pub fn demands(&self, mechanism: Mechanism) -> bool {
         self.demands.get(&mechanism) == Some(&Demand::Required)
     }
 
-    /// The user that sandboxed programs run as; `None` is the worker's own.
+    /// The user that sandboxed programs run as. `None` stands for the worker's own.
     pub fn identity(&self) -> Option<Identity> {
         self.identity
     }
@@ -135,7 +137,7 @@ impl Policy {
     }
 }
 
-/// Whether the system's own grants cover a program already.
+/// Whether the grants of the system's folders include a program.
 fn is_system(program: &Path) -> bool {
     SYSTEM.iter().any(|(path, access)| *access == Access::ReadExecute && program.starts_with(path))
 }

@@ -1,4 +1,4 @@
-//! Which processes belong to a sandbox, seen from outside in `/proc`.
+//! Finding the processes of a sandbox from outside, in `/proc`.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ pub(super) fn descendants_of(ancestor: i32) -> Vec<i32> {
         .filter_map(|pid: i32| Some((pid, parent_of(pid)?)))
         .collect();
     let leads_here = |mut pid: i32| {
-        // Bounded by the number of processes, should a snapshot ever contain a cycle.
+        // The number of steps is bounded, because a snapshot of `/proc` might contain a cycle.
         for _ in 0..parents.len() {
             match parents.get(&pid) {
                 Some(parent) if *parent == ancestor => return true,
@@ -26,7 +26,8 @@ pub(super) fn descendants_of(ancestor: i32) -> Vec<i32> {
     parents.keys().copied().filter(|pid| leads_here(*pid)).collect()
 }
 
-/// The fourth field of `/proc/PID/stat`, counted from behind the name, which may contain anything.
+/// The parent of a process, from `/proc/PID/stat`. The fields are counted from the last `)`,
+/// because the name in parentheses may contain any character.
 #[allow(clippy::disallowed_methods, reason = "/proc is the kernel's, not a project's")]
 fn parent_of(pid: i32) -> Option<i32> {
     let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;

@@ -1,6 +1,6 @@
-//! What the processes of a sandbox take, seen from outside in `/proc`: the second line behind the
-//! control group, and the first where there is none or where the kernel accepts limits and does not
-//! keep them.
+//! Measuring from outside, in `/proc`, how much the processes of a sandbox use. Where a control
+//! group enforces the limits this is the second protection; where there is none, or where the
+//! kernel accepts limits without enforcing them, it is the first.
 
 use std::collections::HashSet;
 use std::fs;
@@ -9,9 +9,9 @@ use std::path::PathBuf;
 
 use super::processes::descendants_of;
 
-/// Descriptors that are looked at in one measurement, so that its cost is bounded.
+/// How many descriptors one measurement inspects at most, so that its cost is bounded.
 const MAX_DESCRIPTORS: usize = 20_000;
-/// Bytes of a block as `stat` counts them.
+/// The size of a block in the numbers of `stat`, in bytes.
 const BLOCK: u64 = 512;
 
 /// The processes of one sandbox.
@@ -21,18 +21,18 @@ pub struct Members {
     procs: Option<PathBuf>,
 }
 
-/// What they take together.
+/// What the processes of a sandbox use together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
-    /// Processes and threads.
+    /// The number of processes and threads.
     pub processes: u64,
-    /// Bytes of memory, that of files without a name in memory included.
+    /// The memory in bytes, including files in memory that have no name.
     pub memory: u64,
-    /// Bytes on disk of files that are open and have no name any more.
+    /// The space on disk of open files that were removed, in bytes.
     pub unnamed: u64,
 }
 
-/// What `/proc/PID/stat` says of one process.
+/// The fields of `/proc/PID/stat` of one process.
 struct Stat {
     threads: u64,
     resident: u64,
@@ -43,7 +43,7 @@ impl Members {
         Self { launcher, procs }
     }
 
-    /// The process ids. A control group lists them at once; without one all of `/proc` is read.
+    /// The process ids. A control group has them in one file; without one, all of `/proc` is read.
     fn pids(&self) -> Vec<i32> {
         let listed = self.procs.as_ref().and_then(|procs| fs::read_to_string(procs).ok());
         match listed {
@@ -52,8 +52,9 @@ impl Members {
         }
     }
 
-    /// Measures. Memory that processes share is counted once for each of them, which is quick, and
-    /// only if that comes to more than `limit`, by its shares, which is slow and exact. Blocking.
+    /// Measures what the processes use. Memory that several processes share is first counted once
+    /// for each of them, which is fast. Only if the sum exceeds `limit`, it is counted by shares,
+    /// which is exact but slow. Blocks.
     pub fn usage(&self, limit: u64) -> Usage {
         let pids = self.pids();
         let mut usage = Usage::default();
@@ -74,7 +75,8 @@ impl Members {
     }
 }
 
-/// The fields are counted from behind the name, which may contain anything.
+/// Parses `/proc/PID/stat`. The fields are counted from behind the name, which may contain any
+/// character.
 fn stat_of(pid: i32) -> Option<Stat> {
     let text = read(pid, "stat")?;
     let (_, rest) = text.rsplit_once(')')?;
@@ -89,14 +91,15 @@ fn page_bytes() -> u64 {
     size.ok().flatten().and_then(|size| u64::try_from(size).ok()).unwrap_or(4096)
 }
 
-/// Resident memory with shared pages divided by how many share them; not every kernel knows.
+/// The resident memory of a process, where each shared page is divided by the number of processes
+/// that share it. `None` if the kernel does not say.
 fn proportional(pid: i32) -> Option<u64> {
     let Some(text) = read(pid, "smaps_rollup") else {
         return stat_of(pid).map(|stat| stat.resident);
     };
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    // A process that is ending has no memory left to speak of.
+    // A process that is ending has hardly any memory left.
     kib.map(|kib| kib.saturating_mul(1024))
 }
 
@@ -110,7 +113,7 @@ fn read_bytes(path: &str) -> Option<Vec<u8>> {
     fs::read(path).ok()
 }
 
-/// Bytes of open files that no folder names: those in memory and those on disk.
+/// The sizes of open files without a name, in bytes: those in memory and those on disk.
 #[allow(clippy::disallowed_methods, reason = "/proc is the kernel's, not a project's")]
 fn unnamed_files(pids: &[i32]) -> (u64, u64) {
     let (mut in_memory, mut on_disk) = (0_u64, 0_u64);
@@ -120,7 +123,7 @@ fn unnamed_files(pids: &[i32]) -> (u64, u64) {
         let Ok(target) = fs::read_link(entry.path()) else {
             continue;
         };
-        // Most are pipes, sockets and named files, which one call tells.
+        // Most descriptors are pipes, sockets and named files, which one call recognises.
         let target = target.to_string_lossy();
         let memory = target.starts_with("/memfd:");
         if !memory && !target.ends_with(" (deleted)") {

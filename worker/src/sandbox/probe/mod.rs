@@ -1,5 +1,5 @@
-//! Proof of the confinement: a hostile program is started through the real launcher, and what it
-//! was denied is what holds.
+//! The proof of the confinement: the real launcher starts the probe, a hostile program, and only
+//! the attacks that were denied count as protection.
 
 mod scene;
 mod selftest;

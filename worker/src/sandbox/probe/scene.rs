@@ -1,4 +1,5 @@
-//! The scene of the self-test: things that must not be reached, and ears for what arrives.
+//! The scene of the self-test: targets that the probe must not reach, and receivers that notice
+//! what arrives.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,15 +13,15 @@ use dreamcore_wire::plan::Identity;
 use super::session::Cell;
 use crate::safe_fs::{Dir, empty};
 
-/// What a process that is not confined could read.
+/// The text in the files that only a process that is not confined can read.
 const SECRET: &str = "dreamcore-canary-of-another-user\n";
 
-/// Everything that the probe is set upon. Removed by [`Scene::remove`].
+/// The targets of the probe. [`Scene::remove`] removes them.
 #[derive(Debug)]
 pub struct Scene {
-    /// Where the probe is locked up.
+    /// The folders of the probe's sandbox.
     pub cell: Cell,
-    /// A file of another run, belonging to the same user as the probe.
+    /// A file as another run would have it: it belongs to the same user as the probe.
     pub neighbour: PathBuf,
     /// A file on the volume, if one could be made.
     pub on_volume: Option<PathBuf>,
@@ -28,9 +29,9 @@ pub struct Scene {
     pub unix: PathBuf,
     /// The name of an abstract socket.
     pub abstract_name: String,
-    /// Addresses that are listened on.
+    /// The address of a TCP listener.
     pub tcp: SocketAddr,
-    /// Where datagrams are waited for.
+    /// The socket that receives datagrams.
     pub udp: std::net::UdpSocket,
     folder: PathBuf,
     volume_folder: Option<PathBuf>,
@@ -38,7 +39,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Sets the scene below `folder`, which is emptied, and on the volume at `data`. Blocking.
+    /// Makes the scene in `folder`, which is emptied, and on the volume at `data`. Blocks.
     pub fn set(
         folder: &Path,
         data: &Path,
@@ -49,7 +50,7 @@ impl Scene {
         let make = |name: &str, own: bool| -> io::Result<PathBuf> {
             let path = folder.join(name);
             std::fs::create_dir(&path)?;
-            // Open to everybody, so that it is not the mode that denies.
+            // Accessible to everybody, so that the mode of the file is not what denies the attack.
             std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755))?;
             if let (true, Some(owner)) = (own, owner) {
                 std::os::unix::fs::chown(&path, Some(owner.uid), Some(owner.gid))?;
@@ -76,7 +77,8 @@ impl Scene {
         let tcp = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let udp = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         udp.set_nonblocking(true)?;
-        // A volume that cannot be written is somebody else's problem; it is attacked all the same.
+        // If the volume cannot be written, the self-test goes on without this file: it still
+        // attacks the volume, and saving reports the problem.
         let volume_folder = volume_canary(data).ok();
         Ok(Self {
             cell: Cell { program: probe.to_owned(), cwd, tmp, root, setuid },
@@ -97,7 +99,7 @@ impl Scene {
         self.udp.recv(&mut [0; 64]).is_ok()
     }
 
-    /// Takes everything away. Blocking.
+    /// Removes everything. Blocks.
     pub fn remove(self) -> io::Result<()> {
         if let Some(folder) = &self.volume_folder {
             std::fs::remove_dir_all(folder)?;

@@ -1,4 +1,4 @@
-//! The self-test: what a hostile program was denied on this machine, and by which layer.
+//! The self-test: which attacks were denied on this machine, and by which layer.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,20 +18,21 @@ use crate::sandbox::explore::Confinement;
 use crate::sandbox::launch::{Handle, Launcher};
 use crate::sandbox::policy::Policy;
 
-/// How long a signal may take to arrive that was sent.
+/// How long to wait for a signal that the probe has sent.
 const SIGNAL_WITHIN: Duration = Duration::from_millis(10);
-/// How long a second sandbox may take to come up.
+/// How long a second sandbox may take to start.
 const VICTIM_WITHIN: Duration = Duration::from_secs(5);
-/// More than any limit that is set on the sandbox, for files, open files and processes.
+/// Values that are larger than every limit of the sandbox, for files, open files and processes.
 const HUGE_FILE_BYTES: u64 = 1 << 46;
 const MANY_FILES: u32 = 20_000;
 const MANY_PROCESSES: u32 = 600;
-/// Limits of the probe itself, where its processes are counted by themselves: that a limit holds is
-/// proven as well by a low one, and 500 processes would take longer than everything else.
+/// Lower limits for the probe, used where its processes are counted by themselves. A low limit
+/// proves as well as a high one that the limit works, and starting 500 processes would take longer
+/// than all other attacks.
 const PROBE_PROCESSES: u64 = 40;
 const PROBE_OPEN_FILES: u64 = 256;
 
-/// What an attack is about.
+/// The target of an attack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Group {
@@ -39,57 +40,57 @@ pub enum Group {
     Files,
     /// The worker's keys.
     Secrets,
-    /// The world outside.
+    /// Other addresses and sockets.
     Network,
     /// Other processes.
     Processes,
-    /// More rights.
+    /// Rights that the sandbox does not have.
     Privileges,
     /// The machine's resources.
     Limits,
 }
 
-/// One attack and what became of it.
+/// One attack and its result.
 #[derive(Debug, Clone, Serialize)]
 pub struct Finding {
-    /// What was tried.
+    /// What the probe tried to do.
     pub name: &'static str,
-    /// What it is about.
+    /// The target of the attack.
     pub group: Group,
-    /// Whether it was denied.
+    /// Whether the attack was denied.
     pub denied: bool,
-    /// What denied it, as far as the error tells.
+    /// The layer that denied it, as far as the error shows that.
     pub layer: &'static str,
-    /// What the attacker saw.
+    /// What the probe saw.
     pub detail: String,
 }
 
-/// All findings.
+/// The result of the self-test.
 #[derive(Debug, Clone, Serialize)]
 pub struct SelfTest {
-    /// One an attack.
+    /// One finding per attack.
     pub findings: Vec<Finding>,
 }
 
 impl SelfTest {
-    /// What was not denied.
+    /// The attacks that were not denied.
     pub fn not_denied(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| !finding.denied)
     }
 }
 
-/// Who knows whether an attack succeeded.
+/// The process that knows whether an attack has succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Witness {
-    /// The attacker.
+    /// The probe itself.
     Probe,
-    /// The worker, to whom a signal was sent.
+    /// The worker, to which a signal was sent.
     SignalEar,
-    /// The worker, to whom a datagram was sent.
+    /// The worker, to which a datagram was sent.
     DatagramEar,
     /// Another sandbox, to which a signal was sent.
     Victim,
-    /// Whoever sees that nothing is left.
+    /// The worker, which checks after the end that no process is left.
     Afterwards,
 }
 
@@ -104,7 +105,7 @@ fn check(name: &'static str, group: Group, attack: Attack) -> Check {
     Check { name, group, attack, witness: Witness::Probe }
 }
 
-/// Everything that is tried on `scene`.
+/// All attacks that the probe makes on `scene`.
 fn checks(scene: &Scene, data: &Path) -> Vec<Check> {
     use Group::{Files, Limits, Network, Privileges, Processes, Secrets};
     let worker = std::process::id().cast_signed();
@@ -185,7 +186,7 @@ fn checks(scene: &Scene, data: &Path) -> Vec<Check> {
             Limits,
             Attack::StartProcesses { count: MANY_PROCESSES },
         ),
-        // Last, because what it leaves behind must not be mistaken for somebody else's.
+        // The last attack, because other attacks must not find the process that it leaves behind.
         witnessed(Witness::Afterwards, check("outlive the run", Processes, Attack::Outlive)),
     ];
     checks.extend(scene.cell.setuid.clone().map(|path| {
@@ -197,12 +198,12 @@ fn checks(scene: &Scene, data: &Path) -> Vec<Check> {
             .clone()
             .map(|path| check("read another user's project", Files, Attack::Read { path })),
     );
-    // The one that leaves something behind stays last.
+    // A stable sort: the attack that leaves a process behind stays the last.
     checks.sort_by_key(|check| check.witness == Witness::Afterwards);
     checks
 }
 
-/// Another sandbox, for the probe to signal.
+/// Another sandbox, to which the probe sends a signal.
 struct Victim {
     confined: Handle,
     lines: Lines<BufReader<ChildStdout>>,
@@ -240,8 +241,8 @@ fn says(line: &str, expected: VictimSays) -> bool {
     line::decode::<VictimSays>(line.as_bytes()).is_ok_and(|said| said == expected)
 }
 
-/// Starts the probe on `scene` and lets it try everything. `neighbours` says whether there are
-/// other runs at the same time, which are then attacked too.
+/// Starts the probe on `scene` and lets it make all attacks. `neighbours` says whether runs can go
+/// on at the same time; if so, the probe attacks another sandbox too.
 pub async fn selftest(
     launcher: &Launcher,
     confinement: &Confinement,
@@ -287,7 +288,8 @@ pub async fn selftest(
     Ok(SelfTest { findings: findings.collect() })
 }
 
-/// Which layer speaks through an error. Several may stand behind one another; this is the outermost.
+/// The layer that denied an attack, derived from its error. Several layers may deny the same
+/// attack; this is the outermost one.
 #[allow(clippy::match_same_arms, reason = "one line an attack, the outermost layer first")]
 fn layer(check: &Check, report: &Report, confinement: &Confinement) -> &'static str {
     let holds = |mechanism| confinement.holds(mechanism);

@@ -1,4 +1,4 @@
-//! One start of the hostile program, with a list of attacks.
+//! One start of the probe, with a list of attacks.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,9 +15,9 @@ use tokio::time::timeout;
 use crate::sandbox::launch::{Confined, Handle, LaunchError, Launcher};
 use crate::sandbox::policy::{INNER_API_PORT, Policy, Program};
 
-/// Longest time for all attacks together.
+/// How long all attacks together may take.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How soon everything must be gone after the end.
+/// How soon after the probe's end all of its processes must be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why there is no proof.
@@ -26,45 +26,45 @@ pub enum ProbeError {
     /// The probe was not started.
     #[error(transparent)]
     Launch(#[from] LaunchError),
-    /// It broke off, or its answer was not understood.
+    /// The probe ended early, or its answer could not be parsed.
     #[error("the probe broke off: {0}")]
     Broken(String),
-    /// It hung.
+    /// The probe did not answer in time.
     #[error("the probe did not answer in time")]
     Hung,
-    /// The scene for it could not be set up.
+    /// The scene could not be made.
     #[error("the probe could not be prepared: {0}")]
     Scene(#[from] std::io::Error),
 }
 
-/// Where the hostile program is locked up.
+/// The program and the folders of the probe's sandbox.
 #[derive(Debug, Clone)]
 pub struct Cell {
-    /// The program, `dreamcore-probe`.
+    /// The path of `dreamcore-probe`.
     pub program: PathBuf,
-    /// Its working directory, which it may write.
+    /// The probe's working directory, in which it may write.
     pub cwd: PathBuf,
-    /// Its folder for temporary files, which it may write.
+    /// The probe's folder for temporary files, in which it may write.
     pub tmp: PathBuf,
-    /// An empty folder for the minimal root.
+    /// An empty folder on which the minimal root is mounted.
     pub root: PathBuf,
     /// A program with the setuid bit that it may execute.
     pub setuid: Option<PathBuf>,
 }
 
-/// What came of it.
+/// The result of one start of the probe.
 #[derive(Debug)]
 pub struct Session {
-    /// What was applied when it started.
+    /// The mechanisms that were applied at the start.
     pub outcomes: Vec<Outcome>,
-    /// One report an attack.
+    /// One report per attack.
     pub reports: Vec<Report>,
-    /// Whether everything that it started was gone soon after its end.
+    /// Whether all processes that the probe started were gone soon after its end.
     pub gone: bool,
 }
 
 impl Cell {
-    /// The probe as a program to be confined.
+    /// The plan's description of the probe.
     fn program(&self, part: Part) -> Program {
         let mut grants = vec![
             Grant::new(&self.cwd, Access::Write),
@@ -82,7 +82,7 @@ impl Cell {
         }
     }
 
-    /// Starts the probe so that it waits for a signal, for another one to send it.
+    /// Starts the probe as the victim, which waits for a signal.
     pub(super) async fn start_victim(
         &self,
         launcher: &Launcher,
@@ -93,7 +93,7 @@ impl Cell {
     }
 }
 
-/// Starts the probe, lets it try everything in `attacks`, and waits for its end.
+/// Starts the probe, lets it make all `attacks`, and waits for its end.
 pub async fn attack(
     launcher: &Launcher,
     policy: &Policy,
@@ -105,7 +105,7 @@ pub async fn attack(
     let reports = match result {
         Ok(Ok(reports)) => reports,
         Ok(Err(error)) => {
-            // A program that was never executed says why by its launcher.
+            // If the probe was never executed, the launcher reports why.
             if let Ok(Err(launch)) = timeout(GONE_WITHIN, confined.handle.wait()).await {
                 return Err(launch.into());
             }
@@ -119,14 +119,14 @@ pub async fn attack(
             return Err(ProbeError::Hung);
         }
     };
-    // Its standard input is closed now, and so it ends.
+    // The probe ends because its standard input is closed.
     let Confined { mut handle, stdin, mut stdout, outcomes, .. } = confined;
     drop(stdin);
     match timeout(GONE_WITHIN, handle.wait()).await {
         Ok(code) => drop(code?),
         Err(_) => handle.kill().await,
     }
-    // Whoever outlives it holds standard output open.
+    // A process that outlives the probe holds its standard output open.
     let mut rest = Vec::new();
     let gone = timeout(GONE_WITHIN, stdout.read_to_end(&mut rest)).await.is_ok();
     Ok(Session { outcomes, reports, gone })
