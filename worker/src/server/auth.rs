@@ -1,4 +1,4 @@
-//! The shared secret.
+//! Authentication of requests by the shared secret.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use super::settings::Secrets;
 
 const HEADER: &str = "x-modal-secret";
 
-/// Digests of the secrets that are accepted. Digests, because their comparison takes the same time
-/// whatever the length of what was sent.
+/// The digests of the accepted secrets. Digests are compared, because all have the same length, so
+/// the time of a comparison does not depend on the length of what a client sent.
 #[derive(Debug, Clone)]
 pub(super) struct Accepted(Arc<Vec<[u8; 32]>>);
 
@@ -24,7 +24,8 @@ impl Accepted {
         Self(Arc::new(all.map(|secret| digest(secret.expose().as_bytes())).collect()))
     }
 
-    /// Compares with every secret, also after one was right.
+    /// Whether a candidate is accepted. It is compared with every secret, also after one has
+    /// matched, so that the time does not show which one it was.
     fn contains(&self, candidate: &[u8]) -> bool {
         let candidate = digest(candidate);
         let found = self.0.iter().fold(Choice::from(0), |found, accepted| {
@@ -38,8 +39,8 @@ fn digest(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-/// Lets a request through that carries an accepted secret. A missing one takes the same way as a
-/// wrong one: it is compared as an empty text, which no secret is.
+/// Passes a request on if it carries an accepted secret. A missing secret is treated like a wrong
+/// one: it is compared as an empty text, which no secret is.
 pub(super) async fn require_secret(
     State(accepted): State<Accepted>,
     request: Request,

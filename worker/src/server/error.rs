@@ -1,4 +1,4 @@
-//! Errors outside a stream: a code, its status and a text, always JSON.
+//! Errors outside of a stream: JSON with a code and a text, and the status of the code.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -10,7 +10,7 @@ use crate::blocking::BrokeOff;
 use crate::store::assets::AssetError;
 use crate::store::projects::ProjectError;
 
-/// An answer that is not what was asked for.
+/// An error as the answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiError {
     code: ErrorCode,
@@ -18,37 +18,37 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    /// Any error. The message is for people: never a path of the machine.
+    /// Makes an error. The message is for people; it must not contain a path of the machine.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
 
-    /// The request is wrong.
+    /// The error of a malformed request.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::InvalidRequest, message)
     }
 
-    /// There is no such thing.
+    /// The error if what the request names does not exist.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::NotFound, message)
     }
 
-    /// The secret is missing or wrong; one text for both.
+    /// The error of a missing or wrong secret. Both have the same text.
     pub fn unauthorized() -> Self {
         Self::new(ErrorCode::Unauthorized, "Unauthorized")
     }
 
-    /// A body that stopped coming.
+    /// The error of a body that does not arrive in time.
     pub fn body_timeout() -> Self {
         Self::new(ErrorCode::BodyTimeout, "the body did not arrive in time")
     }
 
-    /// The worker is about to end and begins nothing new.
+    /// The error of a worker that is about to end and takes no new work.
     pub fn shutting_down() -> Self {
         Self::new(ErrorCode::ShuttingDown, "the worker is shutting down")
     }
 
-    /// A defect of the worker. What it was stands in the log.
+    /// The error of a defect of the worker. The caller has logged it.
     pub fn internal() -> Self {
         Self::new(ErrorCode::InternalError, "internal error")
     }

@@ -1,21 +1,21 @@
-//! Media types and how long browsers may keep them.
+//! Media types of files, and how long browsers may cache them.
 
-/// What a file is served as.
+/// The headers that follow from a file's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Media {
-    /// `Content-Type`.
+    /// The header `Content-Type`.
     pub(super) content_type: String,
-    /// `Cache-Control`.
+    /// The header `Cache-Control`.
     pub(super) cache_control: &'static str,
 }
 
 impl Media {
-    /// By the file's name.
+    /// Finds the headers by the file's name.
     pub(super) fn of(path: &str) -> Self {
         let essence = mime_guess::from_path(path).first_raw().unwrap_or("application/octet-stream");
         let kind = essence.split_once('/').map_or(essence, |(kind, _)| kind);
         let cache_control = match (kind, essence) {
-            // A preview must show the last generation.
+            // A preview must always show the newest version.
             (_, "text/html" | "application/xhtml+xml") => "no-store",
             ("image" | "audio" | "video" | "font", _) => "private, max-age=3600",
             _ => "no-cache",

@@ -1,7 +1,8 @@
 //! TRUST BOUNDARY 1: from the network into the process.
 //!
-//! HTTP ends here: below this module nobody knows a status code. What comes in passes the limits of
-//! the connection, the secret, the limits of the request and then a type.
+//! HTTP ends in this module: no module below it knows a status code. A request passes the limits of
+//! the connection, the check of the secret, the limits of the request, and then becomes a validated
+//! type.
 
 mod auth;
 mod connections;

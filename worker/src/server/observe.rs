@@ -1,4 +1,5 @@
-//! Request ids, the access log, and panics.
+//! What is done around every request: its id, its line in the access log, and the answer after a
+//! panic.
 
 use std::any::Any;
 use std::time::Instant;
@@ -12,11 +13,11 @@ use tracing::Instrument as _;
 use super::error::ApiError;
 
 const HEADER: &str = "x-request-id";
-/// Longest path in a log line, in characters.
+/// The longest path in a log line, in characters.
 const MAX_PATH_CHARS: usize = 100;
 
-/// Gives every request an id, which stands in its answer and in every log line of it. The log has
-/// no query, no header and no body.
+/// Gives every request an id, which is in its answer and in each of its log lines. The log contains
+/// no query, header or body.
 pub(super) async fn observe(request: Request, next: Next) -> Response {
     let id = uuid::Uuid::now_v7().to_string();
     let method = request.method().clone();
@@ -36,7 +37,7 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
     .await
 }
 
-/// The answer after a panic. The panic itself has been logged by the hook.
+/// The answer after a panic. The panic hook has logged the panic itself.
 #[allow(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
 pub(super) fn after_panic(_: Box<dyn Any + Send + 'static>) -> Response {
     ApiError::internal().into_response()

@@ -1,5 +1,5 @@
-//! Query strings, read strictly: the usual readers replace broken UTF-8, and a path must not change
-//! on its way in.
+//! Strict parsing of query strings. The usual parsers replace invalid UTF-8, but a path in a query
+//! must not be changed.
 
 use std::fmt;
 
@@ -14,10 +14,11 @@ use serde::forward_to_deserialize_any;
 
 use super::error::ApiError;
 
-/// Most parameters of one request. Each is compared with those before it.
+/// The largest number of parameters of a request. It is limited because each is compared with those
+/// before.
 const MAX_PARAMETERS: usize = 32;
 
-/// The parameters of a query, as a type.
+/// The parameters of a query, parsed as a type.
 #[derive(Debug)]
 pub(super) struct Query<T>(pub(super) T);
 
@@ -29,13 +30,13 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// The parameters of one request, as texts.
+/// The parameters of a query, as texts.
 #[derive(Debug, Default)]
 struct Pairs(Vec<(String, String)>);
 
 impl Pairs {
-    /// Reads a query string. A name may stand once only, because two readers could take different
-    /// ones.
+    /// Parses a query string. No name may occur twice, because another program on the way might use
+    /// the other value.
     fn parse(text: &str) -> Result<Self, ApiError> {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
@@ -54,7 +55,7 @@ impl Pairs {
         Ok(Self(pairs))
     }
 
-    /// Each parameter through its type.
+    /// Parses the parameters as the fields of a type.
     fn read<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         let fields = Fields { rest: &self.0, value: None };
         T::deserialize(serde::de::value::MapAccessDeserializer::new(fields))
@@ -62,7 +63,7 @@ impl Pairs {
     }
 }
 
-/// The parameters as the fields of a type.
+/// The parameters, as serde reads the fields of a type.
 struct Fields<'a> {
     rest: &'a [(String, String)],
     value: Option<&'a (String, String)>,
@@ -83,12 +84,12 @@ impl<'de> MapAccess<'de> for Fields<'_> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Wrong> {
         let Some((name, value)) = self.value else { return Err(Wrong("no value".to_owned())) };
-        // Only a name that the type knows is repeated, so it needs no escapes.
+        // The message contains only names that the type knows, so they need no escapes.
         seed.deserialize(Text(value)).map_err(|Wrong(reason)| Wrong(format!("{name}: {reason}")))
     }
 }
 
-/// One value. What it is read as is up to the type.
+/// One value. The field's type decides how it is parsed.
 struct Text<'a>(&'a str);
 
 impl<'de> Deserializer<'de> for Text<'_> {
@@ -122,7 +123,7 @@ impl<'de> Deserializer<'de> for Text<'_> {
     }
 }
 
-/// Why a query is not what its type says.
+/// Why a query cannot be parsed as the type.
 #[derive(Debug)]
 struct Wrong(String);
 
@@ -240,7 +241,7 @@ mod tests {
             text in prop_oneof![any::<String>(), "[a-z/.%+&=\\\\~ \u{0}あ\u{3099}]{0,20}"],
         ) {
             let encoded = utf8_percent_encode(&text, NON_ALPHANUMERIC).to_string();
-            // Every byte encoded, and as forms do it.
+            // With every byte encoded, and in the encoding of forms.
             let every = text.bytes().fold(String::new(), |all, byte| format!("{all}%{byte:02X}"));
             for encoded in [encoded.clone(), encoded.replace("%20", "+"), every] {
                 let query = Pairs::parse(&format!("a=b&path={encoded}")).unwrap();

@@ -1,4 +1,4 @@
-//! The routes: a handler for each row of the table of endpoints.
+//! The router: connects each row of the table of endpoints with its handler.
 
 use std::sync::Arc;
 use std::{iter, mem};
@@ -17,7 +17,7 @@ use super::{observe, routes};
 use crate::api::{ENDPOINTS, Endpoint, ErrorCode, Id};
 use crate::app::App;
 
-/// The handler of an endpoint. The compiler sees to it that each has one.
+/// The handler of an endpoint. The compiler refuses a `match` in which an endpoint is missing.
 fn handler(id: Id) -> MethodRouter<Arc<App>> {
     match id {
         Id::GenerateGame => post(routes::generate::generate_game),
@@ -48,7 +48,7 @@ fn handler(id: Id) -> MethodRouter<Arc<App>> {
     }
 }
 
-/// `DREAMCORE_ROOT_ENDPOINT` names something that is not served.
+/// `DREAMCORE_ROOT_ENDPOINT` names an endpoint that does not exist.
 #[derive(Debug, thiserror::Error)]
 #[error("DREAMCORE_ROOT_ENDPOINT: there is no endpoint {name}; there are: {known}")]
 pub struct UnknownEndpoint {
@@ -56,7 +56,7 @@ pub struct UnknownEndpoint {
     known: String,
 }
 
-/// The whole service.
+/// Makes the whole service.
 pub fn router(app: &Arc<App>, settings: &Settings) -> Result<Router, UnknownEndpoint> {
     let (mut guarded, mut open) = (Router::new(), Router::new());
     for endpoint in ENDPOINTS {
@@ -74,16 +74,16 @@ pub fn router(app: &Arc<App>, settings: &Settings) -> Result<Router, UnknownEndp
         .fallback(no_endpoint)
         .method_not_allowed_fallback(wrong_method)
         .with_state(Arc::clone(app));
-    // Around the router, not around its routes: whoever has no secret learns nothing of them, not
-    // even from the `Allow` that a router adds to the answer of a route.
+    // The secret is checked before the router and not in each route. So a client without the secret
+    // learns nothing about the routes, not even from the header `Allow` that a router adds.
     let guarded =
         from_fn_with_state(Accepted::new(&settings.secrets), require_secret).layer(guarded);
     let open = open.method_not_allowed_fallback(wrong_method).fallback_service(guarded);
     Ok(watched(open).with_state(Arc::clone(app)))
 }
 
-/// What every request passes, whatever it asks for: a panic becomes an answer, and the answer to
-/// it is logged like any other.
+/// Adds the layers that every request passes. A panic becomes an answer, and that answer is logged
+/// like any other.
 fn watched<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     router.layer(CatchPanicLayer::custom(observe::after_panic)).layer(from_fn(observe::observe))
 }

@@ -1,30 +1,30 @@
-//! What can be set of the HTTP server.
+//! The settings of the HTTP server.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::types::Secret;
 
-/// The settings of the server.
+/// The settings of the HTTP server.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Address and port.
+    /// The address and port to listen on.
     pub listen: SocketAddr,
     /// The endpoint that `/` stands for, in either spelling.
     pub root_endpoint: Option<String>,
-    /// What callers must present; the second is accepted too while secrets are rotated.
+    /// The secrets that callers may present.
     pub secrets: Secrets,
-    /// Most connections at once; more wait in the kernel's queue.
+    /// The largest number of connections at the same time. Further ones wait in the kernel's queue.
     pub max_connections: usize,
-    /// How long runs may go on after a request to stop.
+    /// How long running generations may go on after a signal to stop.
     pub shutdown_grace: Duration,
 }
 
-/// Secrets that callers may present.
+/// The secrets that callers may present.
 #[derive(Debug, Clone)]
 pub struct Secrets {
-    /// The one in force.
+    /// The present secret.
     pub current: Secret,
-    /// The one before, while callers move to the new one.
+    /// The previous secret, which is accepted while callers move to the present one.
     pub previous: Option<Secret>,
 }

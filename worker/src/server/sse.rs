@@ -1,8 +1,9 @@
 //! Streams of server-sent events.
 //!
-//! A stream begins with a comment at once, because a proxy in between tells nothing of the client
-//! until it has a first byte. Every event has an id. Silence is filled with comments. It ends with
-//! exactly one terminal event: should the run break off without one, the stream adds it.
+//! A stream begins with a comment at once, because some proxies do not report that a client has
+//! left before the first byte of the answer. Every event has an id. During a silence the stream
+//! sends comments. A stream ends with exactly one terminal event: if the run ends without one, the
+//! stream adds it.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,10 +21,10 @@ use crate::runs::failure::Failure;
 use crate::runs::log::Numbered;
 use crate::runs::run::RunStream;
 
-/// Longest silence. Things in between have been seen to drop streams after 16 s.
+/// The longest silence. Some proxies drop a stream after 16 s without a byte.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// A response that streams what a run says.
+/// A response that streams the events of a run.
 pub(super) fn respond(run: RunStream) -> Response {
     let mut response = Response::new(Body::from_stream(stream(run)));
     let headers = response.headers_mut();
@@ -60,7 +61,7 @@ fn stream(mut run: RunStream) -> impl futures_util::Stream<Item = Result<Bytes, 
 }
 
 fn frame(id: u64, event: &Event) -> Bytes {
-    // An event is plain data; it always has a JSON form.
+    // Serializing cannot fail, because an event is plain data.
     let json = serde_json::to_string(event).unwrap_or_else(|error| {
         tracing::error!(%error, "an event has no JSON form");
         r#"{"type":"warning","message":"an event was lost"}"#.to_owned()

@@ -1,4 +1,4 @@
-//! The bytes of a file as a body.
+//! The body of an answer with the bytes of a file.
 
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -11,20 +11,22 @@ use crate::blocking;
 use crate::safe_fs::read_cached;
 use crate::store::volume::VolumeFile;
 
-/// Parts up to this size are read before the answer begins, and sent with its head.
+/// Parts up to this size, in bytes, are read before the answer begins, and sent together with its
+/// head.
 const AT_ONCE_BYTES: u64 = 256 * 1024;
-/// Size of the pieces of larger parts. The next is read when the last has been taken.
+/// The size of the pieces in which larger parts are sent, in bytes. The next piece is read when the
+/// client has taken the last one.
 const PIECE_BYTES: u64 = 128 * 1024;
 
-/// What is left of a part.
+/// The rest of a part that has not been read.
 struct Rest {
     file: Arc<VolumeFile>,
     at: u64,
     left: u64,
 }
 
-/// `length` bytes from `start`. A file that turns out to be shorter is an error, so that nothing
-/// is ever made up.
+/// A body with `length` bytes of the file from `start` on. If the file is shorter, the body ends
+/// with an error, because the length has been announced.
 pub(super) async fn of(file: VolumeFile, start: u64, length: u64) -> io::Result<Body> {
     let rest = Rest { file: Arc::new(file), at: start, left: length };
     if length == 0 {
@@ -43,7 +45,8 @@ pub(super) async fn of(file: VolumeFile, start: u64, length: u64) -> io::Result<
 }
 
 impl Rest {
-    /// The next piece, from memory or, on a thread that may wait, from the disk.
+    /// Reads the next piece: on this thread if it is in memory, else on a thread that may wait for
+    /// the disk.
     async fn next(self, most: u64) -> io::Result<(Bytes, Self)> {
         let Self { file, at, left } = self;
         let size = left.min(most);

@@ -1,4 +1,4 @@
-//! Requests that depend on what the client has already (RFC 9110, section 13).
+//! Conditional requests, which depend on what the client has already (RFC 9110, section 13).
 
 use axum::http::HeaderMap;
 use axum::http::header::{
@@ -11,19 +11,19 @@ use headers::{
 
 use super::validators::Validators;
 
-/// What the conditions of a request come to.
+/// The result of a request's conditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// The content is sent.
+    /// The content is to be sent.
     Send,
-    /// The client has it.
+    /// The client has the present content.
     NotModified,
-    /// The client asked for other content.
+    /// The client requires another content than the present one.
     Failed,
 }
 
-/// Looks at the conditions in the order that section 13.2.2 gives. A condition that cannot be read
-/// counts as not sent, except one that is there to protect: it fails.
+/// Checks the conditions in the order of section 13.2.2. A condition that cannot be parsed is
+/// ignored, except `If-Match` and `If-Unmodified-Since`, which protect something: those fail.
 pub(super) fn verdict(headers: &HeaderMap, validators: &Validators) -> Verdict {
     let conditional = [IF_MATCH, IF_UNMODIFIED_SINCE, IF_NONE_MATCH, IF_MODIFIED_SINCE];
     if !conditional.iter().any(|name| headers.contains_key(name)) {
@@ -57,8 +57,8 @@ pub(super) fn verdict(headers: &HeaderMap, validators: &Validators) -> Verdict {
     Verdict::Send
 }
 
-/// Whether `Range` counts. With `If-Range` it does for exactly this content; a date never is
-/// exact, because a file can change twice in a second.
+/// Whether `Range` counts. With `If-Range` it counts only if that names exactly the present
+/// content. A date never does, because a file can change twice in a second.
 pub(super) fn range_holds(headers: &HeaderMap, validators: &Validators) -> bool {
     if !headers.contains_key(RANGE) {
         return false;
@@ -70,12 +70,12 @@ pub(super) fn range_holds(headers: &HeaderMap, validators: &Validators) -> bool 
     field.is_some_and(|field| !field.is_modified(Tag::new(validators).0.as_ref(), None))
 }
 
-/// A field that stands once; two of them could be read in two ways.
+/// Parses a header that is sent exactly once. Two of them would be ambiguous.
 fn read<T: Header>(headers: &HeaderMap) -> Option<T> {
     headers.typed_get::<T>()
 }
 
-/// The entity tag in the form that is compared.
+/// The present entity tag in a form that the headers can be compared with.
 struct Tag(Option<ETag>);
 
 impl Tag {

@@ -1,7 +1,7 @@
-//! Answering with a file: whole, a part of it, or only that it is still the same (RFC 9110).
+//! Answers with a file: the whole file, a part of it, or only that it has not changed (RFC 9110).
 //!
-//! Small parts are read at once and sent with the head in one write. Larger ones are sent piece by
-//! piece as the client takes them, so a file of any size costs the same memory.
+//! A small part is read at once and sent with the head in one write. A larger one is sent in pieces
+//! as the client takes them, so memory does not depend on the size of the file.
 
 mod body;
 mod conditional;
@@ -25,30 +25,30 @@ use super::error::ApiError;
 use crate::api::ErrorCode;
 use crate::store::volume::VolumeFile;
 
-/// A file that is to be sent.
+/// An answer with a file.
 #[derive(Debug)]
 pub(super) struct FileAnswer {
     /// The open file.
     pub(super) file: VolumeFile,
-    /// What is told of it.
+    /// The description of the file, for the headers.
     pub(super) described: Described,
 }
 
-/// What is told of a file.
+/// The description of a file, for the headers.
 #[derive(Debug)]
 pub(super) struct Described {
-    /// Which content it is.
+    /// Entity tag, time of change and size.
     pub(super) validators: Validators,
-    /// `Content-Type`.
+    /// The header `Content-Type`.
     pub(super) content_type: HeaderValue,
-    /// `Cache-Control`.
+    /// The header `Cache-Control`.
     pub(super) cache_control: HeaderValue,
-    /// What is sent with the content beside that.
+    /// Further headers that are sent with the content.
     pub(super) more: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl FileAnswer {
-    /// What a request with this method and these headers is answered.
+    /// The answer to a request with this method and these headers.
     pub(super) async fn respond(
         self,
         method: &Method,
@@ -68,7 +68,7 @@ impl FileAnswer {
         }
         let Self { file, described } = self;
         let size = described.validators.size;
-        // Of all methods, only GET knows parts.
+        // Ranges are defined for GET only.
         let part =
             if method == Method::GET && conditional::range_holds(headers, &described.validators) {
                 range::part(headers, size)
@@ -100,7 +100,7 @@ impl FileAnswer {
 }
 
 impl Described {
-    /// What is told of the content whether it is sent or not.
+    /// Sets the headers that every answer has, whether the content is sent or not.
     fn describe(&self, headers: &mut HeaderMap) {
         headers.insert(ETAG, self.validators.etag());
         if let Some(modified) = self.validators.last_modified() {
@@ -112,7 +112,7 @@ impl Described {
     }
 }
 
-/// A header's value from a text that is known to be printable.
+/// Makes a header's value from a text that is known to be printable ASCII.
 fn text(value: String) -> HeaderValue {
     HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static(""))
 }

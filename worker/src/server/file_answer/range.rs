@@ -1,17 +1,18 @@
-//! Which part of a file a request asks for (RFC 9110, section 14).
+//! The part of a file that a request asks for (RFC 9110, section 14).
 //!
-//! One range is answered. Several at once are not: a server may ignore them (section 14.2), no
-//! browser asks for them of media, and answers put together from many small ranges have been used
-//! to make servers work. Neither is a unit that is not bytes, nor a field that is malformed.
+//! A request for one range gets that range. A request for several ranges gets the whole file: a
+//! server may ignore them (section 14.2), no browser asks for several ranges of media, and
+//! attackers have used many small ranges to keep servers busy. Units other than bytes and malformed
+//! headers are ignored too.
 
 use axum::http::HeaderMap;
 use axum::http::header::RANGE;
 use http_range_header::{EndPosition, RangeUnsatisfiableError, StartPosition, parse_range_header};
 
-/// What is to be sent.
+/// The part of a file that is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
-    /// Everything.
+    /// The whole file.
     Whole,
     /// The bytes from `first` to `last`, both included.
     Of {
@@ -20,7 +21,7 @@ pub(super) enum Part {
         /// The last byte, at least `first`.
         last: u64,
     },
-    /// A range was asked for that has nothing in it.
+    /// Nothing: the range contains no byte of the file.
     Nothing,
 }
 
@@ -35,7 +36,7 @@ pub(super) fn part(headers: &HeaderMap, size: u64) -> Part {
     };
     let asked = match parse_range_header(field.trim()) {
         Ok(asked) => asked.ranges,
-        // Well-formed, and nothing.
+        // A well-formed range of the last zero bytes.
         Err(RangeUnsatisfiableError::ZeroSuffix) if !field.contains(',') => return Part::Nothing,
         Err(_) => return Part::Whole,
     };
@@ -43,7 +44,8 @@ pub(super) fn part(headers: &HeaderMap, size: u64) -> Part {
         return Part::Whole;
     };
     let (first, last) = match (one.start, one.end) {
-        // The whole of an empty file is its last bytes, and no range can say that.
+        // Any number of last bytes of an empty file is the whole file, which no `Content-Range` can
+        // express.
         (StartPosition::FromLast(_), _) if size == 0 => return Part::Whole,
         (StartPosition::FromLast(count), _) => (size.saturating_sub(count), size - 1),
         (StartPosition::Index(first), EndPosition::Index(last)) if last < first => {

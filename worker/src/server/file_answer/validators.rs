@@ -1,5 +1,5 @@
-//! What a client compares to find out whether it has a file already (RFC 9110, section 8.8): entity
-//! tag and time of change.
+//! The validators of a file, by which a client finds out whether it has the present content: entity
+//! tag and time of change (RFC 9110, section 8.8).
 
 use std::fs::File;
 use std::io;
@@ -12,25 +12,25 @@ use sha2::{Digest as _, Sha256};
 /// One state of a file's content.
 #[derive(Debug, Clone)]
 pub(in crate::server) struct Validators {
-    /// Its size in bytes.
+    /// The size in bytes.
     pub(in crate::server) size: u64,
-    /// The entity tag without its quotes.
+    /// The entity tag without quotes.
     tag: String,
-    /// In whole seconds, as headers have it.
+    /// The time of change in whole seconds, the resolution of the header.
     modified: Option<SystemTime>,
 }
 
 impl Validators {
-    /// The state of an open file. The tag is a strong one and is made without reading the content:
-    /// files are replaced by new ones and never changed in place, and if another program did that,
-    /// the kernel would note the time in a place that no program can set.
+    /// The state of an open file. The tag is strong, although the content is not read for it: the
+    /// worker replaces files and never changes them in place. If another program changes one in
+    /// place, the inode's time of change differs, which no program can set.
     pub(in crate::server) fn of(file: &File) -> io::Result<Self> {
         Ok(Self::by(&fstat(file)?))
     }
 
-    /// The same from a status that was taken from the open file.
+    /// The same as [`Validators::of`], from the result of `fstat`.
     pub(in crate::server) fn by(stat: &FileStat) -> Self {
-        // Half of the digest is more than enough to tell contents apart.
+        // 128 bits of the digest are enough to tell contents apart.
         let half = identity(stat).first_chunk().map_or(0, |half| u128::from_be_bytes(*half));
         let tag = format!("{half:032x}");
         let seconds = u64::try_from(stat.st_mtime).ok();
@@ -38,26 +38,28 @@ impl Validators {
         Self { size: u64::try_from(stat.st_size).unwrap_or_default(), tag, modified }
     }
 
-    /// The same file with a tag that is known from its content.
+    /// The same with a tag that was made from the content.
     pub(in crate::server) fn with_tag(mut self, tag: String) -> Self {
         self.tag = tag;
         self
     }
 
-    /// The entity tag as it stands in a header.
+    /// The entity tag as the value of a header.
     pub(super) fn etag(&self) -> HeaderValue {
         // Hexadecimal digits in quotes are always a value.
         let quoted = HeaderValue::try_from(format!("\"{}\"", self.tag));
         quoted.unwrap_or(HeaderValue::from_static("\"\""))
     }
 
-    /// When the content was changed. Not told of a file that says it was changed in the future.
+    /// When the content was changed. `None` for a time in the future, which RFC 9110 forbids to
+    /// send.
     pub(super) fn last_modified(&self) -> Option<SystemTime> {
         self.modified.filter(|modified| *modified <= SystemTime::now())
     }
 }
 
-/// Hashed, because the numbers themselves are nobody's business.
+/// The digest of the numbers that identify a content. They are hashed, because they would tell
+/// clients about the machine.
 fn identity(stat: &FileStat) -> [u8; 32] {
     let mut hasher = Sha256::new();
     hasher.update(stat.st_dev.to_le_bytes());
@@ -97,7 +99,7 @@ mod tests {
         let path = temp.path().join("file");
         fs::write(&path, "one").unwrap();
         let before = Validators::of(&File::open(&path).unwrap()).unwrap();
-        // The clock of files may stand still for some milliseconds.
+        // The times of files have a resolution of some milliseconds.
         std::thread::sleep(Duration::from_millis(30));
         fs::write(&path, "two").unwrap();
         let file = File::options().write(true).open(&path).unwrap();

@@ -1,4 +1,4 @@
-//! `POST /apply_files`: files that are changed, or one of the actions on versions.
+//! `POST /apply_files`: changes files, or does one of the actions on versions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::store::assets::replace::replace_in_file;
 use crate::store::projects::{Part, ProjectKey, StateChange};
 use crate::types::{ProjectPath, RequestPath};
 
-/// The version of a request that gives no name.
+/// The message of the version if the request gives none.
 const DEFAULT_MESSAGE: &str = "ファイルを更新";
 
 pub(in crate::server) async fn apply_files(
@@ -62,7 +62,7 @@ pub(in crate::server) async fn apply_files(
     Ok(sse::respond(app.runs.apply(key, sent, || permit.release())))
 }
 
-/// All files, or the first reason why there can be no such save.
+/// Checks and decodes all files. Fails with the first reason why they cannot be saved.
 fn sent_files(files: Vec<FileChange>, message: String) -> Result<SentFiles, Failure> {
     let mut write = BTreeMap::new();
     let mut remove = BTreeSet::new();
@@ -87,7 +87,7 @@ fn sent_files(files: Vec<FileChange>, message: String) -> Result<SentFiles, Fail
             return Err(bad_path("stands twice in the request"));
         }
     }
-    // A file cannot be a folder at the same time.
+    // A path cannot be a file and a folder at the same time.
     for path in write.keys() {
         let mut outer = path.as_str();
         while let Some((folder, _)) = outer.rsplit_once('/') {
@@ -111,7 +111,7 @@ fn content(shown: &str, file: FileChange) -> Result<Vec<u8>, Failure> {
     match file.encoding {
         None | Some(Encoding::Utf8) => Ok(text.into_bytes()),
         Some(Encoding::Base64) => {
-            // Some programs break the lines.
+            // Some programs break base64 into lines.
             let text: Vec<u8> = text.bytes().filter(|byte| !b"\r\n".contains(byte)).collect();
             BASE64.decode(text).map_err(|_| invalid("content: is not base64"))
         }

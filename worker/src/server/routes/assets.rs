@@ -1,4 +1,5 @@
-//! What users upload: `upload_asset`, `get_asset`, `list_assets`, `delete_asset`, `restore_asset`.
+//! Assets, the files that users upload: `upload_asset`, `get_asset`, `list_assets`, `delete_asset`,
+//! `restore_asset`.
 
 use std::sync::Arc;
 
@@ -22,15 +23,16 @@ use crate::server::upload;
 use crate::store::assets::{Asset, AssetError};
 use crate::types::UserId;
 
-/// What may stand as it is in `filename*` (RFC 8187).
+/// The characters that must be encoded in `filename*` (RFC 8187).
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// Who has the address of an asset may be tricked into opening it as a page. It is none: no script,
-/// no form, no origin.
+/// A user may be tricked into opening the address of an asset as a page. With this policy, such a
+/// page has no scripts, no forms and no origin.
 const POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox");
-/// Under one id there is one content for ever. Private, because a secret was needed to get it.
+/// The content of an asset never changes, so it can be cached for ever. Private, because only a
+/// request with the secret gets it.
 const CACHE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
 
-/// The end of the year 9999, after which times have no such form.
+/// The end of the year 9999, in milliseconds. RFC 3339 has no form for later times.
 const LATEST_MS: u64 = 253_402_300_799_999;
 
 pub(in crate::server) async fn upload_asset(
@@ -113,10 +115,12 @@ fn described(app: &App, user: UserId, asset: &Asset) -> answer::Asset {
     }
 }
 
-/// Shown where that is possible, and under the user's name if it is saved.
+/// The header `Content-Disposition`: a browser shows the asset if it can, and saves it under the
+/// name of the user's file.
 fn disposition(asset: &Asset) -> HeaderValue {
     let name = asset.download_name();
-    // Old clients read only this one; what could end the quotes or the line is left out of it.
+    // Old clients read only `filename`. Characters that could end the quotes or the line are
+    // replaced in it.
     let plain = |c: char| if c.is_ascii_graphic() && !"\"\\%;".contains(c) { c } else { '_' };
     let ascii: String = name.chars().map(plain).collect();
     let encoded = utf8_percent_encode(&name, PLAIN);

@@ -1,5 +1,6 @@
-//! Short questions to a model: `POST /detect_intent`, `/detect_skills`, `/chat_haiku`, `/chat_sonnet`,
-//! `/generate_publish_info`; and what belongs to them: `/get_skill_content`, `/prewarm_sandbox`.
+//! Short questions to a model: `POST /detect_intent`, `/detect_skills`, `/chat_haiku`,
+//! `/chat_sonnet`, `/generate_publish_info`; and two endpoints that the relay uses together with
+//! them: `/get_skill_content`, `/prewarm_sandbox`.
 
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use crate::server::extract::{Body, LargeBody};
 use crate::store::skills;
 use crate::types::SkillName;
 
-/// Most skills in one request for their content.
+/// The largest number of skills in a request for their content.
 const MAX_SKILLS: usize = 20;
 
 impl From<NoAnswer> for ApiError {
@@ -120,8 +121,8 @@ pub(in crate::server) async fn get_skill_content(
     Ok(Json(SkillContents { skills }))
 }
 
-/// Says whether a run of this user would start at once. There is nothing to be warmed: what a run
-/// needs is up as soon as the self-test has passed, and a slot is free or is not.
+/// Answers whether a run of this user would start at once. Nothing is prepared: a run needs only
+/// that the self-test has passed and that a slot is free.
 pub(in crate::server) async fn prewarm_sandbox(
     State(app): State<Arc<App>>,
     Body(PrewarmSandbox { .. }): Body<PrewarmSandbox>,

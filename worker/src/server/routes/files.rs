@@ -1,4 +1,4 @@
-//! `GET /get_file` and `GET /list_files`.
+//! Files of a project: `GET /get_file` and `GET /list_files`.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -20,11 +20,11 @@ use crate::server::query::Query;
 use crate::store::projects::{Detail, ProjectError, ProjectKey};
 use crate::types::ProjectPath;
 
-/// The file that is sent where none is named.
+/// The file that is sent if the request names none.
 const DEFAULT_PATH: &str = "index.html";
-/// The style of a game, which its author chooses before there is one.
+/// The file with the style of a game, which its author chooses before the first generation.
 const STYLE_FILE: &str = "STYLE.md";
-/// The last second of the year 9999.
+/// The last second of the year 9999. RFC 3339 has no form for later times.
 const LATEST_S: u64 = 253_402_300_799;
 
 pub(in crate::server) async fn get_file(
@@ -46,7 +46,8 @@ pub(in crate::server) async fn get_file(
             let open = move || {
                 let file = app.store.projects.open(key)?.read(&path)?;
                 let validators = Validators::of(&file.file)?;
-                // By the name of what was found, which is another where the default page is missing.
+                // The media type follows from the name of the file that was found, which is another
+                // one if the default page does not exist.
                 Ok::<_, ProjectError>((file.file, validators, Media::of(&file.path)))
             };
             match blocking::run(open).await? {
@@ -98,17 +99,17 @@ pub(in crate::server) async fn list_files(
     }
 }
 
-/// Whether the style that a user has chosen is all there is. The relay writes it before the first game,
-/// and takes a project in which a file is listed for one that has a game already.
+/// Whether the project contains nothing but the style. The relay writes the style before the first
+/// game, and treats a project with any listed file as one that has a game.
 fn is_only_style<T>(files: &[T], path: impl Fn(&T) -> &ProjectPath) -> bool {
     matches!(files, [only] if path(only).as_str() == STYLE_FILE)
 }
 
-/// The plain list, and beside it what is known of each file.
+/// The list of paths, together with size, time and hash of each file.
 fn described(details: &[Detail]) -> Files {
     let files = details.iter().map(|detail| detail.path.to_string()).collect();
     let details = details.iter().map(|Detail { path, size, modified, hash }| {
-        // Times before 1970 or after 9999 have no such form.
+        // Times after 9999 have no form in RFC 3339, and those before 1970 are treated alike.
         let latest = UNIX_EPOCH + Duration::from_secs(LATEST_S);
         let modified = (*modified).clamp(UNIX_EPOCH, latest);
         let mtime = humantime::format_rfc3339_millis(modified).to_string();

@@ -1,4 +1,4 @@
-//! `POST /generate_game`.
+//! Generation: `POST /generate_game`.
 
 use std::sync::Arc;
 
@@ -17,10 +17,11 @@ use crate::store::assets::AssetUrls;
 use crate::store::projects::ProjectKey;
 use crate::types::Prompt;
 
-/// Most skills in one request.
+/// The largest number of skills in a request.
 const MAX_SKILLS: usize = 20;
 
-/// The end that a caller asks for by `_test_error`; another name asks for a success.
+/// The end of a stream that a caller asks for with `_test_error`. An unknown name asks for a
+/// success.
 fn simulated(name: &str) -> Result<(), Failure> {
     let (code, exit_code) = match name {
         "timeout" => (ErrorCode::CliTimeout, Some(124)),
@@ -53,7 +54,7 @@ fn request(body: GenerateGame) -> Result<GenerateRequest, ApiError> {
     Ok(GenerateRequest { key, prompt, skills, asset_urls })
 }
 
-/// URLs that are to be put into code, each checked.
+/// Checks the URLs that are to be put into code.
 pub(super) fn asset_urls(map: Option<UrlsByName>) -> Result<Option<AssetUrls>, ApiError> {
     let checked = map.map(AssetUrls::new).transpose();
     checked.map_err(|error| ApiError::bad_request(format!("asset_urls: {error}")))
@@ -65,7 +66,8 @@ pub(in crate::server) async fn generate_game(
 ) -> Result<Response, ApiError> {
     let test_error = body.test_error.clone();
     let request = request(body)?;
-    // The relay shows any status but 200 as a fault of the sandbox, so a refusal is a stream too.
+    // The relay shows every status but 200 as a fault of the sandbox, so the refusal is a stream
+    // too.
     if app.runs.is_closing() {
         let failure = Failure::new(ErrorCode::ShuttingDown, "the worker is shutting down");
         return Ok(sse::respond(app.runs.end_at_once(request.key, Err(failure))));

@@ -1,4 +1,5 @@
-//! Health and version: the only endpoints without a secret, so they say nothing of users or keys.
+//! Health, version and the `OpenAPI` document. Health and version need no secret, so they say
+//! nothing about users or keys.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -22,7 +23,7 @@ pub(in crate::server) async fn live() -> Json<Live> {
     Json(Live { status: "live" })
 }
 
-/// 200 when generations can be taken, 503 with what is missing when not. Files are served in both
+/// Answers 200 if games can be generated, else 503 with the problems. Files are served in both
 /// cases.
 pub(in crate::server) async fn ready(State(app): State<Arc<App>>) -> Response {
     let volume = app.store.volume.clone();
@@ -99,7 +100,7 @@ fn described(proof: &Proof) -> Confinement {
     }
 }
 
-/// Why a mechanism is missing, unless that names a path of the machine.
+/// Why a mechanism is missing. A reason that contains a path of the machine is replaced.
 fn reason(outcome: &Outcome) -> &str {
     if outcome.detail.contains('/') { "see the worker's log" } else { &outcome.detail }
 }
@@ -108,7 +109,7 @@ pub(in crate::server) async fn version() -> Json<Program> {
     Json(Program { name: "dreamcore-worker", version: env!("CARGO_PKG_VERSION") })
 }
 
-/// The description of all endpoints.
+/// Answers with the `OpenAPI` document.
 pub(in crate::server) async fn openapi() -> Response {
     ([(CONTENT_TYPE, "application/json")], openapi::CHECKED_IN).into_response()
 }

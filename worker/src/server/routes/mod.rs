@@ -1,4 +1,4 @@
-//! One file a family of endpoints.
+//! The handlers, one file for each family of endpoints.
 
 pub(super) mod apply;
 pub(super) mod assets;

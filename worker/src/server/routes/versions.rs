@@ -22,11 +22,11 @@ use crate::store::projects::{
 };
 use crate::types::VersionId;
 
-/// Versions in an answer to a request that does not say how many.
+/// How many versions are listed if the request does not say.
 const DEFAULT_LOG_LENGTH: usize = 50;
-/// The version of a snapshot without a name.
+/// The message of a snapshot if the request gives none.
 const SNAPSHOT_MESSAGE: &str = "スナップショット";
-/// The version of a copy without a name.
+/// The message of a copy's version if the request gives none.
 const COPY_MESSAGE: &str = "プロジェクトをコピー";
 
 pub(in crate::server) async fn get_versions(
@@ -87,18 +87,19 @@ pub(in crate::server) async fn copy_project(
         with_history: body.history,
         message: body.message.unwrap_or_default().or(COPY_MESSAGE),
     };
-    // The second is dropped with this future, when the client leaves.
+    // `_waiting` is dropped with this future if the client leaves, which ends the work in the
+    // background.
     let (patience, _waiting) = Patience::begin();
     let copied = blocking::run(move || app.store.projects.copy(&request, &patience)).await??;
     Ok(Json(Copied { git_commit: copied.version, success: true }).into_response())
 }
 
-/// How many versions an answer has.
+/// How many versions an answer has at most.
 pub(super) fn length(limit: Option<u32>) -> usize {
     limit.map_or(DEFAULT_LOG_LENGTH, to_usize).clamp(1, MAX_LOG_LENGTH)
 }
 
-/// The list of versions.
+/// Answers with a list of versions.
 pub(super) async fn log(app: Arc<App>, key: ProjectKey, part: Part) -> Result<Response, ApiError> {
     let (patience, _waiting) = Patience::begin();
     let read = blocking::run(move || {
@@ -121,7 +122,7 @@ pub(super) async fn log(app: Arc<App>, key: ProjectKey, part: Part) -> Result<Re
     Ok(Json(answer).into_response())
 }
 
-/// What a version changed.
+/// Answers with what a version changed.
 pub(super) async fn diff(
     app: Arc<App>,
     key: ProjectKey,
@@ -133,7 +134,7 @@ pub(super) async fn diff(
     Ok(Json(Diff { diff: diff.text, truncated: diff.is_cut }).into_response())
 }
 
-/// Brings a version back.
+/// Restores a version.
 pub(super) async fn restore(
     app: Arc<App>,
     key: ProjectKey,
