@@ -22,10 +22,10 @@ const GENERATIONS: &[&str] = &[
     "links_and_special_files",
     "hidden_files_of_the_agent",
 ];
-/// What of `tests/cli` is run inside of attacks on the machine's resources: those that meet another
-/// kernel there.
+/// The tests of `tests/cli` that attack the machine's resources and run inside: those whose outcome
+/// depends on the kernel.
 const ATTACKS: &[&str] = &["writes_nothing", "many_tiny_files"];
-/// What of `tests/api` is run inside: what lies on the volume and must not be followed.
+/// The tests of `tests/api` that run inside: links and special files on the volume.
 const FILES: &[&str] = &["not_files::"];
 /// The tests of `tests/projects` that run inside: the import of ordinary repositories of other
 /// programs, and of one that was made to exhaust the reader.

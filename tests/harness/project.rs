@@ -88,11 +88,12 @@ fn groups_called(folder: &Path, name: &str, depth: u32) -> Vec<String> {
     folders.flat_map(look).collect()
 }
 
-/// How long it may take to remove what a run left: some disks remove a few hundred folders a second.
+/// How long removing the files of a run may take. Some disks remove only a few hundred folders per
+/// second.
 const REMOVED_WITHIN: Duration = Duration::from_mins(2);
 
-/// What a run must not leave: processes of the sandbox's user with this text in their command line
-/// or working directory, and files in the scratch folder. Waits for what is being removed.
+/// What a run must not leave behind: processes of the sandbox's user in the worker's folders, and
+/// files in the scratch folder. Waits for folders that are being removed.
 pub fn leftovers(worker: &Worker) -> Vec<String> {
     let scratch = worker.scratch();
     let began = Instant::now();
