@@ -1,4 +1,4 @@
-//! The application: what the handlers of all requests share, each part by its own name.
+//! The application: the parts of the worker that the handlers of all requests share.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,33 +18,33 @@ use crate::sandbox::launch::Launcher;
 use crate::sandbox::policy::sandbox_identity;
 use crate::store::{self, Store};
 
-/// What can be set of the application; each module declares its own part.
+/// The settings of the application. Each module declares its own part.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Of the volume.
+    /// The settings of the volume.
     pub store: store::Settings,
-    /// Of the model APIs.
+    /// The settings of the model APIs.
     pub models: models::Settings,
-    /// Of short questions.
+    /// The settings of short questions.
     pub assist: assist::Settings,
-    /// Of runs.
+    /// The settings of runs.
     pub runs: runs::Settings,
-    /// Bytes of the largest request with files in it.
+    /// The largest body of a request with files in it, in bytes.
     pub max_body_bytes: usize,
 }
 
 /// Everything that outlives a single request.
 #[derive(Debug)]
 pub struct App {
-    /// The settings.
+    /// The settings with which the worker was started.
     pub settings: Settings,
-    /// What lies on the volume.
+    /// The projects and assets on the volume.
     pub store: Store,
-    /// What is proven of the confinement, as soon as it is.
+    /// The result of the self-test, once it is known.
     pub proof: ProofWatch,
-    /// Short questions to a model.
+    /// Asks a model short questions.
     pub assist: Assist,
-    /// The runs under way, and the way to start one.
+    /// Starts runs, and knows those that are running.
     pub runs: Arc<Runs>,
 }
 
@@ -56,7 +56,7 @@ pub enum StartError {
     Scratch {
         /// The folder.
         path: PathBuf,
-        /// Why not.
+        /// Why it cannot be used.
         source: std::io::Error,
     },
     /// The thread that watches runs did not start.
@@ -68,8 +68,8 @@ pub enum StartError {
 }
 
 impl App {
-    /// Prepares the scratch folder and begins to prove how runs are confined here. A machine on
-    /// which nothing can be confined is no error: files are served, and runs are refused.
+    /// Prepares the scratch folder and starts the self-test in the background. If nothing can be
+    /// confined on this machine, that is not an error: the worker serves files and refuses runs.
     pub async fn new(settings: Settings, launcher: Launcher) -> Result<Self, StartError> {
         let owner = sandbox_identity();
         let path = settings.runs.scratch_dir.clone();

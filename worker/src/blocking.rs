@@ -1,8 +1,8 @@
 //! Work that waits for a disk or takes the processor for long, on threads that may do so.
 //!
-//! A runtime thread that waits keeps every request waiting that shares it. This module is the only
-//! caller of `spawn_blocking`, because that forgets the request: here the request's span goes
-//! along, so a line that the work logs has the request's id.
+//! If a thread of the runtime waits, all requests on that thread wait too. This module is the only
+//! caller of `spawn_blocking`, which does not pass on the tracing span. Here the work enters the
+//! request's span, so every line that it logs has the request's id.
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tracing::Span;
@@ -12,23 +12,25 @@ use tracing::Span;
 #[error("work on another thread broke off")]
 pub struct BrokeOff;
 
-/// Runs work on a thread that may block, and waits for what it returns. Work that has begun goes on
-/// to its end, also when nobody waits for it any more.
+/// Runs work on a thread that may block, and waits for its result. Work that has begun always runs
+/// to its end, even if the returned future is dropped.
 pub async fn run<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, BrokeOff> {
     spawn(work).await.map_err(|_| BrokeOff)
 }
 
-/// Runs work on a thread that may block, without waiting: for destructors, which cannot wait.
+/// Runs work on a thread that may block, without waiting for it. For destructors, which cannot
+/// wait.
 pub fn detach(work: impl FnOnce() + Send + 'static) {
     drop(spawn(work));
 }
 
-/// Runs work that takes the processor for a while on this very thread. The other tasks that were
-/// to run on it go to another one meanwhile.
+/// Runs work that takes the processor for a while on the present thread. The runtime moves the
+/// other tasks of this thread to another one.
 pub fn in_place<T>(work: impl FnOnce() -> T) -> T {
-    // Tests and fuzz targets have runtimes of one thread, where there is no other.
+    // Runtimes of tests and fuzz targets have a single thread, so there is no other one to move
+    // tasks to.
     match Handle::current().runtime_flavor() {
         RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
         _ => work(),
@@ -54,7 +56,7 @@ mod tests {
 
     use super::*;
 
-    /// On which threads a span was entered.
+    /// Records the threads on which a span was entered.
     #[derive(Clone, Default)]
     struct Entered(Arc<Mutex<Vec<ThreadId>>>);
 

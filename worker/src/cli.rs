@@ -1,4 +1,4 @@
-//! Arguments, help, the log, and what is said at start.
+//! The command line: arguments, help, the form of the log, and the messages at start.
 
 use std::fmt::Display;
 use std::io::IsTerminal as _;
@@ -64,12 +64,12 @@ pub(crate) fn init_log(config: &Config) -> Result<(), Box<dyn std::error::Error>
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if json {
-        // The span in force says it all; listing it once more costs every line its time.
+        // The present span has all fields; a list of all spans would repeat them in every line.
         builder.json().flatten_event(true).with_span_list(false).with_target(false).init();
     } else {
         builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).init();
     }
-    // A panic's text can hold anything; only its place is logged.
+    // The text of a panic may contain data of a user, so only its place is logged.
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string);
         tracing::error!(place, "panic");
@@ -77,7 +77,7 @@ pub(crate) fn init_log(config: &Config) -> Result<(), Box<dyn std::error::Error>
     Ok(())
 }
 
-/// The launcher: as configured, or beside this program.
+/// The path of the launcher: as configured, or in the folder of this program.
 pub(crate) fn launcher_path(config: &Config) -> Result<PathBuf, String> {
     if let Some(path) = &config.confine_bin {
         return Ok(path.clone());
@@ -86,7 +86,8 @@ pub(crate) fn launcher_path(config: &Config) -> Result<PathBuf, String> {
     Ok(own.with_file_name("dreamcore-confine"))
 }
 
-/// Says where the worker listens. Its protections are reported when they are proven.
+/// Logs where the worker listens. The protections are logged later, when the self-test has
+/// finished.
 pub(crate) fn report_start(app: &App, address: SocketAddr) {
     if app.settings.models.anthropic.api_key.is_none() {
         tracing::warn!("ANTHROPIC_API_KEY is not set; every generation will end with AUTH_ERROR");

@@ -10,13 +10,13 @@ use dreamcore_worker::sandbox::launch::Launcher;
 use dreamcore_worker::sandbox::policy::sandbox_identity;
 use serde_json::json;
 
-/// Runs the self-test and prints what it found. Code 0 if the policy is met.
+/// Runs the self-test and prints its findings. The exit code is 0 if the policy is met.
 pub(crate) async fn run(
     config: Config,
     launcher: Launcher,
     as_json: bool,
 ) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    // Beside the worker's own folder, which may be in use.
+    // A folder beside the worker's scratch folder, because a running worker may be using that.
     let mut folder = config.app.runs.scratch_dir.clone().into_os_string();
     folder.push(".doctor");
     let owner = sandbox_identity();

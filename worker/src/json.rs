@@ -1,9 +1,9 @@
-//! Parts of JSON that a stranger wrote, read without building more than is asked for.
+//! Types for reading JSON from an untrusted sender, which build no more than is asked for.
 //!
-//! Three habits of the usual readers are unwanted at the edge. A derived reader takes a list for an
-//! object, its values in the order of the fields. A list is built to its end however many items it
-//! has, and an item of two bytes may take a hundred in memory. And a string is copied although the
-//! whole body is in memory already.
+//! Ordinary deserialization has three habits that are unwanted for such JSON. A derived
+//! `Deserialize` accepts a list where an object belongs, and takes its values in the order of the
+//! fields. A `Vec` is built however many items a list has, although an item of two bytes may take a
+//! hundred in memory. And a string is copied although the whole body is in memory already.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,15 +12,15 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// A `T` that is written as an object, and as nothing else.
+/// A `T` that must be written as a JSON object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Object<T>(pub T);
 
-/// A list of at most `MAX` items. One more is an error, before it is read.
+/// A list of at most `MAX` items. If there is one more, reading fails before it is parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct List<T, const MAX: usize>(pub Vec<T>);
 
-/// A string, borrowed from the text that it stands in unless it has escapes.
+/// A string. It borrows from the text that is parsed, unless it contains escapes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Text<'a>(pub Cow<'a, str>);
 
@@ -116,7 +116,7 @@ mod tests {
         let read = serde_json::from_str::<Object<Pair<'_>>>;
         let expected = Pair { a: Text("x".into()), b: Some(1) };
         assert_eq!(read(r#"{"a":"x","b":1,"c":[]}"#).unwrap(), Object(expected));
-        // Without the wrapper this one would do.
+        // Without the wrapper, the list is accepted.
         assert!(serde_json::from_str::<Pair<'_>>(r#"["x",1]"#).is_ok());
         for text in [r#"["x",1]"#, "[]", "null", "3", r#""x""#, r#"{"a":3}"#] {
             assert!(read(text).is_err(), "{text}");
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(read("[]").unwrap(), List(vec![]));
         let error = read("[1,2,3]").unwrap_err().to_string();
         assert!(error.contains("more than 2 items"), "{error}");
-        // What follows is not read any more, so it need not be JSON.
+        // Reading stops at the limit, so what follows need not be JSON.
         assert!(read("[1,2,3,").unwrap_err().to_string().contains("more than 2 items"));
         assert!(read("{}").is_err());
     }

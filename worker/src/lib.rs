@@ -1,14 +1,15 @@
-//! The worker behind `dreamcore-worker`: it takes requests over HTTP, lets the Claude CLI write
-//! browser games in a sandbox, and saves each result as a version.
+//! The library of `dreamcore-worker`. The worker takes requests over HTTP, lets the Claude CLI
+//! write browser games in a sandbox, and saves each result as a version.
 //!
 //! # Modules, from the bottom up
 //!
-//! A module uses those above it in this table and never one below it; ARCHITECTURE.md says which of them.
+//! A module uses those above it in this table and never one below it; ARCHITECTURE.md says which of
+//! them.
 //!
 //! | module | what it is for |
 //! | --- | --- |
-//! | [`blocking`] | work that may wait, on threads that may |
-//! | [`json`] | parts of JSON that a stranger wrote |
+//! | [`blocking`] | work that waits for a disk or takes the processor for long, on threads that may do so |
+//! | [`json`] | JSON from an untrusted sender, read without building more than is asked for |
 //! | [`types`] | what clients send, each checked once |
 //! | [`api`] | the contract with callers as data |
 //! | [`safe_fs`] | files by handle, never through a link |
@@ -22,9 +23,9 @@
 //!
 //! # Trust boundaries
 //!
-//! Where something that is not trusted passes into something that is. Each file says so in its
-//! first lines; these are the files to read first in a review. Those of the packages beside it, `confine`
-//! and `import`, are below `worker/`, the others below `worker/src/`.
+//! A trust boundary is where untrusted input passes into a trusted part of the program. Each of
+//! these files names its boundary in its first lines; read them first in a review. The files of the
+//! packages `confine` and `import` are below `worker/`, the others below `worker/src/`.
 //!
 //! | boundary | from | to | files |
 //! | --- | --- | --- | --- |

@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => return cli::fail(&error),
     };
-    // While this is the only thread.
+    // These two calls need a process with only one thread.
     heap::give_back_large_blocks();
     let forgotten = forget_secrets();
     if let Err(error) = cli::init_log(&config) {
@@ -61,7 +61,8 @@ async fn run(
 }
 
 async fn serve(config: Config, launcher: Launcher) -> Result<(), Box<dyn std::error::Error>> {
-    // Before anything else, so that a taken port is reported at once.
+    // The port is taken before the self-test and everything else, so that a port that is in use is
+    // reported at once.
     let listener = TcpListener::bind(config.server.listen)
         .await
         .map_err(|error| format!("DREAMCORE_LISTEN {}: {error}", config.server.listen))?;
@@ -74,7 +75,8 @@ async fn serve(config: Config, launcher: Launcher) -> Result<(), Box<dyn std::er
     tokio::spawn(stop_on_signal(Arc::clone(&app), stop.clone(), hurry.clone())?);
     let drained = async {
         let end = Instant::now() + grace;
-        // New runs are refused; those under way get their chance, and are then stopped.
+        // New runs are refused by now. Those that are running may finish within the grace, and are
+        // then stopped.
         if timeout_at(end, app.runs.finished()).await.is_err() {
             tracing::warn!("runs are stopped because the time for them is over");
             app.runs.stop_all();
@@ -98,7 +100,8 @@ async fn serve(config: Config, launcher: Launcher) -> Result<(), Box<dyn std::er
     Ok(())
 }
 
-/// The first signal ends gently, a second one at once.
+/// After the first signal, running generations may finish; after a second one, they are stopped at
+/// once.
 fn stop_on_signal(
     app: Arc<App>,
     stop: CancellationToken,

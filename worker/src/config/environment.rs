@@ -1,7 +1,8 @@
 //! Takes the secrets out of this process's environment once they are read.
 //!
-//! The kernel shows a process's environment in `/proc/PID/environ` for as long as it lives, from the
-//! memory in which it was handed over. Whoever may read that file should find no secret in it.
+//! The kernel shows the environment of a process in `/proc/PID/environ` as long as the process
+//! lives, from the memory in which `execve` placed it. A process that can read that file must find
+//! no secret in it.
 
 use std::ffi::CStr;
 
@@ -9,12 +10,13 @@ use super::settings::SETTINGS;
 
 #[allow(unsafe_code, reason = "the libc crate does not declare it")]
 unsafe extern "C" {
-    /// What `execve` handed over: pointers to `NAME=value`, the last one null.
+    /// The environment that `execve` handed over: a list of pointers to `NAME=value`, ended by a
+    /// null pointer.
     static environ: *mut *mut libc::c_char;
 }
 
-/// Secrets that a platform hands to every program and that are no setting of this one: Modal's
-/// identity token, which cloud providers accept in the place of a key.
+/// Secrets that the platform gives to every program and that are not settings of this one: Modal's
+/// identity token, which cloud providers accept instead of a key.
 const OF_THE_PLATFORM: &[&str] = &["MODAL_IDENTITY_TOKEN"];
 
 /// Whether the value of a variable must not be shown.
@@ -24,8 +26,9 @@ fn is_secret(name: &[u8]) -> bool {
     names.any(|secret| secret.as_bytes() == name)
 }
 
-/// Overwrites the value of every secret variable where the kernel keeps it; the names stay. Does
-/// nothing, and says so, once there is a second thread, which might be reading the environment.
+/// Overwrites the values of all secret variables in the memory that the kernel shows. The names
+/// stay. If there is a second thread, which might be reading the environment, this changes nothing
+/// and returns an error.
 #[allow(unsafe_code, reason = "the environment's memory has no safe interface")]
 #[allow(clippy::multiple_unsafe_ops_per_block, reason = "one walk over one list")]
 #[allow(clippy::disallowed_methods, reason = "/proc is the kernel's, not a project's")]
@@ -33,8 +36,9 @@ pub fn forget_secrets() -> std::io::Result<()> {
     if std::fs::read_dir("/proc/self/task")?.count() != 1 {
         return Err(std::io::Error::other("there are other threads"));
     }
-    // SAFETY: this is the only thread, so nobody reads or changes the environment meanwhile. The C
-    // library keeps `environ` a list of pointers to writable C strings that ends with a null one.
+    // SAFETY: this is the only thread, so no other code reads or changes the environment in the
+    // meantime. In the C library, `environ` is a list of pointers to writable C strings, ended by a
+    // null pointer.
     unsafe {
         let mut entry = environ;
         while !entry.is_null() && !(*entry).is_null() {
@@ -44,7 +48,8 @@ pub fn forget_secrets() -> std::io::Result<()> {
             {
                 let value = (*entry).add(end + 1).cast::<u8>();
                 for place in 0..text.len() - end - 1 {
-                    // Volatile, because to the compiler nobody reads it any more.
+                    // Volatile, because otherwise the compiler may leave out a write that no code
+                    // reads.
                     value.add(place).write_volatile(b'x');
                 }
             }
@@ -70,7 +75,7 @@ mod tests {
 
     #[test]
     fn beside_other_threads_nothing_is_touched() {
-        // The test's own thread is the second one.
+        // A test runs on a second thread.
         assert!(forget_secrets().is_err());
     }
 }

@@ -1,9 +1,9 @@
-//! Every setting, read once from the environment.
+//! All settings, read once from the environment.
 //!
-//! Each module declares what can be set of it; this one, above them all, fills that in. Nothing else
-//! in the worker reads the environment: the rest gets plain values, so tests need no process-wide
-//! state. All mistakes are collected and reported together, because an operator who
-//! fixes one variable a deploy has better things to do.
+//! Each module declares its settings as a struct; this module, which is above all others, fills
+//! them in. No other module reads the environment, so tests pass plain values and need no
+//! process-wide state. All mistakes are collected and reported together, so that an operator can
+//! correct them in one deployment.
 
 mod environment;
 mod reader;
@@ -23,32 +23,32 @@ use crate::store::assets::AssetLimits;
 use crate::store::projects::FileLimits;
 use crate::{app, assist, runs, server, store};
 
-/// Shortest secret that is accepted, in characters.
+/// The shortest secret that is accepted, in characters.
 pub const MIN_SECRET_CHARS: usize = 32;
 
-/// Everything that can be set.
+/// All settings.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The HTTP server.
+    /// The settings of the HTTP server.
     pub server: server::Settings,
-    /// What its handlers share.
+    /// The settings of the application.
     pub app: app::Settings,
-    /// The launcher; `None` means beside this program.
+    /// The path of the launcher. `None` means the folder of this program.
     pub confine_bin: Option<PathBuf>,
-    /// Filter of the log, in the syntax of `tracing_subscriber::EnvFilter`.
+    /// The filter of the log, in the syntax of `tracing_subscriber::EnvFilter`.
     pub log_filter: String,
-    /// Form of the log.
+    /// The form of the log.
     pub log_format: LogFormat,
 }
 
-/// Form of the log.
+/// The form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// Text on a terminal, JSON elsewhere.
     Auto,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For people.
+    /// Text for people.
     Text,
 }
 

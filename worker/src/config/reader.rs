@@ -1,4 +1,4 @@
-//! Reading and checking values, collecting every mistake on the way.
+//! Reads and checks the values of settings, and collects all mistakes.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -13,12 +13,12 @@ use super::{LogFormat, MIN_SECRET_CHARS};
 use crate::runs::ConfinementPolicy;
 use crate::types::Secret;
 
-/// One mistake: which setting, and what is wrong with it. Never the value, which may be a secret.
+/// A mistake in one setting. It never contains the value, which may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingError {
-    /// Name of the variable.
+    /// The name of the variable.
     pub name: String,
-    /// What is wrong and what would be right.
+    /// What is wrong, and what would be right.
     pub problem: String,
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// A parser's answer; the text says what would be right.
+/// The result of parsing a value. The text says what would be right.
 type Parsed<T> = Result<T, String>;
 
 pub(super) struct Reader {
@@ -58,7 +58,8 @@ impl Reader {
             if name.starts_with("DREAMCORE_") && !known {
                 reader.error(&name, "is not a setting of this version (a typing mistake?)");
             }
-            // HOME is no setting, but the default scratch folder lies below it.
+            // HOME is not a setting, but the default scratch folder of an ordinary user is below
+            // it.
             if known || name == "HOME" {
                 match value.into_string() {
                     Ok(value) => drop(reader.vars.insert(name, value)),
@@ -82,13 +83,13 @@ impl Reader {
         }
     }
 
-    /// A setting that may be missing; an empty value counts as missing.
+    /// Reads a setting that may be missing. An empty value counts as missing.
     pub(super) fn optional<T: Value>(
         &mut self,
         setting: &Setting,
         parse: impl Fn(&str) -> Parsed<T>,
     ) -> Option<T> {
-        // What is kept as a secret is marked as one, and the other way round.
+        // A setting is parsed as a `Secret` exactly if the table marks it as one.
         debug_assert_eq!(setting.is_secret, T::IS_SECRET, "{}", setting.name);
         let given = self.vars.get(setting.name).map(String::as_str).filter(|t| !t.is_empty());
         match parse(given.or(setting.default)?) {
@@ -100,8 +101,8 @@ impl Reader {
         }
     }
 
-    /// A setting that must have a value. After a mistake the placeholder that this returns is
-    /// never seen, because [`Reader::finish`] refuses the whole.
+    /// Reads a setting that must have a value. After a mistake this returns a placeholder, which is
+    /// never used, because [`Reader::finish`] then returns an error.
     pub(super) fn required<T: Value>(
         &mut self,
         setting: &Setting,
@@ -120,9 +121,9 @@ impl Reader {
     }
 }
 
-/// What a setting may be.
+/// A type that a setting can have.
 pub(super) trait Value {
-    /// Whether it must never be shown.
+    /// Whether values of this type must never be shown.
     const IS_SECRET: bool = false;
 
     /// A value to go on with after a mistake, so that the other settings are checked too.
@@ -167,7 +168,7 @@ pub(super) fn endpoint_name(text: &str) -> Parsed<String> {
     let name = text.trim_start_matches('/');
     let well_formed =
         !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b"_-".contains(&b));
-    // Whether there is such an endpoint is known to the router, which checks it at start.
+    // The router knows the endpoints, and checks at start whether this one exists.
     if well_formed {
         Ok(name.replace('-', "_"))
     } else {
@@ -232,7 +233,7 @@ pub(super) fn beta_names(text: &str) -> Parsed<Vec<String>> {
 }
 
 pub(super) fn seconds(text: &str) -> Parsed<Duration> {
-    // A day is longer than any run; more is a typing mistake.
+    // No wait of the worker is longer than a day, so more is a typing mistake.
     match text.parse::<f64>() {
         Ok(value) if value > 0.0 && value <= 86_400.0 => Ok(Duration::from_secs_f64(value)),
         _ => Err("must be a number of seconds above 0 and at most 86400".into()),

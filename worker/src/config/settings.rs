@@ -1,17 +1,17 @@
-//! The table of settings: names, defaults and help. `--help` and `docs/configuration.md` are
-//! printed from it, and defaults are parsed like any value, so none of them can disagree.
+//! The table of settings: names, defaults and help. `--help` and `docs/configuration.md` are made
+//! from it, and the defaults are parsed like any value, so they cannot disagree.
 
 /// One setting.
 #[derive(Debug)]
 pub struct Setting {
-    /// Name of the environment variable.
+    /// The name of the environment variable.
     pub name: &'static str,
-    /// Whether its value must not be shown: it is read as a [`Secret`](crate::types::Secret), and taken out
-    /// of the environment once it is read.
+    /// Whether its value must not be shown. Such a value is read as a
+    /// [`Secret`](crate::types::Secret) and then overwritten in the environment.
     pub is_secret: bool,
-    /// Default as it would be written; `None` where there is none.
+    /// The default in the form in which an operator would write it. `None` if there is none.
     pub default: Option<&'static str>,
-    /// What it does, with its unit.
+    /// What the setting does, with its unit.
     pub help: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! Tests of the settings, from lists of variables.
+//! Tests of the settings, with lists of variables in place of the environment.
 
 use std::time::Duration;
 
