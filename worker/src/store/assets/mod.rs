@@ -5,6 +5,7 @@
 //! crash leaves all of it or nothing, and two machines that write to one volume never write to the
 //! same file. Files that another program has put beside these folders are left alone.
 
+mod delete;
 mod media;
 mod quota;
 mod record;

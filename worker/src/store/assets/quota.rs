@@ -5,20 +5,15 @@ use super::{Asset, AssetError, Home, record, trash};
 
 /// How much there is.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Amount {
+struct Amount {
     count: u64,
     bytes: u64,
 }
 
 impl Amount {
-    pub(super) fn add(&mut self, asset: &Asset) {
+    fn add(&mut self, asset: &Asset) {
         self.count += 1;
         self.bytes = self.bytes.saturating_add(asset.size);
-    }
-
-    fn plus(self, other: Self) -> Self {
-        let bytes = self.bytes.saturating_add(other.bytes);
-        Self { count: self.count + other.count, bytes }
     }
 }
 
@@ -27,7 +22,8 @@ impl Amount {
 pub(super) fn check_new(home: &Home, limits: &AssetLimits, size: u64) -> Result<(), AssetError> {
     let amount = amount(home)?;
     check(amount, limits, size, 1)?;
-    let with_trash = trash::amount(home)?.plus(amount);
+    let mut with_trash = amount;
+    trash::assets(home)?.iter().for_each(|asset| with_trash.add(asset));
     check(with_trash, limits, size, 2).map_err(|_| {
         let days = trash::KEPT.as_secs() / 86_400;
         AssetError::Quota(format!("too much was deleted in the last {days} days"))

@@ -1,13 +1,12 @@
-//! Deleting so that it can be undone, and what is left to be cleared away.
+//! Where deleted assets wait for their restoration or their end, and what is left to be cleared away.
 
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::quota::{self, Amount};
-use super::{Asset, AssetError, Assets, Home, record};
+use super::{Asset, AssetError, Home, record};
 use crate::safe_fs::{Dir, FileError, empty};
-use crate::store::volume::{Activity, TRASH, sweep};
-use crate::types::{AssetId, UserId};
+use crate::store::volume::{TRASH, sweep};
+use crate::types::AssetId;
 
 /// How long what was deleted can be had back.
 pub(super) const KEPT: Duration = Duration::from_hours(30 * 24);
@@ -15,70 +14,22 @@ pub(super) const KEPT: Duration = Duration::from_hours(30 * 24);
 const MAX_REMOVED: usize = 8;
 
 /// Something in the trash.
-struct Deleted {
-    name: String,
-    id: AssetId,
+pub(super) struct Deleted {
+    pub(super) name: String,
+    pub(super) id: AssetId,
     /// Seconds since 1970.
-    at: u64,
+    pub(super) at: u64,
 }
 
-impl Assets {
-    /// Moves an asset to the trash. Blocking.
-    pub fn delete(&self, user: UserId, id: AssetId) -> Result<(), AssetError> {
-        let _pass = self.volume.enter(Activity::Save);
-        let home = self.home(user, false)?;
-        let _locked = home.lock()?;
-        home.tidy();
-        let folder = home.dir.folder(id.to_string()).map_err(not_found_for_a_link)?;
-        // A folder that only looks like an asset is somebody else's.
-        record::read(&folder, id)?;
-        let trash = home.dir.make_folder(TRASH)?;
-        let name = format!("{id}.{}", now().as_secs());
-        home.dir.rename_to(&id.to_string(), &trash, &name)?;
-        trash.sync()?;
-        home.dir.sync()?;
-        Ok(())
-    }
-
-    /// Takes an asset back out of the trash. One that is not deleted is no error. Blocking.
-    pub fn restore(&self, user: UserId, id: AssetId) -> Result<Asset, AssetError> {
-        let _pass = self.volume.enter(Activity::Save);
-        let home = self.home(user, false)?;
-        let _locked = home.lock()?;
-        match home.dir.folder(id.to_string()).map_err(AssetError::from) {
-            Ok(folder) => return record::read(&folder, id),
-            Err(AssetError::NotFound) => {}
-            Err(error) => return Err(error),
-        }
-        let trash = home.dir.folder(TRASH)?;
-        let mut found: Vec<_> = deleted(&trash)?.into_iter().filter(|d| d.id == id).collect();
-        found.sort_by_key(|deleted| deleted.at);
-        let name = found.pop().ok_or(AssetError::NotFound)?.name;
-        let asset = record::read(&trash.folder(&name)?, id)?;
-        quota::check_restored(&home, &self.limits, asset.size)?;
-        trash.rename_to(&name, &home.dir, &id.to_string())?;
-        home.dir.sync()?;
-        trash.sync()?;
-        Ok(asset)
-    }
-}
-
-/// How much is in a user's trash.
-pub(super) fn amount(home: &Home) -> Result<Amount, AssetError> {
-    let mut amount = Amount::default();
+/// What a user has in the trash.
+pub(super) fn assets(home: &Home) -> Result<Vec<Asset>, AssetError> {
     let trash = match home.dir.folder(TRASH) {
         Ok(trash) => trash,
-        Err(FileError::NotFound) => return Ok(amount),
+        Err(FileError::NotFound) => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
     };
-    for Deleted { name, id, .. } in deleted(&trash)? {
-        if let Ok(folder) = trash.folder(&name)
-            && let Ok(asset) = record::read(&folder, id)
-        {
-            amount.add(&asset);
-        }
-    }
-    Ok(amount)
+    let read = |Deleted { name, id, .. }| record::read(&trash.folder(&name).ok()?, id).ok();
+    Ok(deleted(&trash)?.into_iter().filter_map(read).collect())
 }
 
 impl Home {
@@ -108,7 +59,7 @@ impl Home {
 }
 
 /// What is in the trash. Names that are not ours are passed over.
-fn deleted(trash: &Dir) -> io::Result<Vec<Deleted>> {
+pub(super) fn deleted(trash: &Dir) -> io::Result<Vec<Deleted>> {
     let entries = trash.entries()?;
     let ours = entries.iter().filter_map(|entry| {
         let name = entry.name_str()?;
@@ -129,13 +80,6 @@ fn remove(parent: &Dir, name: &str) -> Result<(), AssetError> {
     Ok(())
 }
 
-fn not_found_for_a_link(error: FileError) -> AssetError {
-    match error {
-        FileError::NotRegular => AssetError::NotFound,
-        other => other.into(),
-    }
-}
-
-fn now() -> Duration {
+pub(super) fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -9,7 +9,10 @@ use std::collections::{BinaryHeap, HashSet};
 
 use git2::{Commit, Oid, Repository};
 
-use super::restore::restored;
+/// How the message begins of a version that brought an older one back.
+const RESTORED: &str = "Restored to ";
+/// How the line begins that names the older one.
+const TRAILER: &str = "Restored-Version: ";
 
 /// Walks versions by date from those that were pushed on, each once, and reads no more of them than
 /// it is asked for.
@@ -69,5 +72,37 @@ impl<'r> Iterator for Lineage<'r> {
     fn next(&mut self) -> Option<Self::Item> {
         let (_, _, id) = self.waiting.pop()?;
         Some(self.step(id))
+    }
+}
+
+/// The message of the version that restoring `commit` makes. The relay's page hides versions whose
+/// first line has these English words, so that restoring does not itself become what is taken back
+/// next; [`restored`] reads the last line.
+pub(super) fn restoring_message(short: &str, commit: Oid) -> String {
+    format!("{RESTORED}{short}（バージョンを復元）\n\n{TRAILER}{commit}\n")
+}
+
+/// The version that a version with this message brought back; `None` for every other version.
+fn restored(message: &str) -> Option<Oid> {
+    if !message.starts_with(RESTORED) {
+        return None;
+    }
+    let id = message.lines().rev().find_map(|line| line.strip_prefix(TRAILER))?;
+    Oid::from_str(id.trim()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_names_the_version_that_came_back() {
+        let id = Oid::from_str("0123456789abcdef0123456789abcdef01234567").unwrap();
+        let message = restoring_message("0123456", id);
+        assert!(message.starts_with("Restored to 0123456"));
+        assert_eq!(restored(&message), Some(id));
+        assert_eq!(restored(&format!("敵を追加\n\n{TRAILER}{id}")), None);
+        assert_eq!(restored("Restored to 0123456"), None);
+        assert_eq!(restored("Restored to 0123456\n\nRestored-Version: x"), None);
     }
 }

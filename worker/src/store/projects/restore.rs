@@ -1,18 +1,14 @@
 //! Going back: the code as it was in a version, with the assets as they are.
 
-use git2::{ObjectType, Oid, TreeWalkMode, TreeWalkResult};
+use git2::{ObjectType, TreeWalkMode, TreeWalkResult};
 
 use super::changes::{Changes, Published, Source, StoredContent};
-use super::{Patience, ProjectError, ProjectKey, Projects, git, history};
+use super::{Patience, ProjectError, ProjectKey, Projects, git, history, lineage};
 use crate::store::volume::Activity;
 use crate::types::{ProjectPath, VersionId};
 
 /// The version that keeps what nobody had saved before an older one came back.
 const BEFORE: &str = "Before restore（復元前の保存）";
-/// How the message begins of a version that brought an older one back.
-const RESTORED: &str = "Restored to ";
-/// How the line begins that names the older one.
-const TRAILER: &str = "Restored-Version: ";
 
 /// The folder whose files stay as they are.
 const ASSETS: &str = "assets";
@@ -34,7 +30,7 @@ impl Projects {
         let short = git::short_id(&repository, commit.id())?;
 
         let mut changes = Changes {
-            message: message(&short, commit.id()),
+            message: lineage::restoring_message(&short, commit.id()),
             unsaved_message: Some(BEFORE),
             ..Changes::default()
         };
@@ -59,42 +55,10 @@ impl Projects {
     }
 }
 
-/// The message of the version that restoring `commit` makes. The relay's page hides versions whose
-/// first line has these English words, so that restoring does not itself become what is taken back
-/// next; [`restored`] reads the last line.
-fn message(short: &str, commit: Oid) -> String {
-    format!("{RESTORED}{short}（バージョンを復元）\n\n{TRAILER}{commit}\n")
-}
-
-/// The version that a version with this message brought back; `None` for every other version.
-pub(super) fn restored(message: &str) -> Option<Oid> {
-    if !message.starts_with(RESTORED) {
-        return None;
-    }
-    let id = message.lines().rev().find_map(|line| line.strip_prefix(TRAILER))?;
-    Oid::from_str(id.trim()).ok()
-}
-
 /// How git marks a symbolic link.
 const LINK: i32 = 0o120_000;
 
 /// Whether restoring a version concerns a file.
 fn is_restored(path: &ProjectPath) -> bool {
     path.parts().next() != Some(ASSETS)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_names_the_version_that_came_back() {
-        let id = Oid::from_str("0123456789abcdef0123456789abcdef01234567").unwrap();
-        let message = message("0123456", id);
-        assert!(message.starts_with("Restored to 0123456"));
-        assert_eq!(restored(&message), Some(id));
-        assert_eq!(restored(&format!("敵を追加\n\n{TRAILER}{id}")), None);
-        assert_eq!(restored("Restored to 0123456"), None);
-        assert_eq!(restored("Restored to 0123456\n\nRestored-Version: x"), None);
-    }
 }
