@@ -6,6 +6,7 @@ mod assets;
 mod auth;
 mod bad_input;
 mod bad_paths;
+mod bodies;
 mod connections;
 mod corpus;
 mod details;

@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::workspace::{Copied, Harvest, Workspace};
 use crate::blocking;
 use crate::store::assets::AssetUrls;
-use crate::store::assets::replace::{is_code, replace_in_file};
+use crate::store::assets::replace::{MAX_GROWTH_BYTES, is_code, replace_in_file};
 use crate::store::projects::{Changes, Merged, ProjectError, Published, Source};
 use crate::types::{Prompt, user_words};
 
@@ -90,13 +90,17 @@ fn put_urls(
     changes: &mut Changes<'_>,
     urls: &AssetUrls,
 ) -> Result<(), ProjectError> {
+    let mut room = MAX_GROWTH_BYTES;
     for (path, content) in &mut changes.write {
         if !is_code(path.as_str()) {
             continue;
         }
         let mut bytes = Vec::new();
         workspace.game().file(path.as_str())?.0.read_to_end(&mut bytes)?;
-        if let Some(replaced) = replace_in_file(path.as_str(), &bytes, urls) {
+        let replaced = replace_in_file(path.as_str(), &bytes, urls, bytes.len() + room);
+        let too_long = |error| ProjectError::Quota(format!("{path}: asset_urls: {error}"));
+        if let Some(replaced) = replaced.map_err(too_long)? {
+            room -= replaced.len().saturating_sub(bytes.len()).min(room);
             *content = Source::Bytes(replaced);
         }
     }

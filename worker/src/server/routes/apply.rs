@@ -14,12 +14,14 @@ use super::versions;
 use crate::api::ErrorCode;
 use crate::api::request::{ApplyFiles, Encoding, FileAction, FileChange};
 use crate::app::App;
+use crate::blocking;
 use crate::runs::SentFiles;
 use crate::runs::failure::Failure;
 use crate::server::error::ApiError;
 use crate::server::extract::LargeBody;
 use crate::server::sse;
-use crate::store::assets::replace::replace_in_file;
+use crate::store::assets::AssetUrls;
+use crate::store::assets::replace::{MAX_GROWTH_BYTES, replace_in_file};
 use crate::store::projects::{Part, ProjectKey, StateChange};
 use crate::types::{ProjectPath, RequestPath};
 
@@ -49,17 +51,33 @@ pub(in crate::server) async fn apply_files(
     if app.runs.is_closing() {
         return Err(ApiError::shutting_down());
     }
-    let urls = asset_urls(body.asset_urls)?;
     let message = body.commit_message.unwrap_or_default().or(DEFAULT_MESSAGE);
-    let mut sent = sent_files(files, message);
-    if let (Ok(sent), Some(urls)) = (&mut sent, &urls) {
-        for (path, content) in &mut sent.write {
-            if let Some(replaced) = replace_in_file(path.as_str(), content, urls) {
-                *content = replaced;
-            }
+    let urls = body.asset_urls;
+    // A large request takes a while.
+    let sent = blocking::run(move || {
+        let urls = asset_urls(urls)?;
+        let mut sent = sent_files(files, message);
+        if let (Ok(sent), Some(urls)) = (&mut sent, &urls) {
+            put_urls(sent, urls)?;
+        }
+        Ok::<_, ApiError>(sent)
+    });
+    let sent = sent.await??;
+    Ok(sse::respond(app.runs.apply(key, sent, || permit.release())))
+}
+
+/// Puts the URLs of assets into all files that are code.
+fn put_urls(sent: &mut SentFiles, urls: &AssetUrls) -> Result<(), ApiError> {
+    let mut room = MAX_GROWTH_BYTES;
+    for (path, content) in &mut sent.write {
+        let replaced = replace_in_file(path.as_str(), content, urls, content.len() + room);
+        let too_long = |error| ApiError::bad_request(format!("asset_urls: {error}"));
+        if let Some(replaced) = replaced.map_err(too_long)? {
+            room -= replaced.len().saturating_sub(content.len()).min(room);
+            *content = replaced;
         }
     }
-    Ok(sse::respond(app.runs.apply(key, sent, || permit.release())))
+    Ok(())
 }
 
 /// Checks and decodes all files. Fails with the first reason why they cannot be saved.

@@ -61,6 +61,15 @@ const URI: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
+/// By how much URLs may make the code of one request or one file longer, in bytes. A name of one
+/// letter can become a URL of 2,048 bytes.
+pub const MAX_GROWTH_BYTES: usize = 16 << 20;
+
+/// URLs would make the code far longer than it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the code would become longer by more than {MAX_GROWTH_BYTES} bytes")]
+pub struct TooLong;
+
 /// All names, searched for at once.
 #[derive(Debug)]
 pub(super) struct Replacer {
@@ -122,23 +131,35 @@ fn lower_hex(text: &str) -> String {
         .collect()
 }
 
-/// Replaces every name of the map in a text. What has nothing to replace is given back as it is.
-pub fn replace<'a>(text: &'a str, map: &AssetUrls) -> Cow<'a, str> {
+/// Replaces every name of the map in a text, unless it becomes longer than `max_bytes`. What has
+/// nothing to replace is given back as it is.
+pub fn replace<'a>(
+    text: &'a str,
+    map: &AssetUrls,
+    max_bytes: usize,
+) -> Result<Cow<'a, str>, TooLong> {
     let Some(replacer) = &map.replacer else {
-        return Cow::Borrowed(text);
+        return Ok(Cow::Borrowed(text));
     };
+    // Names that begin alike are found at the same place, each with the same before it.
+    let mut begins = (usize::MAX, None);
     // By the place where they begin, the longest that stands as a whole.
     let mut found: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
     for hit in replacer.search.find_overlapping_iter(text) {
-        if ends_whole(text.get(hit.end()..).unwrap_or_default())
-            && let Some(start) = begins_whole(text.get(..hit.start()).unwrap_or_default())
-        {
+        if !ends_whole(text.get(hit.end()..).unwrap_or_default()) {
+            continue;
+        }
+        if begins.0 != hit.start() {
+            let before = text.get(..hit.start()).unwrap_or_default();
+            begins = (hit.start(), begins_whole(before));
+        }
+        if let Some(start) = begins.1 {
             // Hits come by their ends, so a later one is longer.
             found.insert(start, (hit.end(), hit.pattern().as_usize()));
         }
     }
     if found.is_empty() {
-        return Cow::Borrowed(text);
+        return Ok(Cow::Borrowed(text));
     }
     let mut result = String::with_capacity(text.len());
     let mut done = 0;
@@ -147,6 +168,9 @@ pub fn replace<'a>(text: &'a str, map: &AssetUrls) -> Cow<'a, str> {
             // Within what was replaced just now.
             continue;
         };
+        if result.len() + between.len() + url.len() > max_bytes {
+            return Err(TooLong);
+        }
         result.push_str(between);
         result.push_str(url);
         done = end;
@@ -155,19 +179,31 @@ pub fn replace<'a>(text: &'a str, map: &AssetUrls) -> Cow<'a, str> {
             done += 1;
         }
     }
-    result.push_str(text.get(done..).unwrap_or_default());
-    Cow::Owned(result)
+    let rest = text.get(done..).unwrap_or_default();
+    if result.len() + rest.len() > max_bytes {
+        return Err(TooLong);
+    }
+    result.push_str(rest);
+    Ok(Cow::Owned(result))
 }
 
 /// The same for a file: `None` if it is no code, or has nothing to replace.
-pub fn replace_in_file(path: &str, content: &[u8], map: &AssetUrls) -> Option<Vec<u8>> {
+pub fn replace_in_file(
+    path: &str,
+    content: &[u8],
+    map: &AssetUrls,
+    max_bytes: usize,
+) -> Result<Option<Vec<u8>>, TooLong> {
     if !is_code(path) {
-        return None;
+        return Ok(None);
     }
-    match replace(std::str::from_utf8(content).ok()?, map) {
+    let Ok(text) = std::str::from_utf8(content) else {
+        return Ok(None);
+    };
+    Ok(match replace(text, map, max_bytes)? {
         Cow::Borrowed(_) => None,
         Cow::Owned(text) => Some(text.into_bytes()),
-    }
+    })
 }
 
 /// Whether a file of this name is text that can name an asset.
@@ -212,6 +248,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn replace<'a>(text: &'a str, map: &AssetUrls) -> Cow<'a, str> {
+        super::replace(text, map, usize::MAX).unwrap()
+    }
 
     fn map(pairs: &[(&str, &str)]) -> AssetUrls {
         let pairs = pairs.iter().map(|(name, url)| ((*name).to_owned(), (*url).to_owned()));
@@ -320,6 +360,33 @@ mod tests {
         let line = "<img src='assets/sprite7.png'><img src='assets/none.png'>\n";
         let replaced = replace(&line.repeat(200_000), &map).into_owned();
         assert_eq!(replaced.matches("'/u/7'").count(), 200_000);
+    }
+
+    #[test]
+    fn code_does_not_grow_without_end() {
+        let map = map(&[("a", &format!("/{}", "u".repeat(2000)))]);
+        let code = "assets/a ".repeat(20_000);
+        assert_eq!(super::replace(&code, &map, code.len() + MAX_GROWTH_BYTES), Err(TooLong));
+        assert_eq!(super::replace("x assets/a yy", &map, 2005), Err(TooLong));
+        assert!(super::replace("x assets/a yy", &map, 2006).is_ok());
+    }
+
+    #[test]
+    fn what_stands_before_a_name_is_looked_at_once() {
+        let names: Vec<String> = (1..=250).map(|n| ")".repeat(n)).collect();
+        let pairs: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "/u")).collect();
+        let (one, all) = (map(&[(")", "/u")]), map(&pairs));
+        let code = format!("{}assets/{}", "../".repeat(1_000_000), ")".repeat(250));
+        let time = |map: &AssetUrls| {
+            let once = || {
+                let began = std::time::Instant::now();
+                assert!(replace(&code, map).starts_with("/u"));
+                began.elapsed()
+            };
+            (0..3).map(|_| once()).min().unwrap_or_default()
+        };
+        let (one, all) = (time(&one), time(&all));
+        assert!(all < one * 25, "{one:?} {all:?}");
     }
 
     proptest! {
