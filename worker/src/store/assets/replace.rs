@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use memchr::memmem;
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::AssetUrls;
@@ -70,32 +70,55 @@ pub const MAX_GROWTH_BYTES: usize = 16 << 20;
 #[error("the code would become longer by more than {MAX_GROWTH_BYTES} bytes")]
 pub struct TooLong;
 
-/// All names, searched for at once.
+/// All names in all their spellings, in the order of their bytes. So a name is found by going along
+/// the text byte by byte, and memory is taken for the names alone: an automaton would take a hundred
+/// bytes for each of theirs.
 #[derive(Debug)]
 pub(super) struct Replacer {
-    search: AhoCorasick,
-    /// The URL of each pattern.
+    /// Each spelling, with the place of its URL.
+    spelt: Vec<(String, usize)>,
     urls: Vec<String>,
+    longest_url: usize,
 }
 
 impl Replacer {
-    /// `None` if there is too much to search for.
-    pub(super) fn new(names: &[(FileName, String)]) -> Option<Self> {
+    pub(super) fn new(names: Vec<(FileName, String)>) -> Self {
         // Two names may have a spelling in common (`a b` and `a%20b`); the plain one has it.
-        let mut spelt: BTreeMap<String, String> = BTreeMap::new();
-        for (name, url) in names {
-            spelt.insert(name.as_str().to_owned(), url.clone());
-        }
-        for (name, url) in names {
+        let mut spelt: BTreeMap<String, usize> = names
+            .iter()
+            .enumerate()
+            .map(|(place, (name, _))| (name.as_str().to_owned(), place))
+            .collect();
+        for (place, (name, _)) in names.iter().enumerate() {
             for spelling in spellings(name.as_str()) {
-                spelt.entry(spelling).or_insert_with(|| url.clone());
+                spelt.entry(spelling).or_insert(place);
             }
         }
-        let (patterns, urls): (Vec<_>, Vec<_>) =
-            spelt.into_iter().map(|(name, url)| (format!("{FOLDER}{name}"), url)).unzip();
-        // All that match anywhere, because the longest at a place may not end there.
-        let search = AhoCorasick::builder().match_kind(MatchKind::Standard).build(patterns);
-        Some(Self { search: search.ok()?, urls })
+        let urls: Vec<String> = names.into_iter().map(|(_, url)| url).collect();
+        let longest_url = urls.iter().map(String::len).max().unwrap_or_default();
+        Self { spelt: spelt.into_iter().collect(), urls, longest_url }
+    }
+
+    /// The longest name that `text` begins with as a whole: its length, and its URL.
+    fn find(&self, text: &str) -> Option<(usize, &str)> {
+        // Those that begin like the text as far as it was looked at. A name has no slash, so no
+        // part of a text is looked at twice.
+        let mut left = self.spelt.as_slice();
+        let mut longest = None;
+        for (length, byte) in text.bytes().map(Some).chain([None]).enumerate() {
+            let (name, place) = left.first()?;
+            if name.len() == length && ends_whole(text.get(length..).unwrap_or_default()) {
+                longest = Some((length, *place));
+            }
+            let next = |(name, _): &(String, usize)| name.as_bytes().get(length).copied();
+            let begin = left.partition_point(|entry| next(entry) < byte);
+            let end = left.partition_point(|entry| next(entry) <= byte);
+            left = if byte.is_some() { left.get(begin..end)? } else { &[] };
+            if left.is_empty() {
+                break;
+            }
+        }
+        longest.and_then(|(length, place)| Some((length, self.urls.get(place)?.as_str())))
     }
 }
 
@@ -141,43 +164,30 @@ pub fn replace<'a>(
     let Some(replacer) = &map.replacer else {
         return Ok(Cow::Borrowed(text));
     };
-    // Names that begin alike are found at the same place, each with the same before it.
-    let mut begins = (usize::MAX, None);
-    // By the place where they begin, the longest that stands as a whole.
-    let mut found: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
-    for hit in replacer.search.find_overlapping_iter(text) {
-        if !ends_whole(text.get(hit.end()..).unwrap_or_default()) {
-            continue;
-        }
-        if begins.0 != hit.start() {
-            let before = text.get(..hit.start()).unwrap_or_default();
-            begins = (hit.start(), begins_whole(before));
-        }
-        if let Some(start) = begins.1 {
-            // Hits come by their ends, so a later one is longer.
-            found.insert(start, (hit.end(), hit.pattern().as_usize()));
-        }
-    }
-    if found.is_empty() {
-        return Ok(Cow::Borrowed(text));
-    }
-    let mut result = String::with_capacity(text.len());
+    let mut result = String::new();
     let mut done = 0;
-    for (start, (end, pattern)) in found {
-        let (Some(between), Some(url)) = (text.get(done..start), replacer.urls.get(pattern)) else {
-            // Within what was replaced just now.
+    for at in memmem::find_iter(text.as_bytes(), FOLDER) {
+        let name = at + FOLDER.len();
+        let Some((length, url)) = replacer.find(text.get(name..).unwrap_or_default()) else {
             continue;
         };
+        let Some(start) = begins_whole(text.get(..at).unwrap_or_default()) else {
+            continue;
+        };
+        let between = text.get(done..start).unwrap_or_default();
         if result.len() + between.len() + url.len() > max_bytes {
             return Err(TooLong);
         }
         result.push_str(between);
         result.push_str(url);
-        done = end;
-        if url.contains('?') && text.get(end..).is_some_and(|rest| rest.starts_with('?')) {
+        done = name + length;
+        if url.contains('?') && text.get(done..).is_some_and(|rest| rest.starts_with('?')) {
             result.push('&');
             done += 1;
         }
+    }
+    if done == 0 {
+        return Ok(Cow::Borrowed(text));
     }
     let rest = text.get(done..).unwrap_or_default();
     if result.len() + rest.len() > max_bytes {
@@ -185,6 +195,13 @@ pub fn replace<'a>(
     }
     result.push_str(rest);
     Ok(Cow::Owned(result))
+}
+
+/// By how many bytes at most the URLs can make a text longer.
+pub fn most_growth(text: &[u8], map: &AssetUrls) -> usize {
+    let longest = map.replacer.as_ref().map_or(0, |replacer| replacer.longest_url);
+    let most = |found: usize| found.saturating_mul(longest).min(MAX_GROWTH_BYTES);
+    if longest == 0 { 0 } else { most(memmem::find_iter(text, FOLDER).count()) }
 }
 
 /// The same for a file: `None` if it is no code, or has nothing to replace.
@@ -372,21 +389,25 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_before_a_name_is_looked_at_once() {
-        let names: Vec<String> = (1..=250).map(|n| ")".repeat(n)).collect();
-        let pairs: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "/u")).collect();
-        let (one, all) = (map(&[(")", "/u")]), map(&pairs));
-        let code = format!("{}assets/{}", "../".repeat(1_000_000), ")".repeat(250));
-        let time = |map: &AssetUrls| {
-            let once = || {
-                let began = std::time::Instant::now();
-                assert!(replace(&code, map).starts_with("/u"));
-                began.elapsed()
-            };
-            (0..3).map(|_| once()).min().unwrap_or_default()
-        };
-        let (one, all) = (time(&one), time(&all));
-        assert!(all < one * 25, "{one:?} {all:?}");
+    fn many_long_names_take_little_more_than_their_spellings() {
+        let name = |n: usize| format!("{}{n:03}.png", "画".repeat(80));
+        let names: Vec<(FileName, String)> =
+            (0..1000).map(|n| (name(n).parse().unwrap(), format!("/{n}"))).collect();
+        let replacer = Replacer::new(names);
+        let bytes: usize = replacer.spelt.iter().map(|(name, _)| name.capacity() + 32).sum();
+        assert!(bytes < 4 << 20, "{bytes}");
+        let encoded = utf8_percent_encode(&name(7), COMPONENT).to_string();
+        assert_eq!(replacer.find(&format!("{encoded}'")), Some((encoded.len(), "/7")));
+        assert_eq!(replacer.find(&format!("{encoded}x")), None);
+    }
+
+    #[test]
+    fn growth_is_not_underestimated() {
+        let map = map(&[("a", "/1234567890"), ("b.png", "/")]);
+        for code in ["", "assets/a assets/b.png", "'assets/a' assets/none", "nothing"] {
+            let grown = replace(code, &map).len().saturating_sub(code.len());
+            assert!(most_growth(code.as_bytes(), &map) >= grown, "{code}");
+        }
     }
 
     proptest! {

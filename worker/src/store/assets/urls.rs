@@ -38,9 +38,6 @@ pub enum UrlError {
         /// What is wrong with the value.
         reason: &'static str,
     },
-    /// The names cannot be searched for all at once.
-    #[error("too many or too long names")]
-    TooLarge,
 }
 
 /// Names of assets and the URLs that stand for them, each checked, ready to be searched for.
@@ -72,8 +69,7 @@ impl AssetUrls {
         if checked.is_empty() {
             return Ok(Self { replacer: None });
         }
-        let replacer = Replacer::new(&checked).ok_or(UrlError::TooLarge)?;
-        Ok(Self { replacer: Some(replacer) })
+        Ok(Self { replacer: Some(Replacer::new(checked)) })
     }
 }
 
