@@ -68,6 +68,11 @@ impl Raw {
         drop(self.stream.write_all(bytes.as_ref()).await);
     }
 
+    /// Sends as much of this as the system takes at once.
+    pub(crate) fn send_now(&self, bytes: impl AsRef<[u8]>) -> usize {
+        self.stream.try_write(bytes.as_ref()).unwrap_or_default()
+    }
+
     /// Reads until there are more bytes; false at the end of the connection.
     async fn fill(&mut self) -> bool {
         let read = self.stream.read_buf(&mut self.read);

@@ -2,10 +2,11 @@
 //!
 //! Ordinary deserialization has three habits that are unwanted for such JSON. A derived
 //! `Deserialize` accepts a list where an object belongs, and takes its values in the order of the
-//! fields. A `Vec` is built however many items a list has, although an item of two bytes may take a
-//! hundred in memory. And a string is copied although the whole body is in memory already.
+//! fields. A `Vec` or a map is built however many items there are, although an item of two bytes may
+//! take a hundred in memory. And a string is copied although the whole body is in memory already.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -19,6 +20,11 @@ pub struct Object<T>(pub T);
 /// A list of at most `MAX` items. If there is one more, reading fails before it is parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct List<T, const MAX: usize>(pub Vec<T>);
+
+/// An object of at most `MAX` members with any names. If there is one more, reading fails before it
+/// is parsed. Of members with the same name the last one counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Map<T, const MAX: usize>(pub BTreeMap<String, T>);
 
 /// A string. It borrows from the text that is parsed, unless it contains escapes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,6 +47,12 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
         }
 
         deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
+
+impl<T, const MAX: usize> Default for List<T, MAX> {
+    fn default() -> Self {
+        Self(Vec::new())
     }
 }
 
@@ -71,6 +83,33 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for List<T, MA
         }
 
         deserializer.deserialize_seq(Items(PhantomData))
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Map<T, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T, const MAX: usize>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for Members<T, MAX> {
+            type Value = Map<T, MAX>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "an object of at most {MAX} members")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+                let mut map = BTreeMap::new();
+                while let Some(name) = members.next_key()? {
+                    if map.len() == MAX && !map.contains_key(&name) {
+                        return Err(A::Error::custom(format_args!("more than {MAX} members")));
+                    }
+                    map.insert(name, members.next_value()?);
+                }
+                Ok(Map(map))
+            }
+        }
+
+        deserializer.deserialize_map(Members(PhantomData))
     }
 }
 
@@ -133,6 +172,18 @@ mod tests {
         // Reading stops at the limit, so what follows need not be JSON.
         assert!(read("[1,2,3,").unwrap_err().to_string().contains("more than 2 items"));
         assert!(read("{}").is_err());
+    }
+
+    #[test]
+    fn a_map_has_an_end() {
+        let read = serde_json::from_str::<Map<u8, 2>>;
+        let expected = BTreeMap::from([("a".to_owned(), 3), ("b".to_owned(), 2)]);
+        assert_eq!(read(r#"{"a":1,"b":2,"a":3}"#).unwrap(), Map(expected));
+        let error = read(r#"{"a":1,"b":2,"c":3}"#).unwrap_err().to_string();
+        assert!(error.contains("more than 2 members"), "{error}");
+        // What follows is not read any more, so it need not be JSON.
+        assert!(read(r#"{"a":1,"b":2,"c"#).is_err());
+        assert!(read("[]").is_err());
     }
 
     #[test]

@@ -5,12 +5,23 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::json::{List, Map, Object, Text};
 use crate::types::{
     AssetId, FileName, ProjectId, Prompt, RequestPath, SkillName, UserId, VersionId, VersionMessage,
 };
 
+/// The most items of a list or map that are built while a body is parsed. Each list has a lower
+/// limit of its own, with a better message; this one bounds the memory of the items.
+const MAX_ITEMS: usize = 10_000;
+/// The most files in one request, and the most entries of a conversation.
+const MAX_OBJECTS: usize = 100_000;
+
 /// For each name of an asset, the URL that replaces `assets/NAME` in code.
-pub type UrlsByName = BTreeMap<String, String>;
+pub type UrlsByName = Map<String, MAX_ITEMS>;
+/// A list of values that are written as strings.
+pub type Items<T> = List<T, MAX_ITEMS>;
+/// A list of objects.
+pub type Objects<T> = List<Object<T>, MAX_OBJECTS>;
 
 /// The body of `generate_game`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -26,9 +37,10 @@ pub struct GenerateGame {
     #[schemars(with = "Option<Prompt>")]
     pub message: Option<String>,
     /// The skills that the assistant is told to load first.
-    #[schemars(length(max = 20))]
-    pub skills: Option<Vec<SkillName>>,
+    #[schemars(with = "Option<Vec<SkillName>>", length(max = 20))]
+    pub skills: Option<Items<SkillName>>,
     /// The URLs that replace `assets/NAME` in the code that the run writes.
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub asset_urls: Option<UrlsByName>,
     /// For tests of the caller: no run takes place, and the stream ends as if one had failed in
     /// this way (`timeout`, `general`, `sandbox`, `network`, `rate_limit`). Any other value ends it
@@ -39,7 +51,7 @@ pub struct GenerateGame {
 
 /// The body of `apply_files`. It has either `files` or an `action`.
 #[derive(Debug, Deserialize, JsonSchema)]
-pub struct ApplyFiles {
+pub struct ApplyFiles<'a> {
     /// The owner of the project.
     pub user_id: UserId,
     /// The project. It is made if it does not exist.
@@ -48,7 +60,9 @@ pub struct ApplyFiles {
     #[schemars(with = "Option<VersionAction>")]
     pub action: Option<String>,
     /// The files to change. Either all of them change or none.
-    pub files: Option<Vec<FileChange>>,
+    #[serde(borrow)]
+    #[schemars(with = "Option<Vec<FileChange<'static>>>", length(max = MAX_OBJECTS))]
+    pub files: Option<Objects<FileChange<'a>>>,
     /// The message of the version that is made.
     pub commit_message: Option<VersionMessage>,
     /// How many versions `git_log` lists at most.
@@ -56,6 +70,7 @@ pub struct ApplyFiles {
     /// The version that `git_diff` shows or `git_restore` restores.
     pub commit: Option<VersionId>,
     /// The URLs that replace `assets/NAME` in the code among `files`.
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub asset_urls: Option<UrlsByName>,
 }
 
@@ -74,12 +89,15 @@ pub enum VersionAction {
 
 /// One change of a file.
 #[derive(Debug, Deserialize, JsonSchema)]
-pub struct FileChange {
+pub struct FileChange<'a> {
     /// The path of the file. If it is not allowed, the stream ends with an error.
+    #[serde(borrow)]
     #[schemars(with = "RequestPath")]
-    pub path: String,
+    pub path: Text<'a>,
     /// The new content of the file. Required unless the file is deleted.
-    pub content: Option<String>,
+    #[serde(borrow)]
+    #[schemars(with = "Option<String>")]
+    pub content: Option<Text<'a>>,
     /// What happens to the file. Without an action it is written.
     pub action: Option<FileAction>,
     /// The encoding of `content`. Without one it is UTF-8.
@@ -273,7 +291,8 @@ pub struct AskChat {
     /// The specification of the game.
     pub game_spec: Option<String>,
     /// The conversation before the message. Its last entry may be the message itself.
-    pub conversation_history: Option<Vec<Entry>>,
+    #[schemars(with = "Option<Vec<Entry>>", length(max = MAX_OBJECTS))]
+    pub conversation_history: Option<Objects<Entry>>,
     /// Instructions for the model that replace the worker's own.
     pub system_prompt: Option<String>,
     /// Whether the text of the model is the answer as it is.
@@ -309,8 +328,8 @@ pub struct GeneratePublishInfo {
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct GetSkillContent {
     /// The names of the skills. Those that no skill has, or can have, are ignored.
-    #[schemars(length(max = 20))]
-    pub skill_names: Vec<String>,
+    #[schemars(with = "Vec<String>", length(max = 20))]
+    pub skill_names: Items<String>,
 }
 
 /// The body of `prewarm_sandbox`.

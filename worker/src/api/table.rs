@@ -95,7 +95,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         method: Method::Post,
         needs_secret: true,
         about: "Changes files, all or none, as one version; or does one of the actions on versions.",
-        takes: body::<request::ApplyFiles>(),
+        takes: body::<request::ApplyFiles<'static>>(),
         gives: &[
             Gives::Events,
             json::<answer::Versions>(),

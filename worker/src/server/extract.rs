@@ -1,11 +1,9 @@
-//! Bodies: bounded in size, time and silence, UTF-8, JSON, and then a type.
+//! Bodies: bounded in size, time, silence and memory, UTF-8, JSON, and then a type.
 //!
-//! A body takes memory as it arrives. Beyond a little it needs a place, of which there are few, and
-//! a client that sends nothing while others wait for its place loses it. So clients that promise
-//! much and send little keep nobody out.
+//! A body takes memory as it arrives, out of a share (`share`). While others wait for it, a client
+//! that sends next to nothing loses it. So clients that promise much and send little keep nobody out.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body as RawBody, Bytes, HttpBody as _};
@@ -13,10 +11,11 @@ use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use http_body_util::BodyExt as _;
 use serde::de::{Deserialize, DeserializeOwned};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::ApiError;
+use super::share::Share;
 use crate::api::ErrorCode;
 use crate::app::App;
 use crate::blocking;
@@ -24,156 +23,185 @@ use crate::json::Object;
 
 /// Largest JSON body, in bytes: a prompt of the largest size, every character of it escaped.
 pub(super) const MAX_JSON_BYTES: usize = 8 << 20;
-/// What every body may take without a place.
-const FREE_BYTES: usize = 256 * 1024;
-/// Bodies with more than that at a time. One takes its size while it arrives and while its files are
-/// saved, and up to three times its size for the moment in which it is read.
-const PLACES: usize = 2;
-/// Longest time for a body to arrive, waiting for a place included.
+/// Longest time for a body to arrive, waiting for memory included.
 const WHOLE: Duration = Duration::from_mins(2);
-/// Longest silence of a client, and the same while others wait for its place.
+/// Longest silence of a client.
 const SILENCE: Duration = Duration::from_secs(10);
-const SILENCE_WITH_OTHERS: Duration = Duration::from_secs(1);
+/// While others wait for the memory of a body, this much of it has to arrive in each such time.
+const PACE: Duration = Duration::from_millis(500);
+const PACE_BYTES: usize = 8 << 10;
 
-static FREE_PLACES: Semaphore = Semaphore::const_new(PLACES);
-/// Bodies that wait for a place.
-static WAITING: AtomicUsize = AtomicUsize::new(0);
-/// One body that has a place is read at a time, because reading takes memory too.
+/// One large body is read at a time, because what is read takes memory beside it, up to its size.
 static READING: Semaphore = Semaphore::const_new(1);
 
 /// A JSON body.
 #[derive(Debug)]
-pub(super) struct Body<T>(pub(super) T);
+pub(super) struct Body<T> {
+    pub(super) value: T,
+    /// To be held for as long as what was in the body.
+    pub(super) share: Share,
+}
+
+/// A JSON body with files in it, of a size that is set.
+#[derive(Debug)]
+pub(super) struct LargeBody<T>(pub(super) Body<T>);
+
+/// A large body that is whole and not read yet.
+#[derive(Debug)]
+pub(super) struct UnreadBody {
+    bytes: Vec<u8>,
+    share: Share,
+}
 
 impl<S: Send + Sync, T: DeserializeOwned + Send + 'static> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let received = Received::receive(request, MAX_JSON_BYTES).await?;
-        received.read().await.map(|(value, _)| Self(value))
+        UnreadBody::receive(request, MAX_JSON_BYTES).await?.read(parse_owned).await
     }
 }
-
-/// A JSON body with files in it, of a size that is set.
-#[derive(Debug)]
-pub(super) struct LargeBody<T> {
-    pub(super) value: T,
-    /// To be held for as long as what was in the body.
-    pub(super) permit: LargePermit,
-}
-
-/// A body that is not read yet.
-#[derive(Debug)]
-struct Received {
-    bytes: Vec<u8>,
-    place: LargePermit,
-}
-
-/// The right to hold a large body, or what was in it, in memory.
-#[derive(Debug, Default)]
-pub(super) struct LargePermit(Option<SemaphorePermit<'static>>);
 
 impl<T: DeserializeOwned + Send + 'static> FromRequest<Arc<App>> for LargeBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
-        let received = Received::receive(request, app.settings.max_body_bytes).await?;
-        received.read().await.map(|(value, permit)| Self { value, permit })
+        UnreadBody::from_request(request, app).await?.read(parse_owned).await.map(Self)
     }
 }
 
-impl LargePermit {
-    /// Gives it back.
-    pub(super) fn release(self) {
-        drop(self.0);
-    }
+impl FromRequest<Arc<App>> for UnreadBody {
+    type Rejection = ApiError;
 
-    /// Waits for a place until then.
-    async fn take(deadline: Instant) -> Result<Self, ApiError> {
-        WAITING.fetch_add(1, Ordering::Relaxed);
-        let waited = timeout_at(deadline, FREE_PLACES.acquire()).await;
-        WAITING.fetch_sub(1, Ordering::Relaxed);
-        let message = "too many large requests at the same time";
-        let busy = |_| ApiError::new(ErrorCode::WorkerBusy, message);
-        Ok(Self(Some(waited.map_err(busy)?.map_err(|_| ApiError::internal())?)))
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
+        Self::receive(request, app.settings.max_body_bytes).await
     }
 }
 
-impl Received {
+impl UnreadBody {
     async fn receive(request: Request, limit: usize) -> Result<Self, ApiError> {
         check_media_type(&request)?;
+        let announced = request.body().size_hint();
         // Known to be too large before a byte of it is read: a client that waits for
         // `100 Continue` never sends it.
-        if request.body().size_hint().lower() > limit as u64 {
+        if announced.lower() > limit as u64 {
             return Err(too_large(limit));
         }
-        let deadline = Instant::now() + WHOLE;
-        let mut body = request.into_body();
-        let mut all = Self { bytes: Vec::new(), place: LargePermit::default() };
-        while let Some(bytes) = all.next(&mut body, deadline).await? {
+        let share = Share::none(announced.exact());
+        let mut client = Client::new(request.into_body());
+        let mut all = Self { bytes: Vec::new(), share };
+        while let Some(bytes) = client.next(&all.share).await? {
             let length = all.bytes.len() + bytes.len();
             if length > limit {
                 return Err(too_large(limit));
             }
-            if length > FREE_BYTES && all.place.0.is_none() {
-                all.place = LargePermit::take(deadline).await?;
+            if all.share.grow(length, client.deadline).await? {
+                client.begin_pace();
+            }
+            if all.bytes.capacity() < length {
+                // As much as the share allows, and not twice as much as there is.
+                let most =
+                    announced.exact().map_or(limit, |exact| exact.try_into().unwrap_or(limit));
+                let room = all.share.room(length).min(most).max(length);
+                all.bytes.reserve_exact(room - all.bytes.len());
             }
             all.bytes.extend_from_slice(&bytes);
         }
         Ok(all)
     }
 
-    /// The next bytes, from a client that makes an effort.
-    async fn next(&self, body: &mut RawBody, deadline: Instant) -> Result<Option<Bytes>, ApiError> {
-        let silent_since = Instant::now();
+    /// Reads the text, on another thread if it may be long.
+    pub(super) async fn read<T: Send + 'static>(
+        self,
+        read: impl FnOnce(&str) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<Body<T>, ApiError> {
+        let Self { bytes, share } = self;
+        let is_large = share.is_large();
+        let read = move || {
+            let text = std::str::from_utf8(&bytes);
+            read(text.map_err(|_| ApiError::bad_request("the body is not valid UTF-8"))?)
+        };
+        let value = if is_large {
+            let turn = READING.acquire().await.map_err(|_| ApiError::internal())?;
+            let done = blocking::run(move || {
+                let done = read();
+                drop(turn);
+                done
+            });
+            done.await??
+        } else {
+            read()?
+        };
+        Ok(Body { value, share })
+    }
+}
+
+/// A client that sends a body, and how it keeps up.
+struct Client {
+    body: RawBody,
+    deadline: Instant,
+    heard_at: Instant,
+    /// When the pace was looked at last, and what has come since.
+    pace_began: Instant,
+    pace_bytes: usize,
+}
+
+impl Client {
+    fn new(body: RawBody) -> Self {
+        let now = Instant::now();
+        Self { body, deadline: now + WHOLE, heard_at: now, pace_began: now, pace_bytes: 0 }
+    }
+
+    /// Begins to measure anew, after a time for which the client is not to blame.
+    fn begin_pace(&mut self) {
+        self.heard_at = Instant::now();
+        (self.pace_began, self.pace_bytes) = (self.heard_at, 0);
+    }
+
+    /// The next bytes, if the client makes an effort: more of one while others wait for its share.
+    async fn next(&mut self, share: &Share) -> Result<Option<Bytes>, ApiError> {
         loop {
-            let limit = deadline.min(Instant::now() + SILENCE_WITH_OTHERS);
-            match timeout_at(limit, body.frame()).await {
+            let late_at = self.deadline.min(self.heard_at + SILENCE);
+            let look_at = late_at.min(self.pace_began + PACE);
+            match timeout_at(look_at, self.body.frame()).await {
                 Ok(None) => return Ok(None),
                 Ok(Some(Ok(frame))) => {
-                    if let Ok(bytes) = frame.into_data() {
-                        return Ok(Some(bytes));
-                    }
+                    let Ok(bytes) = frame.into_data() else { continue };
+                    self.heard_at = Instant::now();
+                    self.pace_bytes += bytes.len();
+                    self.look(share)?;
+                    return Ok(Some(bytes));
                 }
                 Ok(Some(Err(_))) => return Err(ApiError::bad_request("the body broke off")),
-                Err(_) => {
-                    let others_wait = self.place.0.is_some() && WAITING.load(Ordering::Relaxed) > 0;
-                    let is_over = Instant::now() >= deadline || silent_since.elapsed() >= SILENCE;
-                    if others_wait || is_over {
-                        return Err(ApiError::body_timeout());
-                    }
-                }
+                Err(_) if Instant::now() >= late_at => return Err(ApiError::body_timeout()),
+                Err(_) => self.look(share)?,
             }
         }
     }
 
-    /// Reads the text, on another thread if it is long.
-    async fn read<T: DeserializeOwned + Send + 'static>(
-        self,
-    ) -> Result<(T, LargePermit), ApiError> {
-        let Self { bytes, place } = self;
-        let read = move || {
-            let text = std::str::from_utf8(&bytes);
-            parse(text.map_err(|_| ApiError::bad_request("the body is not valid UTF-8"))?)
-        };
-        if place.0.is_none() {
-            return Ok((read()?, place));
+    /// Looks at the pace when it is time to.
+    fn look(&mut self, share: &Share) -> Result<(), ApiError> {
+        if self.pace_began.elapsed() < PACE {
+            return Ok(());
         }
-        let turn = READING.acquire().await.map_err(|_| ApiError::internal())?;
-        let done = blocking::run(move || {
-            let done = read();
-            drop(turn);
-            done
-        });
-        Ok((done.await??, place))
+        self.pace_began = Instant::now();
+        let bytes = std::mem::take(&mut self.pace_bytes);
+        if bytes < PACE_BYTES && share.is_wanted() {
+            return Err(ApiError::body_timeout());
+        }
+        Ok(())
     }
 }
 
 /// A text as a JSON object, and nothing else.
-fn parse<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, ApiError> {
+pub(super) fn parse<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, ApiError> {
     let Object(value) = serde_json::from_str(text)
         .map_err(|error| ApiError::bad_request(format!("the body is not valid: {error}")))?;
     Ok(value)
+}
+
+/// The same, for what keeps nothing of the text.
+fn parse_owned<T: DeserializeOwned>(text: &str) -> Result<T, ApiError> {
+    parse(text)
 }
 
 fn too_large(limit: usize) -> ApiError {

@@ -15,6 +15,7 @@ mod query;
 mod router;
 mod routes;
 mod settings;
+mod share;
 mod sse;
 mod upload;
 

@@ -13,6 +13,7 @@ use axum::body::{Body, Bytes};
 use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::Response;
+use futures_util::StreamExt as _;
 use tokio::time::timeout;
 
 use crate::api::ErrorCode;
@@ -24,9 +25,13 @@ use crate::runs::run::RunStream;
 /// The longest silence. Some proxies drop a stream after 16 s without a byte.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// A response that streams the events of a run.
-pub(super) fn respond(run: RunStream) -> Response {
-    let mut response = Response::new(Body::from_stream(stream(run)));
+/// A response that streams the events of a run, and holds `held` for as long as it does.
+pub(super) fn respond(run: RunStream, held: impl Send + 'static) -> Response {
+    let events = stream(run).map(move |event| {
+        let _ = &held;
+        event
+    });
+    let mut response = Response::new(Body::from_stream(events));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -71,8 +76,6 @@ fn frame(id: u64, event: &Event) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::StreamExt as _;
-
     use super::*;
     use crate::runs::run::OnDisconnect;
 

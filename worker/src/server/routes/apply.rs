@@ -2,93 +2,137 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use tokio::time::Instant;
 
 use super::generate::asset_urls;
 use super::versions;
 use crate::api::ErrorCode;
-use crate::api::request::{ApplyFiles, Encoding, FileAction, FileChange};
+use crate::api::request::{ApplyFiles, Encoding, FileAction, FileChange, Objects};
 use crate::app::App;
 use crate::blocking;
+use crate::json::{List, Object, Text};
 use crate::runs::SentFiles;
 use crate::runs::failure::Failure;
 use crate::server::error::ApiError;
-use crate::server::extract::LargeBody;
+use crate::server::extract::{Body, UnreadBody, parse};
+use crate::server::share::Share;
 use crate::server::sse;
 use crate::store::assets::AssetUrls;
-use crate::store::assets::replace::{MAX_GROWTH_BYTES, replace_in_file};
+use crate::store::assets::replace::{
+    MAX_GROWTH_BYTES, TooLong, is_code, most_growth, replace_in_file,
+};
 use crate::store::projects::{Part, ProjectKey, StateChange};
-use crate::types::{ProjectPath, RequestPath};
+use crate::types::{ProjectPath, RequestPath, VersionId};
 
 /// The message of the version if the request gives none.
 const DEFAULT_MESSAGE: &str = "ファイルを更新";
+/// Longest wait for memory in which URLs are put into code.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a request asks for.
+enum Asked {
+    Log(Option<u32>),
+    Diff(VersionId),
+    Restore(VersionId),
+    Save(Result<SentFiles, Failure>, Option<AssetUrls>),
+}
 
 pub(in crate::server) async fn apply_files(
     State(app): State<Arc<App>>,
-    LargeBody { value: body, permit }: LargeBody<ApplyFiles>,
+    body: UnreadBody,
 ) -> Result<Response, ApiError> {
+    let Body { value: (key, asked), mut share } = body.read(asked).await?;
+    match asked {
+        Asked::Log(limit) => {
+            let part = Part { limit: versions::length(limit), ..Part::default() };
+            versions::log(app, key, part).await
+        }
+        Asked::Diff(commit) => versions::diff(app, key, commit).await,
+        Asked::Restore(commit) => versions::restore(app, key, commit).await,
+        Asked::Save(..) if app.runs.is_closing() => Err(ApiError::shutting_down()),
+        Asked::Save(mut sent, urls) => {
+            if let (Ok(files), Some(urls)) = (&mut sent, urls) {
+                put_urls(files, urls, &mut share).await?;
+            }
+            Ok(sse::respond(app.runs.apply(key, sent, || drop(share)), ()))
+        }
+    }
+}
+
+/// Reads a whole request, whose text may be long.
+fn asked(text: &str) -> Result<(ProjectKey, Asked), ApiError> {
+    let body: ApplyFiles<'_> = parse(text)?;
     let key = ProjectKey { user: body.user_id, project: body.project_id };
     let commit = || body.commit.clone().ok_or_else(|| ApiError::bad_request("commit: is required"));
-    match body.action.as_deref() {
-        None => {}
-        Some("git_log") => {
-            let part = Part { limit: versions::length(body.limit), ..Part::default() };
-            return versions::log(app, key, part).await;
+    let asked = match body.action.as_deref() {
+        None => {
+            let files = body.files.ok_or_else(|| ApiError::bad_request("files: is required"))?;
+            let message = body.commit_message.unwrap_or_default().or(DEFAULT_MESSAGE);
+            let urls = asset_urls(body.asset_urls)?;
+            Asked::Save(sent_files(files, message), urls)
         }
-        Some("git_diff") => return versions::diff(app, key, commit()?).await,
-        Some("git_restore") => return versions::restore(app, key, commit()?).await,
+        Some("git_log") => Asked::Log(body.limit),
+        Some("git_diff") => Asked::Diff(commit()?),
+        Some("git_restore") => Asked::Restore(commit()?),
         Some(_) => {
             let message = "action: must be git_log, git_diff or git_restore";
             return Err(ApiError::bad_request(message));
         }
-    }
-    let files = body.files.ok_or_else(|| ApiError::bad_request("files: is required"))?;
-    if app.runs.is_closing() {
-        return Err(ApiError::shutting_down());
-    }
-    let message = body.commit_message.unwrap_or_default().or(DEFAULT_MESSAGE);
-    let urls = body.asset_urls;
-    // A large request takes a while.
-    let sent = blocking::run(move || {
-        let urls = asset_urls(urls)?;
-        let mut sent = sent_files(files, message);
-        if let (Ok(sent), Some(urls)) = (&mut sent, &urls) {
-            put_urls(sent, urls)?;
-        }
-        Ok::<_, ApiError>(sent)
-    });
-    let sent = sent.await??;
-    Ok(sse::respond(app.runs.apply(key, sent, || permit.release())))
+    };
+    Ok((key, asked))
 }
 
-/// Puts the URLs of assets into all files that are code.
-fn put_urls(sent: &mut SentFiles, urls: &AssetUrls) -> Result<(), ApiError> {
-    let mut room = MAX_GROWTH_BYTES;
-    for (path, content) in &mut sent.write {
-        let replaced = replace_in_file(path.as_str(), content, urls, content.len() + room);
-        let too_long = |error| ApiError::bad_request(format!("asset_urls: {error}"));
-        if let Some(replaced) = replaced.map_err(too_long)? {
-            room -= replaced.len().saturating_sub(content.len()).min(room);
-            *content = replaced;
-        }
+/// Puts the URLs of assets into all files that are code, when there is room for what that makes of
+/// them.
+async fn put_urls(
+    sent: &mut SentFiles,
+    urls: AssetUrls,
+    share: &mut Share,
+) -> Result<(), ApiError> {
+    let (mut bytes, mut growth) = (0, 0_usize);
+    for (path, content) in &sent.write {
+        bytes += content.len();
+        growth += if is_code(path.as_str()) { most_growth(content, &urls) } else { 0 };
     }
+    if growth == 0 {
+        return Ok(());
+    }
+    let deadline = Instant::now() + ROOM_TIMEOUT;
+    share.add_room(bytes, growth.min(MAX_GROWTH_BYTES), deadline).await?;
+    let mut write = std::mem::take(&mut sent.write);
+    let replaced = blocking::run(move || {
+        let mut room = MAX_GROWTH_BYTES;
+        for (path, content) in &mut write {
+            let replaced = replace_in_file(path.as_str(), content, &urls, content.len() + room)?;
+            if let Some(replaced) = replaced {
+                room -= replaced.len().saturating_sub(content.len()).min(room);
+                *content = replaced;
+            }
+        }
+        Ok::<_, TooLong>(write)
+    });
+    let too_long = |error| ApiError::bad_request(format!("asset_urls: {error}"));
+    sent.write = replaced.await?.map_err(too_long)?;
     Ok(())
 }
 
 /// Checks and decodes all files. Fails with the first reason why they cannot be saved.
-fn sent_files(files: Vec<FileChange>, message: String) -> Result<SentFiles, Failure> {
+fn sent_files(List(files): Objects<FileChange<'_>>, message: String) -> Result<SentFiles, Failure> {
     let mut write = BTreeMap::new();
     let mut remove = BTreeSet::new();
     let mut state = None;
-    for file in files {
-        let shown: String = file.path.escape_debug().take(200).collect();
+    for Object(file) in files {
+        let shown: String = file.path.0.escape_debug().take(200).collect();
         let bad_path = |why: &str| Failure::new(ErrorCode::InvalidPath, format!("{shown}: {why}"));
-        let path: RequestPath = file.path.parse().map_err(|error| bad_path(&format!("{error}")))?;
+        let path: RequestPath =
+            file.path.0.parse().map_err(|error| bad_path(&format!("{error}")))?;
         let is_delete = file.action == Some(FileAction::Delete);
         let content = if is_delete { Vec::new() } else { content(&shown, file)? };
         let is_first = match path {
@@ -119,15 +163,15 @@ fn sent_files(files: Vec<FileChange>, message: String) -> Result<SentFiles, Fail
     Ok(SentFiles { write, remove, state, message })
 }
 
-fn content(shown: &str, file: FileChange) -> Result<Vec<u8>, Failure> {
+fn content(shown: &str, file: FileChange<'_>) -> Result<Vec<u8>, Failure> {
     const BASE64: GeneralPurpose = GeneralPurpose::new(
         &STANDARD,
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
     );
     let invalid = |why: &str| Failure::new(ErrorCode::InvalidContent, format!("{shown}: {why}"));
-    let text = file.content.ok_or_else(|| invalid("content: is required"))?;
+    let Text(text) = file.content.ok_or_else(|| invalid("content: is required"))?;
     match file.encoding {
-        None | Some(Encoding::Utf8) => Ok(text.into_bytes()),
+        None | Some(Encoding::Utf8) => Ok(text.into_owned().into_bytes()),
         Some(Encoding::Base64) => {
             // Some programs break base64 into lines.
             let text: Vec<u8> = text.bytes().filter(|byte| !b"\r\n".contains(byte)).collect();
@@ -140,13 +184,17 @@ fn content(shown: &str, file: FileChange) -> Result<Vec<u8>, Failure> {
 mod tests {
     use super::*;
 
-    fn file(path: &str, content: Option<&str>, action: Option<FileAction>) -> FileChange {
-        let content = content.map(str::to_owned);
-        FileChange { path: path.to_owned(), content, action, encoding: None }
+    fn file<'a>(
+        path: &'a str,
+        content: Option<&'a str>,
+        action: Option<FileAction>,
+    ) -> FileChange<'a> {
+        let content = content.map(|text| Text(text.into()));
+        FileChange { path: Text(path.into()), content, action, encoding: None }
     }
 
-    fn read(files: Vec<FileChange>) -> Result<SentFiles, Failure> {
-        sent_files(files, "x".to_owned())
+    fn read(files: Vec<FileChange<'_>>) -> Result<SentFiles, Failure> {
+        sent_files(List(files.into_iter().map(Object).collect()), "x".to_owned())
     }
 
     #[test]

@@ -82,7 +82,7 @@ pub(in crate::server) async fn list_assets(
 
 pub(in crate::server) async fn delete_asset(
     State(app): State<Arc<App>>,
-    Body(OneAsset { user_id, asset_id }): Body<OneAsset>,
+    Body { value: OneAsset { user_id, asset_id }, .. }: Body<OneAsset>,
 ) -> Result<Json<answer::Success>, ApiError> {
     let assets = app.store.assets.clone();
     blocking::run(move || assets.delete(user_id, asset_id)).await??;
@@ -91,7 +91,7 @@ pub(in crate::server) async fn delete_asset(
 
 pub(in crate::server) async fn restore_asset(
     State(app): State<Arc<App>>,
-    Body(OneAsset { user_id, asset_id }): Body<OneAsset>,
+    Body { value: OneAsset { user_id, asset_id }, .. }: Body<OneAsset>,
 ) -> Result<Json<answer::RestoredAsset>, ApiError> {
     let assets = app.store.assets.clone();
     let asset = blocking::run(move || assets.restore(user_id, asset_id)).await??;

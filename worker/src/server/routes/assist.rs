@@ -17,6 +17,7 @@ use crate::assist::chat::{Care, Chat};
 use crate::assist::publish::Game;
 use crate::assist::skills::OFFERED;
 use crate::blocking;
+use crate::json::{List, Object};
 use crate::models::broker::ApiFailure;
 use crate::models::messages::NoAnswer;
 use crate::server::error::ApiError;
@@ -45,14 +46,14 @@ impl From<NoAnswer> for ApiError {
 
 pub(in crate::server) async fn detect_intent(
     State(app): State<Arc<App>>,
-    Body(body): Body<DetectIntent>,
+    Body { value: body, .. }: Body<DetectIntent>,
 ) -> Json<Judged> {
     Json(app.assist.detect_intent(&body.message).await)
 }
 
 pub(in crate::server) async fn detect_skills(
     State(app): State<Arc<App>>,
-    LargeBody { value: body, permit }: LargeBody<DetectSkills>,
+    LargeBody(Body { value: body, .. }): LargeBody<DetectSkills>,
 ) -> Result<Json<Chosen>, ApiError> {
     let global = app.settings.store.global_dir.clone();
     let offered: Vec<SkillName> = OFFERED.iter().filter_map(|name| name.parse().ok()).collect();
@@ -60,7 +61,6 @@ pub(in crate::server) async fn detect_skills(
     let dimension = body.dimension.unwrap_or_default();
     let code = body.existing_code.as_deref();
     let chosen = app.assist.detect_skills(&body.message, dimension, code, &exist).await;
-    permit.release();
     Ok(Json(chosen))
 }
 
@@ -81,41 +81,41 @@ pub(in crate::server) async fn chat_sonnet(
 async fn chat(
     app: &App,
     care: Care,
-    LargeBody { value: body, permit }: LargeBody<AskChat>,
+    LargeBody(Body { value: body, .. }): LargeBody<AskChat>,
 ) -> Result<Json<Reply>, ApiError> {
     if body.message.trim().is_empty() {
         return Err(ApiError::bad_request("message: must not be empty"));
     }
+    let List(history) = body.conversation_history.unwrap_or_default();
     let chat = Chat {
         message: body.message,
         game_spec: body.game_spec,
-        history: body.conversation_history.unwrap_or_default(),
+        history: history.into_iter().map(|Object(entry)| entry).collect(),
         system_prompt: body.system_prompt,
         is_raw: body.raw_output.unwrap_or(false),
     };
     let reply = app.assist.chat(care, &chat).await?;
-    permit.release();
     Ok(Json(reply))
 }
 
 pub(in crate::server) async fn generate_publish_info(
     State(app): State<Arc<App>>,
-    LargeBody { value: body, permit }: LargeBody<GeneratePublishInfo>,
+    LargeBody(Body { value: body, .. }): LargeBody<GeneratePublishInfo>,
 ) -> Result<Json<Introduction>, ApiError> {
     let game = Game { name: body.project_name, code: body.game_code, spec: body.spec_content };
     let introduction = app.assist.introduce(&game).await?;
-    permit.release();
     Ok(Json(introduction))
 }
 
 pub(in crate::server) async fn get_skill_content(
     State(app): State<Arc<App>>,
-    Body(body): Body<GetSkillContent>,
+    Body { value: body, .. }: Body<GetSkillContent>,
 ) -> Result<Json<SkillContents>, ApiError> {
-    if body.skill_names.len() > MAX_SKILLS {
+    let List(names) = body.skill_names;
+    if names.len() > MAX_SKILLS {
         return Err(ApiError::bad_request(format!("skill_names: at most {MAX_SKILLS}")));
     }
-    let names: Vec<SkillName> = body.skill_names.iter().filter_map(|n| n.parse().ok()).collect();
+    let names: Vec<SkillName> = names.iter().filter_map(|n| n.parse().ok()).collect();
     let global = app.settings.store.global_dir.clone();
     let skills = blocking::run(move || skills::contents(&global, &names)).await?;
     Ok(Json(SkillContents { skills }))
@@ -125,7 +125,7 @@ pub(in crate::server) async fn get_skill_content(
 /// that the self-test has passed and that a slot is free.
 pub(in crate::server) async fn prewarm_sandbox(
     State(app): State<Arc<App>>,
-    Body(PrewarmSandbox { .. }): Body<PrewarmSandbox>,
+    _: Body<PrewarmSandbox>,
 ) -> Json<Warmth> {
     let is_proven = matches!(app.proof.now(), Some(Ok(proof)) if proof.violations.is_empty());
     let is_warm = is_proven && app.runs.has_free_slot() && !app.runs.is_closing();

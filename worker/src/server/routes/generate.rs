@@ -8,6 +8,7 @@ use axum::response::Response;
 use crate::api::ErrorCode;
 use crate::api::request::{GenerateGame, UrlsByName};
 use crate::app::App;
+use crate::json::{List, Map};
 use crate::runs::GenerateRequest;
 use crate::runs::failure::Failure;
 use crate::server::error::ApiError;
@@ -45,7 +46,7 @@ fn request(body: GenerateGame) -> Result<GenerateRequest, ApiError> {
     let text = text.ok_or_else(|| ApiError::bad_request("prompt: is required"))?;
     let prompt: Prompt =
         text.parse().map_err(|error| ApiError::bad_request(format!("prompt: {error}")))?;
-    let skills = body.skills.unwrap_or_default();
+    let List(skills) = body.skills.unwrap_or_default();
     if skills.len() > MAX_SKILLS {
         return Err(ApiError::bad_request(format!("skills: at most {MAX_SKILLS}")));
     }
@@ -56,13 +57,13 @@ fn request(body: GenerateGame) -> Result<GenerateRequest, ApiError> {
 
 /// Checks the URLs that are to be put into code.
 pub(super) fn asset_urls(map: Option<UrlsByName>) -> Result<Option<AssetUrls>, ApiError> {
-    let checked = map.map(AssetUrls::new).transpose();
+    let checked = map.map(|Map(map)| AssetUrls::new(map)).transpose();
     checked.map_err(|error| ApiError::bad_request(format!("asset_urls: {error}")))
 }
 
 pub(in crate::server) async fn generate_game(
     State(app): State<Arc<App>>,
-    Body(body): Body<GenerateGame>,
+    Body { value: body, share }: Body<GenerateGame>,
 ) -> Result<Response, ApiError> {
     let test_error = body.test_error.clone();
     let request = request(body)?;
@@ -70,12 +71,13 @@ pub(in crate::server) async fn generate_game(
     // too.
     if app.runs.is_closing() {
         let failure = Failure::new(ErrorCode::ShuttingDown, "the worker is shutting down");
-        return Ok(sse::respond(app.runs.end_at_once(request.key, Err(failure))));
+        return Ok(sse::respond(app.runs.end_at_once(request.key, Err(failure)), share));
     }
     if let Some(name) = test_error {
-        return Ok(sse::respond(app.runs.end_at_once(request.key, simulated(&name))));
+        return Ok(sse::respond(app.runs.end_at_once(request.key, simulated(&name)), share));
     }
-    Ok(sse::respond(app.runs.generate(request)))
+    // A prompt is in memory for as long as its run waits or works.
+    Ok(sse::respond(app.runs.generate(request), share))
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ pub(in crate::server) async fn get_version_diff(
 
 pub(in crate::server) async fn restore_version(
     State(app): State<Arc<App>>,
-    Body(body): Body<RestoreVersion>,
+    Body { value: body, .. }: Body<RestoreVersion>,
 ) -> Result<Response, ApiError> {
     let key = ProjectKey { user: body.user_id, project: body.project_id };
     restore(app, key, body.commit).await
@@ -60,7 +60,7 @@ pub(in crate::server) async fn restore_version(
 
 pub(in crate::server) async fn create_version_snapshot(
     State(app): State<Arc<App>>,
-    Body(body): Body<CreateVersionSnapshot>,
+    Body { value: body, .. }: Body<CreateVersionSnapshot>,
 ) -> Result<Response, ApiError> {
     let key = ProjectKey { user: body.user_id, project: body.project_id };
     let message = body.message.unwrap_or_default().or(SNAPSHOT_MESSAGE);
@@ -76,7 +76,7 @@ pub(in crate::server) async fn create_version_snapshot(
 
 pub(in crate::server) async fn copy_project(
     State(app): State<Arc<App>>,
-    Body(body): Body<CopyProject>,
+    Body { value: body, .. }: Body<CopyProject>,
 ) -> Result<Response, ApiError> {
     let request = CopyRequest {
         from: ProjectKey { user: body.user_id, project: body.project_id },
