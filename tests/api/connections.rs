@@ -9,8 +9,6 @@ use serde_json::json;
 use crate::raw::Raw;
 use crate::support::{anonymous, head, logged, query};
 
-/// Few enough to be used up, and enough that the rest fits into the kernel's queue.
-const PLACES: usize = 220;
 const LIVE: &str = "GET /health/live HTTP/1.1\r\nHost: t\r\n\r\n";
 
 async fn is_served(worker: &Worker) {
@@ -167,29 +165,6 @@ async fn a_client_that_asks_first_is_told_to_go_on() {
     assert_eq!(raw.head().await.status, 100);
     raw.send(body).await;
     assert_eq!(raw.answer().await.status, 400);
-}
-
-#[tokio::test]
-async fn more_connections_than_there_are_places_wait_until_some_end() {
-    let worker = Setup::default().var("DREAMCORE_MAX_CONNECTIONS", PLACES).start().await;
-    let mut idle = Vec::new();
-    for n in 0..300 {
-        let mut raw = Raw::open(&worker).await;
-        if n < PLACES {
-            raw.send(LIVE).await;
-            assert_eq!(raw.answer().await.status, 200);
-        }
-        idle.push(raw);
-    }
-    let mut late = Raw::open(&worker).await;
-    late.send(LIVE).await;
-    // All places are taken by connections before it, so this can only pass by waiting.
-    let early = tokio::time::timeout(std::time::Duration::from_millis(300), late.answer());
-    assert!(early.await.is_err(), "there is no place");
-    // The ones in the queue take the places; they end too, and then it is its turn.
-    drop(idle);
-    assert_eq!(late.answer().await.status, 200);
-    is_served(&worker).await;
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod bad_paths;
 mod bodies;
 mod connections;
 mod corpus;
+mod crowd;
 mod details;
 mod files;
 mod in_flight;

@@ -6,7 +6,7 @@ use harness::{Answer, Worker};
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Longest wait for the worker; only a defect makes a test wait so long.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -54,6 +54,15 @@ impl Raw {
     pub(crate) async fn open(worker: &Worker) -> Self {
         let stream = TcpStream::connect(worker.address()).await;
         Self { stream: stream.expect("the worker listens"), read: Vec::new() }
+    }
+
+    /// A connection for which the system takes little that has not been read, as over a slow line.
+    pub(crate) async fn with_small_window(worker: &Worker) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(16 << 10).expect("a small buffer");
+        let address = worker.address().parse().expect("an address");
+        let stream = socket.connect(address).await.expect("the worker listens");
+        Self { stream, read: Vec::new() }
     }
 
     /// Opens a connection, sends this and reads the first answer.

@@ -127,7 +127,7 @@ settings! {
         "Key for the Gemini API.";
     GEMINI_BASE_URL = "GEMINI_BASE_URL", Some("https://generativelanguage.googleapis.com"),
         "Where Gemini requests go.";
-    MAX_CONNECTIONS = "DREAMCORE_MAX_CONNECTIONS", Some("4096"),
+    MAX_CONNECTIONS = "DREAMCORE_MAX_CONNECTIONS", Some("2048"),
         "HTTP connections at the same time.";
     SHUTDOWN_GRACE_S = "DREAMCORE_SHUTDOWN_GRACE_S", Some("20"),
         "How long running generations may go on after SIGTERM or SIGINT, in seconds.";

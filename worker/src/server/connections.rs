@@ -1,24 +1,48 @@
 //! Accepting connections: how many, how slow they may be, and how they end.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint};
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
+use super::error::ApiError;
+use super::places::{Busy, Place, Places};
+use super::watched_io::WatchedIo;
+use crate::api::ErrorCode;
+
 /// Longest time for the head of a request to arrive; an idle connection ends after it too.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// Longest time in which a client reads nothing of what is waiting for it.
+/// Longest time in which a client takes nothing of what is waiting for it. Together with
+/// `UNSENT_BYTES` this is a least speed: about half of them each minute.
 const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
+/// What the kernel keeps of an answer that it has not sent yet. Without this limit that is megabytes
+/// for each client that reads nothing, and a slow client seems to read nothing for minutes.
+const UNSENT_BYTES: u32 = 128 * 1024;
 /// Largest head of a request, in bytes, and most header fields.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 const MAX_HEADERS: usize = 64;
+/// Connections beside the others. When all others have requests, these are told so, and whoever
+/// asks whether the worker lives is told that.
+const SPARE_CONNECTIONS: usize = 64;
+/// Files that are open beside those of connections, each of which may have one for its answer.
+const OTHER_DESCRIPTORS: usize = 512;
 /// How long connections may take to end after the last run has.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -55,55 +79,144 @@ async fn accept(
     stop: CancellationToken,
     graceful: Arc<GracefulShutdown>,
 ) {
-    let places = Arc::new(Semaphore::new(max_connections));
+    let most = with_descriptors(max_connections);
+    let (places, spare) = (Places::new(most), Places::new(SPARE_CONNECTIONS));
     loop {
-        let (stream, place) = tokio::select! {
+        let stream = tokio::select! {
             () = stop.cancelled() => return,
-            next = next_connection(&listener, &places) => next,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Too many open files, or a client that left; neither is a reason to stop.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    places.close_oldest();
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
         };
-        let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .max_buf_size(MAX_HEAD_BYTES)
-            .max_headers(MAX_HEADERS)
-            .serve_connection(
-                TokioIo::new(Box::pin(with_timeout(stream))),
-                TowerToHyperService::new(app.clone()),
-            );
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            // Broken connections are the clients' affair; what they asked for was logged.
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended with an error");
-            }
-            drop(place);
-        });
+        let (place, is_spare) = match places.take().await {
+            Some(place) => (place, false),
+            None => match spare.take().await {
+                Some(place) => (place, true),
+                None => continue,
+            },
+        };
+        tokio::spawn(connection(stream, app.clone(), place, is_spare, graceful.watcher()));
     }
 }
 
-async fn next_connection(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> (TcpStream, tokio::sync::OwnedSemaphorePermit) {
-    loop {
-        // The semaphore is never closed; if it were, there would be nothing to limit.
-        let Ok(place) = Arc::clone(places).acquire_owned().await else {
-            continue;
-        };
-        match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
-            Err(error) => {
-                // Too many open files, or a client that left; neither is a reason to stop.
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+/// Makes sure that the process may open as many files as so many connections need, and says for how
+/// many it may.
+fn with_descriptors(connections: usize) -> usize {
+    let wanted = (connections.saturating_mul(2) + OTHER_DESCRIPTORS) as u64;
+    let (soft, hard) = match getrlimit(Resource::RLIMIT_NOFILE) {
+        Ok(limits) => limits,
+        Err(error) => {
+            tracing::warn!(%error, "the limit on open files cannot be read");
+            return connections;
+        }
+    };
+    let allowed = wanted.min(hard).max(soft);
+    if allowed > soft
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, allowed, hard)
+    {
+        tracing::warn!(%error, "the limit on open files cannot be raised");
+    }
+    let most = usize::try_from(allowed).unwrap_or(usize::MAX).saturating_sub(OTHER_DESCRIPTORS) / 2;
+    if most < connections {
+        tracing::warn!(most, "fewer connections than set, because of the limit on open files");
+    }
+    connections.min(most).max(1)
+}
+
+/// Serves one connection to its end, or until its place is needed.
+async fn connection(
+    stream: TcpStream,
+    app: Router,
+    place: Arc<Place>,
+    is_spare: bool,
+    watcher: Watcher,
+) {
+    let app = TowerToHyperService::new(app);
+    let service = service_fn(|mut request: hyper::Request<Incoming>| {
+        let busy = place.busy();
+        if is_spare {
+            request.extensions_mut().insert(Spare);
+        }
+        let answered = app.call(request);
+        async move { answered.await.map(|response| response.map(|body| Answer { body, _busy: busy })) }
+    });
+    let stream = WatchedIo::new(Box::pin(with_limits(stream)));
+    let blocked = stream.blocked();
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .keep_alive(!is_spare)
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        // A request that has arrived is read first, so that its connection does not make way.
+        biased;
+        ended = watcher.watch(connection) => {
+            // Broken connections are the clients' affair; what they asked for was logged.
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a connection ended with an error");
             }
+        }
+        () = place.wanted(|| !blocked.load(Ordering::Relaxed)) => {
+            tracing::debug!("a connection made way for another");
         }
     }
 }
 
-fn with_timeout(stream: TcpStream) -> TimeoutStream<TcpStream> {
+/// Stands in the requests of spare connections.
+#[derive(Debug, Clone, Copy)]
+struct Spare;
+
+/// Refuses the requests of spare connections.
+pub(super) async fn refuse_spare(request: Request, next: Next) -> Response {
+    if request.extensions().get::<Spare>().is_some() {
+        return ApiError::new(ErrorCode::WorkerBusy, "too many requests at the same time")
+            .into_response();
+    }
+    next.run(request).await
+}
+
+/// The body of an answer, until which has been passed on the connection has a request.
+struct Answer {
+    body: Body,
+    _busy: Busy,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+fn with_limits(stream: TcpStream) -> TimeoutStream<TcpStream> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
+    }
+    // gVisor does not know it.
+    if let Err(error) = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES) {
+        tracing::debug!(%error, "TCP_NOTSENT_LOWAT");
     }
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));

@@ -11,6 +11,8 @@ mod extract;
 mod file_answer;
 mod media;
 mod observe;
+mod pieces;
+mod places;
 mod query;
 mod router;
 mod routes;
@@ -18,6 +20,7 @@ mod settings;
 mod share;
 mod sse;
 mod upload;
+mod watched_io;
 
 pub use connections::serve;
 pub use error::ApiError;

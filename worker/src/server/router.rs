@@ -11,6 +11,7 @@ use tower::Layer as _;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::auth::{Accepted, require_secret};
+use super::connections::refuse_spare;
 use super::error::ApiError;
 use super::settings::Settings;
 use super::{observe, routes};
@@ -74,6 +75,7 @@ pub fn router(app: &Arc<App>, settings: &Settings) -> Result<Router, UnknownEndp
         .fallback(no_endpoint)
         .method_not_allowed_fallback(wrong_method)
         .with_state(Arc::clone(app));
+    let guarded = guarded.layer(from_fn(refuse_spare));
     // The secret is checked before the router and not in each route. So a client without the secret
     // learns nothing about the routes, not even from the header `Allow` that a router adds.
     let guarded =

@@ -12,6 +12,7 @@ use multer::{Constraints, Multipart, SizeLimit};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::ApiError;
+use super::pieces::{self, Piece};
 use crate::api::ErrorCode;
 use crate::blocking;
 use crate::store::assets::{Asset, AssetError, Upload};
@@ -22,7 +23,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 const WHOLE: Duration = Duration::from_mins(10);
 /// How long the rest of a body is read that was refused.
 const LINGER: Duration = Duration::from_secs(5);
-/// How much is collected before it is written.
+/// How much is collected before it is written, if there is memory for it.
 const PIECE_BYTES: usize = 256 * 1024;
 /// Room for the boundaries, heads and small fields of a form, beside the file.
 const FORM_BYTES: u64 = 64 * 1024;
@@ -92,7 +93,7 @@ fn boundary(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
 /// An upload that is waited for. Dropped with its request, it is cleared away where that may wait.
 struct Pending {
     upload: Option<Upload>,
-    piece: Vec<u8>,
+    piece: Option<Piece>,
     /// How much may still come.
     room: u64,
     max_bytes: u64,
@@ -103,7 +104,7 @@ impl Pending {
     fn new(upload: Upload, max_bytes: u64) -> Self {
         Self {
             upload: Some(upload),
-            piece: Vec::new(),
+            piece: Some(Piece::with_room(pieces::size(PIECE_BYTES))),
             room: max_bytes,
             max_bytes,
             deadline: Instant::now() + WHOLE,
@@ -121,8 +122,9 @@ impl Pending {
             // At once, and not when it is written: nothing more may ever come.
             let left = self.room.checked_sub(bytes.len() as u64);
             self.room = left.ok_or(AssetError::TooLarge(self.max_bytes))?;
-            self.piece.extend_from_slice(&bytes);
-            if self.piece.len() >= PIECE_BYTES {
+            let piece = self.piece.as_mut().ok_or_else(ApiError::internal)?;
+            piece.bytes.extend_from_slice(&bytes);
+            if piece.bytes.len() >= piece.room() {
                 self.write().await?;
             }
         }
@@ -172,16 +174,17 @@ impl Pending {
 
     /// Hands what was collected to a thread that may wait.
     async fn write(&mut self) -> Result<(), ApiError> {
-        let piece = std::mem::take(&mut self.piece);
         let mut upload = self.upload.take().ok_or_else(ApiError::internal)?;
+        let mut piece = self.piece.take().ok_or_else(ApiError::internal)?;
         let written = blocking::run(move || {
             // Dropped here if it fails, and not where nobody may wait.
-            upload.write(&piece)?;
+            upload.write(&piece.bytes)?;
+            piece.bytes.clear();
+            piece.bytes.shrink_to(piece.room());
             Ok::<_, AssetError>((upload, piece))
         });
-        let (upload, mut piece) = written.await??;
-        piece.clear();
-        (self.upload, self.piece) = (Some(upload), piece);
+        let (upload, piece) = written.await??;
+        (self.upload, self.piece) = (Some(upload), Some(piece));
         Ok(())
     }
 

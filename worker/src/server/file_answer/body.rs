@@ -9,14 +9,15 @@ use futures_util::stream::try_unfold;
 
 use crate::blocking;
 use crate::safe_fs::read_cached;
+use crate::server::pieces::{self, Piece};
 use crate::store::volume::VolumeFile;
 
 /// Parts up to this size, in bytes, are read before the answer begins, and sent together with its
-/// head.
-const AT_ONCE_BYTES: u64 = 256 * 1024;
-/// The size of the pieces in which larger parts are sent, in bytes. The next piece is read when the
+/// head, if there is enough memory for them.
+const AT_ONCE_BYTES: usize = 256 * 1024;
+/// The size of the pieces in which other parts are sent, in bytes. The next piece is read when the
 /// client has taken the last one.
-const PIECE_BYTES: u64 = 128 * 1024;
+const PIECE_BYTES: usize = 128 * 1024;
 
 /// The rest of a part that has not been read.
 struct Rest {
@@ -32,7 +33,7 @@ pub(super) async fn of(file: VolumeFile, start: u64, length: u64) -> io::Result<
     if length == 0 {
         return Ok(Body::empty());
     }
-    if length <= AT_ONCE_BYTES {
+    if length <= pieces::size(AT_ONCE_BYTES) as u64 {
         let (piece, _) = rest.next(AT_ONCE_BYTES).await?;
         return Ok(Body::from(piece));
     }
@@ -40,25 +41,27 @@ pub(super) async fn of(file: VolumeFile, start: u64, length: u64) -> io::Result<
         if rest.left == 0 {
             return Ok::<_, io::Error>(None);
         }
-        rest.next(PIECE_BYTES).await.map(Some)
+        rest.next(pieces::size(PIECE_BYTES)).await.map(Some)
     })))
 }
 
 impl Rest {
     /// Reads the next piece: on this thread if it is in memory, else on a thread that may wait for
     /// the disk.
-    async fn next(self, most: u64) -> io::Result<(Bytes, Self)> {
+    async fn next(self, most: usize) -> io::Result<(Bytes, Self)> {
         let Self { file, at, left } = self;
-        let size = left.min(most);
-        let mut piece = vec![0; usize::try_from(size).map_err(io::Error::other)?];
-        if !read_cached(&file, &mut piece, at) {
+        let size = usize::try_from(left).unwrap_or(most).min(most);
+        let mut piece = Piece::with_room(size);
+        piece.bytes.resize(size, 0);
+        if !read_cached(&file, &mut piece.bytes, at) {
             let file = Arc::clone(&file);
             let read = blocking::run(move || {
-                file.read_exact_at(&mut piece, at)?;
+                file.read_exact_at(&mut piece.bytes, at)?;
                 Ok::<_, io::Error>(piece)
             });
             piece = read.await.map_err(io::Error::other)??;
         }
-        Ok((piece.into(), Self { file, at: at + size, left: left - size }))
+        let size = size as u64;
+        Ok((Bytes::from_owner(piece), Self { file, at: at + size, left: left - size }))
     }
 }

@@ -1,0 +1,73 @@
+//! Pieces of files on their way between clients and the disk.
+//!
+//! A slow client keeps a piece of its file in memory. All pieces share a bounded memory: the less
+//! there is left of it, the smaller the next ones are. So a thousand slow clients cost the others
+//! nothing but smaller steps, and nobody waits for anybody.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Smallest size of a piece, but for the last of a file.
+const LEAST_BYTES: usize = 8 << 10;
+/// What all pieces take together, beside those of the smallest size.
+const ALL_BYTES: usize = 32 << 20;
+/// A piece takes at most this part of what is left.
+const PART_OF_LEFT: usize = 16;
+
+/// What all pieces take.
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+/// How large the next piece may be, where it would have this size if there were enough memory.
+pub(super) fn size(wanted: usize) -> usize {
+    let left = ALL_BYTES.saturating_sub(HELD.load(Ordering::Relaxed));
+    wanted.min((left / PART_OF_LEFT).max(LEAST_BYTES))
+}
+
+/// Bytes that count for as long as they are in memory.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub(super) bytes: Vec<u8>,
+    counted: usize,
+}
+
+impl Piece {
+    /// Room for this many bytes.
+    pub(super) fn with_room(size: usize) -> Self {
+        HELD.fetch_add(size, Ordering::Relaxed);
+        Self { bytes: Vec::with_capacity(size), counted: size }
+    }
+
+    /// The room that it was made with.
+    pub(super) fn room(&self) -> usize {
+        self.counted
+    }
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        HELD.fetch_sub(self.counted, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_become_small_and_large_again() {
+        const WANTED: usize = 256 << 10;
+        assert_eq!(size(WANTED), WANTED);
+        let held: Vec<Piece> = (0..4000).map(|_| Piece::with_room(size(WANTED))).collect();
+        assert_eq!(size(WANTED), LEAST_BYTES);
+        assert_eq!(size(5), 5);
+        let all: usize = held.iter().map(Piece::room).sum();
+        assert!(all < ALL_BYTES + held.len() * LEAST_BYTES, "{all}");
+        drop(held);
+        assert_eq!(size(WANTED), WANTED);
+    }
+}
