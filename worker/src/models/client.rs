@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-/// Longest wait for a TCP and TLS connection. Name resolution counts.
+/// How long a TCP and TLS connection may take, including name resolution.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Makes a client: TLS by rustls with the system's certificates, no redirects (a redirect would
-/// carry the key to another host), no proxy from the environment.
+/// Makes a client. It uses rustls with the system's certificates, follows no redirects, because a
+/// redirect would send the key to another host, and ignores proxies in the environment.
 pub fn new() -> reqwest::Result<reqwest::Client> {
-    // The first caller wins; a second installation of the same provider is no error for us.
+    // An error means that the provider is installed already.
     drop(rustls::crypto::ring::default_provider().install_default());
     reqwest::Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)

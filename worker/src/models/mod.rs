@@ -1,4 +1,5 @@
-//! Model APIs: the broker that lends the CLI a key it never sees.
+//! Model APIs: the broker, through which runs use the API without getting the key, and the worker's
+//! own questions.
 
 pub mod broker;
 pub mod client;

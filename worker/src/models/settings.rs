@@ -1,4 +1,4 @@
-//! What can be set of the model APIs.
+//! The settings of the model APIs.
 
 use std::time::Duration;
 
@@ -7,32 +7,32 @@ use crate::types::Secret;
 /// The settings of all model APIs.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The Anthropic API, for the CLI.
+    /// The settings of the Anthropic API.
     pub anthropic: Anthropic,
-    /// The Gemini API.
+    /// The settings of the Gemini API.
     pub gemini: Gemini,
 }
 
-/// The Anthropic API and what one run may use of it.
+/// The Anthropic API, and how much of it one run may use.
 #[derive(Debug, Clone)]
 pub struct Anthropic {
-    /// The real key; without one every run ends with `AUTH_ERROR`.
+    /// The real key. Without one every run ends with `AUTH_ERROR`.
     pub api_key: Option<Secret>,
-    /// Base URL without a trailing slash.
+    /// The base URL, without a trailing slash.
     pub base_url: String,
-    /// Longest wait for the first byte of an answer.
+    /// How long the broker waits for the first byte of an answer.
     pub first_byte_timeout: Duration,
-    /// Longest silence within a streamed answer.
+    /// How long a silence within a streamed answer may last.
     pub stall_timeout: Duration,
-    /// How long a run keeps trying while the API only fails.
+    /// How long a run goes on while the API does nothing but fail.
     pub give_up: Duration,
-    /// Requests that one run may make.
+    /// How many messages one run may ask for.
     pub max_requests: u64,
-    /// Tokens, input and output together, that one run may use.
+    /// How many tokens one run may use, input and output together.
     pub max_tokens: u64,
-    /// Beginnings of the names of models that a run may use.
+    /// The beginnings of the names of the models that a run may use.
     pub allowed_models: Vec<String>,
-    /// Names of the API's betas that a run may ask for.
+    /// The names of the API's betas that a run may ask for.
     pub allowed_betas: Vec<String>,
 }
 
@@ -41,6 +41,6 @@ pub struct Anthropic {
 pub struct Gemini {
     /// The real key.
     pub api_key: Option<Secret>,
-    /// Base URL without a trailing slash.
+    /// The base URL, without a trailing slash.
     pub base_url: String,
 }

@@ -1,4 +1,4 @@
-//! The broker's own answers, in the form of the API's errors, which the CLI understands.
+//! The broker's own answers. They have the form of the API's errors, which the CLI understands.
 
 use std::borrow::Cow;
 
@@ -7,10 +7,10 @@ use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 
-/// A body that is either at hand or streamed.
+/// A body that is complete or streamed.
 pub(super) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
-/// Why a request is not forwarded, as its sender is told.
+/// The reason why a request is not forwarded, in the form in which the sender gets it.
 #[derive(Debug)]
 pub(super) struct Refusal {
     status: StatusCode,
@@ -27,17 +27,18 @@ impl Refusal {
         Self { status, kind, message: message.into() }
     }
 
-    /// The request itself is wrong. The CLI does not repeat such a request unchanged.
+    /// Refuses a request that is wrong in itself. The CLI does not repeat such a request unchanged.
     pub(super) fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", message)
     }
 
-    /// The request may succeed a little later. The CLI repeats it by itself.
+    /// Refuses a request that may succeed a little later. The CLI repeats it by itself.
     pub(super) fn not_now(message: &'static str) -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", message)
     }
 
-    /// The answer. The connection ends with it: what may be left of the request is not read.
+    /// Makes the answer. The connection is closed after it, because the rest of the request may not
+    /// have been read.
     pub(super) fn into_answer(self) -> Response<Body> {
         let mut response = error(self.status, self.kind, &self.message);
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -45,7 +46,7 @@ impl Refusal {
     }
 }
 
-/// An answer with an error of the API's form.
+/// Makes an answer with an error in the API's form.
 pub(super) fn error(status: StatusCode, kind: &str, message: &str) -> Response<Body> {
     let json = serde_json::json!({
         "type": "error",
@@ -58,7 +59,7 @@ pub(super) fn error(status: StatusCode, kind: &str, message: &str) -> Response<B
     response
 }
 
-/// An empty answer.
+/// Makes an answer without a body.
 pub(super) fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(full(String::new()));
     *response.status_mut() = status;

@@ -1,4 +1,5 @@
-//! Receiving the body of a request, from a sender that may mean to hold the worker up.
+//! Receives the body of a request. The sender may be an attacker that wants to keep the worker
+//! busy.
 
 use std::time::Duration;
 
@@ -12,21 +13,21 @@ use super::answer::Refusal;
 use super::ledger::Ledger;
 use super::room::{Held, Room};
 
-/// Largest body, in bytes; the API's own limit.
+/// The largest body, in bytes, which is the API's own limit.
 pub(super) const MAX_BYTES: usize = 32 << 20;
-/// Longest time for a whole body, and longest silence within it. The sender is on this machine.
+/// How long a whole body may take, and how long a silence within it. Both are short, because the
+/// sender is on this machine.
 const WHOLE: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(10);
-/// How long the rest of a refused body is read and dropped. A connection that is closed on a sender
-/// that is still sending takes the answer with it.
+/// How long the rest of a refused body is read and dropped. If the worker closed the connection
+/// while the sender is still sending, the sender would not get the answer.
 const LINGER: Duration = Duration::from_secs(2);
-/// A piece of a body costs the worker far more than its sender, so a body may come in this many
-/// pieces, and in one more for so many of the bytes that have come. Real clients send pieces of many
-/// kilobytes.
+/// A body may come in this many pieces, and in one more for each further amount of bytes. Each
+/// piece costs the worker far more than its sender. Real clients send pieces of many kilobytes.
 const FREE_PIECES: usize = 256;
 const BYTES_A_PIECE: usize = 256;
 
-/// How much of a body has come, and in how many pieces.
+/// How many bytes of a body have come, and in how many pieces.
 #[derive(Default)]
 struct Arrived {
     pieces: usize,
@@ -34,7 +35,7 @@ struct Arrived {
 }
 
 impl Arrived {
-    /// Counts a piece, and says whether the body still comes as real clients send it.
+    /// Counts a piece. Returns whether the number of pieces is still allowed.
     fn add(&mut self, bytes: usize) -> bool {
         self.pieces += 1;
         self.bytes += bytes;
@@ -42,7 +43,7 @@ impl Arrived {
     }
 }
 
-/// A body that is held in memory, with the permission to hold it there.
+/// A body in memory, with the room that it takes.
 struct HeldBody {
     bytes: Vec<u8>,
     _held: Held,
@@ -54,7 +55,7 @@ impl AsRef<[u8]> for HeldBody {
     }
 }
 
-/// Receives a body of this length whole. The memory is given back when the last clone of the result
+/// Receives a whole body of this length. Its room is given back when the last clone of the result
 /// is dropped.
 pub(super) async fn receive(
     body: &mut Incoming,
@@ -68,7 +69,7 @@ pub(super) async fn receive(
     };
     let deadline = Instant::now() + WHOLE;
     let mut held = Held::default();
-    // The kernel gives memory to what was reserved only when something is written there.
+    // Reserving takes no memory yet: the kernel assigns it when the bytes are written.
     let mut bytes = Vec::with_capacity(length);
     let mut arrived = Arrived::default();
     loop {
@@ -93,7 +94,7 @@ pub(super) async fn receive(
     Ok(Bytes::from_owner(HeldBody { bytes, _held: held }))
 }
 
-/// Reads what is left of a refused body and drops it, for a moment.
+/// Reads and drops the rest of a refused body, for at most [`LINGER`].
 pub(super) async fn discard(body: &mut Incoming) {
     let rest = async {
         let mut arrived = Arrived::default();
@@ -104,7 +105,7 @@ pub(super) async fn discard(body: &mut Incoming) {
             }
         }
     };
-    // A sender that takes longer has had its chance.
+    // After that time the connection is closed, and a sender that is still sending gets no answer.
     drop(timeout(LINGER, rest).await);
 }
 
@@ -119,7 +120,7 @@ mod tests {
         assert!((0..10).any(|_| !crumbs.add(1)));
         let mut ordinary = Arrived::default();
         assert!((0..MAX_BYTES / 1000).all(|_| ordinary.add(1000)));
-        // What is small may come as it likes.
+        // A small body may come in any pieces.
         let mut small = Arrived::default();
         assert!((0..100).all(|_| small.add(1)));
     }

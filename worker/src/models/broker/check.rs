@@ -1,13 +1,13 @@
-//! Which bodies are forwarded.
+//! The check of a request's body, before it is forwarded.
 //!
-//! Whoever holds the token can send anything, not only what the CLI sends. So a request must name
-//! an allowed model, and it must not make the API's own machines fetch pages, run code or talk to
-//! other servers on its behalf: that would be a way out of a sandbox that has no network. It must
-//! not change by whom it is answered and what that costs, either. What a request may say is
-//! therefore a list, and everything else is refused: the API learns new words every month.
+//! Every process in the sandbox has the token and can send anything, not only what the CLI sends.
+//! So a request must name an allowed model, and must not make the API's machines fetch pages, run
+//! code or talk to other servers: that would be a way out of a sandbox that has no network. It also
+//! must not change which service answers and what that costs. The check knows a list of allowed
+//! fields and refuses all others, because the API gets new fields every month.
 //!
-//! A body is read through once and nothing is built from it, so that reading one costs no more
-//! memory than it has itself.
+//! A body is read once and nothing is built from it, so checking it takes no memory but the body's
+//! own.
 
 use std::fmt;
 
@@ -15,13 +15,13 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 
 use super::content::{Budget, Look};
 
-/// Longest text of which something is kept, in bytes: the name of a model.
+/// The longest text that is kept, in bytes: the name of a model.
 const MAX_TEXT_BYTES: usize = 128;
 /// How much of an unknown name an answer repeats, in characters.
 const MAX_NAME_CHARS: usize = 64;
 
-/// What a request may say beside what is looked at: how the model answers, and nothing about where
-/// and by whom. The CLI sends the first half of them.
+/// The fields that are allowed without a check. They say how the model answers, and nothing about
+/// where or by which service. The CLI sends the first half of them.
 const HARMLESS: [&str; 11] = [
     "context_management",
     "metadata",
@@ -36,19 +36,19 @@ const HARMLESS: [&str; 11] = [
     "top_p",
 ];
 
-/// What the broker must know of a request.
+/// The parts of a request that the broker needs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Request {
-    /// The model that is asked.
+    /// The name of the model.
     model: String,
-    /// Whether the answer comes as events.
+    /// Whether the answer is streamed as events.
     pub(super) stream: bool,
-    /// The most tokens that the model may write, if the request says so.
+    /// The largest number of tokens that the model may write, if the request limits it.
     pub(super) max_tokens: Option<u64>,
 }
 
 impl Request {
-    /// Reads a request and refuses what must not be forwarded, with the reason.
+    /// Checks a request. The error is the reason why it must not be forwarded.
     pub fn parse(body: &[u8], allowed_models: &[String]) -> Result<Self, String> {
         let budget = Budget::default();
         let mut json = serde_json::Deserializer::from_slice(body);
@@ -63,7 +63,7 @@ impl Request {
     }
 }
 
-/// Reads the whole.
+/// Reads the top level of a request.
 #[derive(Clone, Copy)]
 struct Top<'a>(&'a Budget);
 
@@ -74,7 +74,7 @@ impl<'de> Visitor<'de> for Top<'_> {
         f.write_str("a request")
     }
 
-    /// Without this, serde would repeat the text, however long, in its error.
+    /// Refuses a string. Without this method, serde would repeat the whole string in its error.
     fn visit_str<E: Error>(self, _: &str) -> Result<Request, E> {
         Err(E::custom("a request is an object"))
     }
@@ -127,14 +127,15 @@ impl Top<'_> {
             Field::Harmless(_) => {
                 map.next_value_seed(Look(self.0))?;
             }
-            // The API's own words, from which the CLI knows what to leave out.
+            // The wording of the API's own error, from which the CLI knows which field to leave
+            // out.
             Field::Unknown(_) => return refuse("Extra inputs are not permitted"),
         }
         Ok(())
     }
 }
 
-/// A name at the top of a request.
+/// The name of a field at the top level.
 #[derive(Debug, PartialEq, Eq)]
 enum Field {
     Model,
@@ -192,7 +193,7 @@ impl Visitor<'_> for FieldSeed {
     }
 }
 
-/// A value of which something is kept.
+/// A value that is kept.
 enum Scalar {
     Text(String),
     Count(u64),
@@ -289,13 +290,13 @@ mod tests {
     #[test]
     fn refuses_every_field_that_is_not_known_to_be_harmless() {
         for field in [
-            // Who answers, where, and what it costs.
+            // Fields that change which service answers, where, and what that costs.
             "service_tier",
             "speed",
             "inference_geo",
             "fallbacks",
             "fallback",
-            // What the API does or remembers beside answering.
+            // Fields that make the API do or remember something else than answering.
             "container",
             "mcp_servers",
             "thread",

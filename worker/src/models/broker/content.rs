@@ -1,9 +1,9 @@
-//! Reading through a request without keeping anything of it: how many values it consists of, and
-//! whether the API would fetch something for it by itself.
+//! Reads a request without keeping anything of it. Counts its values, and finds out whether the API
+//! itself would fetch something for it.
 //!
-//! An image or a document can be an address or the number of a file that was uploaded before. The
-//! API's machines then fetch it, with whatever the address says: a way out of a sandbox that has no
-//! network, and a way to the files of others under the same key. Tools that run on the API's
+//! An image or a document in a request can be a URL, or the number of a file that was uploaded
+//! before. The API's machines would then fetch it. That would be a way out of a sandbox that has no
+//! network, and a way to the files of others who use the same key. Tools that run on the API's
 //! machines are such a way too, and a conversation can add tools in the middle.
 
 use std::cell::Cell;
@@ -11,11 +11,11 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// The most values that a request may consist of. Every object, list, text and number is one. The
-/// CLI's longest conversations have some ten thousand.
+/// The largest number of values in a request. Every object, list, text and number is one. The CLI's
+/// longest conversations have about ten thousand.
 const MAX_VALUES: u32 = 250_000;
 
-/// How many more values a request may consist of.
+/// How many further values a request may have.
 #[derive(Debug)]
 pub(super) struct Budget(Cell<u32>);
 
@@ -36,16 +36,16 @@ impl Budget {
     }
 }
 
-/// What a text is, where it stands as a `type`.
+/// The meaning of a text as the `type` of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// It makes the API fetch or run something.
+    /// The object makes the API fetch or run something.
     Remote,
-    /// A source whose bytes are in the request itself.
+    /// A source whose content is in the request itself.
     Local,
-    /// A tool that its caller carries out.
+    /// A tool that the sender of the request carries out.
     OwnTool,
-    /// A call of a tool, made by the model.
+    /// A tool call of the model.
     ToolUse,
     /// Anything else.
     Other,
@@ -54,7 +54,8 @@ enum Kind {
 impl Kind {
     fn of(text: &str) -> Self {
         match text {
-            // Sources; files for a container; tools that are defined within a conversation.
+            // Sources that the API fetches, files for a container, and tools that a conversation
+            // defines.
             "url" | "file" | "container_upload" | "tool_definition" => Self::Remote,
             "base64" | "text" | "content" => Self::Local,
             "custom" => Self::OwnTool,
@@ -65,18 +66,18 @@ impl Kind {
     }
 }
 
-/// Whether it ends as the API's own tools do: `web_fetch_20250910`.
+/// Whether a text ends with a date, as the types of the API's own tools do: `web_fetch_20250910`.
 fn is_dated(text: &str) -> bool {
     let date = text.rsplit_once('_').map(|(_, date)| date);
     date.is_some_and(|date| date.len() == 8 && date.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// What is kept of a value.
+/// What is known about a value after reading it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Content {
-    /// Whether an object in it names something to be fetched or run.
+    /// Whether an object in it makes the API fetch or run something.
     pub(super) is_remote: bool,
-    /// What a text is, or what the object's `type` says that it is.
+    /// The meaning of a text, or of an object's `type`.
     kind: Option<Kind>,
     shape: Shape,
 }
@@ -86,7 +87,7 @@ enum Shape {
     Scalar,
     Object,
     List {
-        /// Whether each item is a tool that the sender carries out by itself.
+        /// Whether each item is a tool that the sender carries out itself.
         of_own_tools: bool,
     },
 }
@@ -94,13 +95,13 @@ enum Shape {
 const SCALAR: Content = Content { is_remote: false, kind: None, shape: Shape::Scalar };
 
 impl Content {
-    /// Whether it is a list of tools that the sender carries out by itself. A tool with a type is
-    /// one that the API's servers know, and most of them they carry out.
+    /// Whether it is a list of tools that the sender carries out itself. A tool with another type
+    /// is one of the API's own, and the API's servers carry out most of those.
     pub(super) fn is_list_of_own_tools(self) -> bool {
         self.shape == Shape::List { of_own_tools: true }
     }
 
-    /// What it says as a `type`.
+    /// The meaning of the value as a `type`.
     fn text_kind(self) -> Kind {
         self.kind.filter(|_| self.shape == Shape::Scalar).unwrap_or(Kind::Other)
     }
@@ -110,8 +111,8 @@ impl Content {
     }
 }
 
-/// The keys of an object that matter. Nothing is skipped, whatever it is called and however often:
-/// two keys of the same name are read by some as the first and by others as the last.
+/// The keys of an object that matter. Every value of an object is read, also of repeated keys: some
+/// parsers use the first of two equal keys and others the last.
 #[derive(Clone, Copy)]
 enum Key {
     Type,
@@ -120,7 +121,7 @@ enum Key {
     Other,
 }
 
-/// Reads any value.
+/// Reads a value of any kind.
 #[derive(Clone, Copy)]
 pub(super) struct Look<'a>(pub(super) &'a Budget);
 
@@ -160,7 +161,7 @@ impl<'de> Visitor<'de> for Look<'_> {
                 Key::Other => is_remote |= value.is_remote,
             }
         }
-        // What a tool is called with is the tool's affair, and nothing that the API looks at.
+        // The input of a tool call may contain anything, because the API does not interpret it.
         is_remote |= input_is_remote && kind != Some(Kind::ToolUse);
         Ok(Content { is_remote, kind, shape: Shape::Object })
     }
@@ -248,13 +249,13 @@ mod tests {
             r#"{"type":"base64","type":"base64"}"#,
             r#"{"type":"u\u0072l"}"#,
             r#"[{"type":"container_upload","file_id":"f"}]"#,
-            // Sources that are not known today.
+            // Kinds of sources that do not exist today.
             r#"{"type":"image","source":{"type":"bucket"}}"#,
             r#"{"type":"image","source":{"url":"https://x"}}"#,
-            // A tool that a conversation adds, and one that it calls.
+            // A tool that a conversation adds, and a tool of the API that it calls.
             r#"{"role":"system","content":[{"type":"tool_addition","tool":{"type":"tool_definition"}}]}"#,
             r#"{"definition":{"type":"web_fetch_20250910","name":"web_fetch"}}"#,
-            // Only a call of a tool may hold what it likes.
+            // Only a tool call may have an `input` with anything in it.
             r#"{"type":"image","input":{"source":{"type":"url"}}}"#,
             r#"{"type":"tool_use","type":"image","input":{"type":"url"}}"#,
             r#"{"input":{"type":"url"}}"#,

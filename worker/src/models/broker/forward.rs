@@ -1,4 +1,4 @@
-//! One request: checked, given the real key, and forwarded.
+//! Handles one request: checks it, adds the real key, and forwards it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,14 +20,15 @@ use super::relay::{Asked, pass_back};
 use crate::blocking;
 use crate::types::Secret;
 
-/// A body up to this size is checked in no time; larger ones wait for each other.
+/// Bodies up to this size, in bytes, are checked at once. Larger ones are checked a few at a time.
 const SMALL_BYTES: usize = 1 << 20;
-/// The fewest bytes of a request that may make one token: three in Japanese, four in English.
+/// The number of bytes of a request that make one token at the least: three in Japanese, four in
+/// English.
 const BYTES_A_TOKEN: usize = 3;
-/// The most tokens that a model reads; the API refuses more.
+/// The largest number of tokens that a model reads. The API refuses more.
 const MAX_INPUT_TOKENS: u64 = 1_000_000;
 
-/// A request that may be forwarded.
+/// A request that was checked and may be forwarded.
 struct Checked {
     body: Bytes,
     request: check::Request,
@@ -77,14 +78,14 @@ async fn answer(desk: &Arc<Desk>, request: Request<Incoming>) -> Result<Response
         return Ok(error(StatusCode::UNAUTHORIZED, "authentication_error", message));
     };
     let asked = Asked { operation, turn: checked.turn, reservation };
-    // An answer in one piece begins when the model is done, which takes longer.
+    // An answer that does not stream begins when the model has finished, which takes longer.
     let is_slow = operation == Operation::Messages && !checked.request.stream;
     let settings = &desk.settings;
     let wait = if is_slow { settings.give_up } else { settings.first_byte_timeout };
     send(desk, target, checked.headers, key, checked.body, wait, asked).await
 }
 
-/// Everything that a request must pass before the key is spent on it.
+/// Does everything that a request must pass before it is sent with the real key.
 async fn admit(
     desk: &Arc<Desk>,
     operation: Operation,
@@ -102,7 +103,7 @@ async fn admit(
     let estimate = Tokens { input: input.min(MAX_INPUT_TOKENS), output: max_tokens };
     match desk.ledger.admit(estimate) {
         Ok(reservation) => Ok((checked, Some(reservation))),
-        // 400, because the CLI would repeat a 429.
+        // Status 400, because the CLI would repeat the request after a 429.
         Err(Denied::UsedUp) => Err(Refusal::invalid("the budget of this run is used up")),
         Err(Denied::UnderWay) => {
             Err(Refusal::not_now("messages under way may use up the budget of this run"))
@@ -110,7 +111,7 @@ async fn admit(
     }
 }
 
-/// Reads a request whole and checks it.
+/// Receives a whole request and checks it.
 async fn check(
     desk: &Arc<Desk>,
     operation: Operation,
@@ -122,7 +123,7 @@ async fn check(
     let turns = if operation == Operation::Messages { &desk.messages } else { &desk.counts };
     let turn = take_turn(turns, desk.settings.first_byte_timeout).await?;
     let body = {
-        // Nothing closes this semaphore, nor the others.
+        // No code closes this semaphore or the others, so this cannot fail.
         let _arrival = desk.arrivals.acquire().await.ok();
         body::receive(body, length, &desk.room, &desk.ledger).await?
     };
@@ -140,8 +141,8 @@ async fn take_turn(
     })
 }
 
-/// Checks a body where it keeps nobody waiting: a large one takes a tenth of a second. A run has one
-/// checked at a time, and all runs together have a few large ones.
+/// Checks a body. A large one takes a tenth of a second, so it is checked on a thread that may be
+/// kept busy. One body of a run is checked at a time, and a few large ones of all runs together.
 async fn parse(desk: &Arc<Desk>, body: Bytes) -> Result<check::Request, Refusal> {
     let _one = desk.checks.acquire().await.ok();
     let is_large = body.len() > SMALL_BYTES;
@@ -169,7 +170,7 @@ async fn send(
             if failure.is_connect() {
                 Reservation::release(asked.reservation);
             }
-            // The text of the error may hold the address, which is no secret, but never the key.
+            // The text of the error never contains the key.
             tracing::debug!(error = %failure.without_url(), "the model API cannot be reached");
             desk.ledger.failed(ApiFailure::Network);
             let message = "the model API cannot be reached";

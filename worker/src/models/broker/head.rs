@@ -1,4 +1,4 @@
-//! What the head of a request must look like before its body is read, and what of it is passed on.
+//! Checks the head of a request before its body is read, and makes the headers that are forwarded.
 
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT,
@@ -17,24 +17,25 @@ const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 /// The version of the API for which requests are checked.
 const KNOWN_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-/// Longest name of a program that is passed on, in bytes.
+/// The longest `User-Agent` that is forwarded, in bytes.
 const MAX_USER_AGENT_BYTES: usize = 256;
-/// Longest name of a beta that an answer repeats, in bytes.
+/// The longest name of a beta that an answer repeats, in bytes.
 const MAX_BETA_BYTES: usize = 64;
 
-/// What is asked for.
+/// The operation that a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operation {
-    /// A sign of life that the CLI asks for at its start; answered here.
+    /// A request of the CLI at its start that only checks whether the API can be reached. The
+    /// broker answers it itself.
     Hello,
-    /// A message of the model.
+    /// A request for a message of the model.
     Messages,
-    /// A count of tokens, free of charge.
+    /// A request to count tokens, which the API does not charge for.
     CountTokens,
 }
 
 impl Operation {
-    /// The operation that method and path name, if it is one that is served.
+    /// The operation that a method and a path stand for. `None` if it is not served.
     pub(super) fn of(method: &Method, uri: &Uri) -> Option<Self> {
         let known_query = matches!(uri.query(), None | Some("" | "beta=true"));
         match (method.as_str(), uri.path()) {
@@ -46,7 +47,7 @@ impl Operation {
     }
 }
 
-/// Whether the request carries the run's token, compared without a hint of how much was right.
+/// Whether the request carries the run's token. It is compared in constant time.
 pub(super) fn has_token(headers: &HeaderMap, token: &Secret) -> bool {
     let bearer = headers
         .get(AUTHORIZATION)
@@ -59,8 +60,8 @@ pub(super) fn has_token(headers: &HeaderMap, token: &Secret) -> bool {
     (as_key | as_bearer).into()
 }
 
-/// How long the body is going to be, in bytes. A body in chunks could come in pieces of one byte, each
-/// with a head of its own.
+/// The announced length of the body, in bytes. Chunked bodies are refused, because they could come
+/// in pieces of one byte, each with a header of its own.
 pub(super) fn body_length(headers: &HeaderMap) -> Result<usize, Refusal> {
     if headers.contains_key(CONTENT_ENCODING) {
         return Err(Refusal::invalid("encoded bodies are not read here"));
@@ -77,20 +78,20 @@ pub(super) fn body_length(headers: &HeaderMap) -> Result<usize, Refusal> {
     Ok(length)
 }
 
-/// Whether the sender waits for a word before it sends the body.
+/// Whether the sender waits for `100 Continue` before it sends the body.
 pub(super) fn waits(headers: &HeaderMap) -> bool {
     headers.contains_key(EXPECT)
 }
 
-/// The headers that the API gets to see. They are made anew: of the sender's, only its program's
-/// name and those betas that are allowed go any further.
+/// Makes the headers for the API. Of the sender's headers, only `User-Agent` and the allowed betas
+/// are passed on.
 pub(super) fn forwarded(from: &HeaderMap, allowed_betas: &[String]) -> Result<HeaderMap, Refusal> {
     if from.get_all(VERSION).iter().any(|version| version != KNOWN_VERSION) {
         return Err(Refusal::invalid("anthropic-version: only 2023-06-01 is served here"));
     }
     let mut to = HeaderMap::from_iter([
         (ACCEPT, JSON),
-        // A compressed answer could not be counted.
+        // The tokens of a compressed answer could not be counted.
         (ACCEPT_ENCODING, HeaderValue::from_static("identity")),
         (CONTENT_TYPE, JSON),
         (VERSION, KNOWN_VERSION),
@@ -104,8 +105,8 @@ pub(super) fn forwarded(from: &HeaderMap, allowed_betas: &[String]) -> Result<He
     Ok(to)
 }
 
-/// The betas that the request asks for, if all of them are allowed. A beta changes how the API reads
-/// a body, so a body that was checked without knowing of the beta was not checked.
+/// The betas that the request asks for. Refuses the request if one of them is not allowed: a beta
+/// changes how the API reads a body, so the check of the body would mean nothing.
 fn betas(from: &HeaderMap, allowed: &[String]) -> Result<Option<HeaderValue>, Refusal> {
     let mut asked: Vec<&str> = Vec::new();
     for value in from.get_all(BETA) {
@@ -119,19 +120,19 @@ fn betas(from: &HeaderMap, allowed: &[String]) -> Result<Option<HeaderValue>, Re
             }
         }
     }
-    // Names that are allowed hold nothing that a header could not.
+    // Names of allowed betas contain only characters that a header may contain.
     Ok(HeaderValue::from_str(&asked.join(",")).ok().filter(|value| !value.is_empty()))
 }
 
-/// The refusal of a beta, in the API's own words: the CLI leaves out the beta that they name and
-/// asks again.
+/// The refusal of a beta, in the wording of the API's own error, after which the CLI leaves out
+/// that beta and asks again.
 fn unexpected(name: &str) -> Refusal {
     let name = if is_beta(name) { name } else { "?" };
     tracing::warn!(beta = name, "refused a beta that DREAMCORE_ALLOWED_BETAS does not name");
     Refusal::invalid(format!("Unexpected value(s) `{name}` for the `anthropic-beta` header"))
 }
 
-/// Whether a name looks like one of the API's.
+/// Whether a name has the form of the API's names of betas.
 fn is_beta(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     name.len() <= MAX_BETA_BYTES && name.bytes().all(allowed)

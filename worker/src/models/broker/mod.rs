@@ -1,13 +1,13 @@
-//! TRUST BOUNDARY 7: the key stays here.
+//! TRUST BOUNDARY 7: from a sandbox's requests to the model API, with the key.
 //!
-//! The CLI is given a loopback address and a token that is good for one run. The broker listens
-//! there, checks token, method, path and request, puts the real key in and forwards; the answer is
-//! streamed back as it comes. A stolen token is worth what is left of one run's budget.
+//! The CLI gets a loopback address and a token that is valid for one run. The broker listens at
+//! that address, checks token, method, path and body of each request, adds the real key and
+//! forwards the request. It streams the answer back as it arrives. So the key stays in the worker,
+//! and a stolen token is worth only the rest of one run's budget.
 //!
-//! Everything in the sandbox has the token, so a run's requests are an attack on the worker as well
-//! as on the key. What a run may take of the worker is bounded here: connections, requests, bytes,
-//! memory, processor time, and how long each step may last. A run that goes beyond what any run
-//! needs is ended.
+//! Every process in the sandbox has the token, so requests may be attacks on the worker too. The
+//! broker bounds what a run can use of the worker: connections, requests, bytes, memory, processor
+//! time, and the time of each step. A run that exceeds what any run needs is ended.
 
 mod answer;
 mod body;
@@ -40,26 +40,28 @@ use crate::models::Anthropic;
 use crate::types::Secret;
 use room::{Pool, Room};
 
-/// Connections that one sandbox may hold; the CLI uses one or two.
+/// How many connections one sandbox may have open. The CLI uses one or two.
 const MAX_CONNECTIONS: usize = 32;
-/// Messages, and counts of tokens, that one sandbox may ask for at the same time; the CLI asks for
-/// one or two. Others wait.
+/// How many messages, and counts of tokens, one sandbox may ask for at the same time. Further
+/// requests wait. The CLI asks for one or two.
 const MAX_MESSAGES: usize = 4;
 const MAX_COUNTS: usize = 2;
-/// Bodies of one run that may arrive at the same time. Together they find room, so none of them
-/// waits for another one's end.
+/// How many bodies of one run may arrive at the same time. There is room for this many of the
+/// largest bodies, so none of them waits for another one.
 const MAX_ARRIVALS: usize = 2;
-/// Large bodies that are checked at the same time for all runs together.
+/// How many large bodies are checked at the same time, of all runs together.
 const MAX_LARGE_CHECKS: usize = 2;
-/// Largest head of a request and most header fields. It is the size of a connection's buffer too.
+/// The largest head of a request, in bytes, which is also the size of a connection's buffer; and
+/// the largest number of header fields.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 const MAX_HEADERS: usize = 64;
-/// Longest time for a head to arrive; an idle connection ends after it too.
+/// How long the head of a request may take to arrive. An idle connection is closed after this time
+/// too.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// Longest time in which nothing of an answer is read that waits to be read.
+/// How long a client may leave an answer unread.
 const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Lends the model API to runs.
+/// Gives runs access to the model API.
 #[derive(Debug, Clone)]
 pub struct Broker {
     settings: Arc<Anthropic>,
@@ -68,20 +70,22 @@ pub struct Broker {
     large_checks: Arc<Semaphore>,
 }
 
-/// One run's access. It ends, with every request under way, when this is dropped.
+/// One run's access to the model API. It ends, with all requests that are going on, when this value
+/// is dropped.
 #[derive(Debug)]
 pub struct Lease {
     ledger: Arc<Ledger>,
     _server: AbortOnDropHandle<()>,
 }
 
-/// What one connection needs to know.
+/// What the connections of one run share.
 #[derive(Debug)]
 struct Desk {
     settings: Arc<Anthropic>,
     client: reqwest::Client,
     token: Secret,
-    /// Whether only the run's own processes reach the listener, so that all requests are its own.
+    /// Whether only the run's processes can reach the listener, so that all requests are from the
+    /// run.
     is_private: bool,
     ledger: Arc<Ledger>,
     room: Room,
@@ -93,7 +97,7 @@ struct Desk {
 }
 
 impl Broker {
-    /// A broker for the API that `settings` describe.
+    /// Makes a broker for the API that `settings` describe.
     pub fn new(settings: Anthropic) -> reqwest::Result<Self> {
         Ok(Self {
             settings: Arc::new(settings),
@@ -103,15 +107,15 @@ impl Broker {
         })
     }
 
-    /// A fresh token: good for nothing until it is lent out.
+    /// Makes a new token. It is valid only while a lease uses it.
     pub fn new_token() -> Secret {
-        // 244 random bits, in a form that the CLI takes for a key.
+        // 244 random bits, in the form of a key, which the CLI requires.
         let (a, b) = (uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
         Secret::new(format!("dreamcore-run-{a}{b}"))
     }
 
-    /// Serves requests that come to `listener` with `token`. Where the listener `is_private`, nobody
-    /// but the run's processes can reach it, and requests without the token count as theirs.
+    /// Serves requests that come to `listener` with `token`. If the listener `is_private`, only the
+    /// run's processes can reach it, and requests without the token count as the run's too.
     pub fn lend(&self, listener: TcpListener, token: Secret, is_private: bool) -> Lease {
         let ledger = Arc::new(Ledger::new(&self.settings));
         let desk = Arc::new(Desk {
@@ -133,14 +137,14 @@ impl Broker {
 }
 
 impl Lease {
-    /// What the run has used, and how the API has answered.
+    /// The ledger of the run.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 }
 
 async fn serve(listener: TcpListener, desk: Arc<Desk>) {
-    // Dropped with this task, and then every connection ends.
+    // The set is dropped with this task, which ends every connection.
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -148,7 +152,7 @@ async fn serve(listener: TcpListener, desk: Arc<Desk>) {
             drop(connections.join_next().await);
         }
         match listener.accept().await {
-            // The run is about to be ended, and whoever connects now is told nothing any more.
+            // The run is about to be ended, so the connection is dropped without an answer.
             Ok(_) if desk.is_private && desk.ledger.arrived().is_err() => {}
             Ok((stream, _)) => {
                 connections.spawn(serve_connection(stream, Arc::clone(&desk)).in_current_span());
@@ -175,6 +179,6 @@ async fn serve_connection(stream: TcpStream, desk: Arc<Desk>) {
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(Box::pin(stream)), service);
-    // A connection that breaks is the CLI's business; it retries.
+    // If a connection breaks, the CLI tries again.
     drop(connection.await);
 }

@@ -1,6 +1,6 @@
-//! Passing an answer of the API back as it comes, with its tokens counted. The API may be behind
-//! something else that answers in its name, so nothing about an answer is taken for granted: not
-//! its size, not its end, and not that it was left uncompressed.
+//! Passes an answer of the API back to the CLI as it arrives, and counts its tokens. A proxy may
+//! answer in the API's place, so an answer may have any size, may not end, and may be compressed
+//! although that was not asked for.
 
 use std::io;
 use std::sync::Arc;
@@ -21,27 +21,31 @@ use super::head::Operation;
 use super::ledger::{ApiFailure, Ledger, Reservation};
 use super::usage::UsageReader;
 
-/// Largest answer that comes as events. The longest that models give have half of it.
+/// The largest streamed answer, in bytes. The longest answers of models have half of it.
 const MAX_EVENTS_BYTES: usize = 64 << 20;
-/// Largest message that comes in one piece. It is kept until its end, to count its tokens.
+/// The largest message that is not streamed, in bytes. It is kept until its end, to count its
+/// tokens.
 const MAX_WHOLE_BYTES: usize = 4 << 20;
-/// Largest answer of any other kind: an error, or a number of tokens.
+/// The largest answer of any other kind, in bytes: an error, or a count of tokens.
 const MAX_SHORT_BYTES: usize = 256 << 10;
 
-/// Headers of the API that the CLI gets to see, beside those that begin with `anthropic-ratelimit`.
+/// The API's headers that are passed on, in addition to those that begin with
+/// `anthropic-ratelimit`.
 const ANSWER_HEADERS: [&str; 5] =
     ["content-type", "request-id", "retry-after", "retry-after-ms", "x-should-retry"];
 
-/// What an answer belongs to, and holds until its end.
+/// The request to which an answer belongs, and what it holds until the end of the answer.
 pub(super) struct Asked {
     pub(super) operation: Operation,
-    /// Given back at the end of the answer, so that the next request may be asked.
+    /// The permit of the request. It is given back at the end of the answer, so that the next
+    /// request can be forwarded.
     pub(super) turn: OwnedSemaphorePermit,
-    /// What a message may cost.
+    /// The reservation of tokens, if the request is for a message.
     pub(super) reservation: Option<Reservation>,
 }
 
-/// Turns the API's answer into ours. Its body is read as the CLI reads it.
+/// Makes the answer for the CLI from the API's answer. The body is read as fast as the CLI reads
+/// it.
 pub(super) fn pass_back(
     desk: &Arc<Desk>,
     answer: reqwest::Response,
@@ -59,7 +63,7 @@ pub(super) fn pass_back(
     }
     let mut headers = answer_headers(answer.headers());
     if status == StatusCode::UNAUTHORIZED {
-        // A refused key stays refused; the CLI would try for minutes.
+        // A key that was refused stays refused, but the CLI would try again for minutes.
         headers.insert("x-should-retry", HeaderValue::from_static("false"));
     }
     let is_events = headers
@@ -73,13 +77,13 @@ pub(super) fn pass_back(
             (false, _) => MAX_SHORT_BYTES,
         },
         silence: desk.settings.stall_timeout,
-        // The others are at hand; only a model takes its time.
+        // Only a model may take long; other answers must be complete within this time.
         deadline: (!is_message).then(|| Instant::now() + desk.settings.stall_timeout),
     };
     let account = if status.is_success() {
         Some(Account::new(Arc::clone(&desk.ledger), reservation, is_events))
     } else {
-        // The API charges nothing for errors.
+        // The API does not charge for errors.
         Reservation::release(reservation);
         None
     };
@@ -94,16 +98,16 @@ pub(super) fn pass_back(
 
 /// The bounds of one answer.
 struct Flow {
-    /// Bytes that may come.
+    /// How many bytes may still come.
     room: usize,
-    /// Longest silence.
+    /// How long a silence may last.
     silence: Duration,
-    /// When the whole must have come.
+    /// When the whole answer must have come.
     deadline: Option<Instant>,
 }
 
 impl Flow {
-    /// The body within its bounds, entered into the account as it passes.
+    /// The body of an answer, limited by these bounds and counted while it passes.
     fn of(
         mut self,
         body: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
@@ -157,12 +161,12 @@ impl Flow {
     }
 }
 
-/// One answer's entry in the ledger. It is made on drop as well, because a client that hangs up in
-/// the middle has used the tokens all the same.
+/// Counts one answer and enters it into the ledger. This also happens on drop, because a client
+/// that hangs up in the middle has used the tokens too.
 struct Account {
     ledger: Arc<Ledger>,
     reader: UsageReader,
-    /// An answer in one piece, as far as it has come.
+    /// The bytes so far of an answer that is not streamed.
     whole: Option<Vec<u8>>,
     reservation: Option<Reservation>,
 }
@@ -188,7 +192,8 @@ impl Account {
         }
     }
 
-    /// The body ended, by `failure` or by itself; a stream that ends by itself too early was cut.
+    /// Enters the end of the body, with the failure if there was one. A stream that ends before its
+    /// last event counts as a failure of the network.
     fn close(mut self, failure: Option<ApiFailure>) {
         if let (Some(whole), None) = (self.whole.take(), failure) {
             self.reader.read_whole(&whole);
@@ -202,7 +207,7 @@ impl Account {
     }
 }
 
-/// Whether the body is compressed, or otherwise not what it stands for.
+/// Whether the body is compressed or otherwise encoded.
 fn is_encoded(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_ENCODING).iter().any(|encoding| encoding != "identity")
 }

@@ -1,22 +1,23 @@
-//! Memory for the bodies of requests: how much of it one run may hold, and all runs together.
+//! Room for the bodies of requests: how much memory one run, and all runs together, may use for
+//! them.
 //!
-//! A body takes memory as its bytes arrive, not as its head promises, and gives it back when the
-//! last part of the worker that needs the body has dropped it. A body for which there is no memory
-//! is not read on, so its sender waits.
+//! A body takes room while its bytes arrive, whatever length its head announces, and gives it back
+//! when the last part of the worker that needs the body has dropped it. If there is no room, the
+//! body is not read further, so its sender waits.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The most that one run may hold: two of the largest bodies.
+/// The room of one run, in bytes: enough for two of the largest bodies.
 const RUN_BYTES: usize = 64 << 20;
-/// The most that all runs may hold together, beside what each of them has for itself.
+/// The room of all runs together, in bytes, in addition to what each of them has for itself.
 const SHARED_BYTES: usize = 128 << 20;
-/// What each run has for itself, however much the others hold. The CLI's ordinary requests have
-/// some hundred kilobytes, so they never wait for another run.
+/// The room that each run has for itself, in bytes. The CLI's ordinary requests have some hundred
+/// kilobytes, so they never wait for another run.
 const OWN_BYTES: usize = 2 << 20;
 
-/// What all runs share.
+/// The room that all runs share.
 #[derive(Debug, Clone)]
 pub(super) struct Pool(Arc<Semaphore>);
 
@@ -26,7 +27,7 @@ impl Default for Pool {
     }
 }
 
-/// What one run may hold. Permits of the semaphores are bytes.
+/// The room of one run. A permit of the semaphores stands for one byte.
 #[derive(Debug)]
 pub(super) struct Room {
     run: Arc<Semaphore>,
@@ -34,7 +35,7 @@ pub(super) struct Room {
     shared: Arc<Semaphore>,
 }
 
-/// The memory of one body; dropping it gives the memory back.
+/// The room that one body takes. It is given back when this value is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     run: Option<OwnedSemaphorePermit>,
@@ -43,7 +44,7 @@ pub(super) struct Held {
 }
 
 impl Room {
-    /// The room of a run.
+    /// Makes the room of a run.
     pub(super) fn new(pool: &Pool) -> Self {
         Self {
             run: Arc::new(Semaphore::new(RUN_BYTES)),
@@ -52,9 +53,9 @@ impl Room {
         }
     }
 
-    /// Adds so many bytes to `held`, as soon as they may be had.
+    /// Waits until there is room for `bytes` more bytes, and adds them to `held`.
     pub(super) async fn take(&self, held: &mut Held, bytes: usize) {
-        // A frame of a body is no larger than the buffer of its connection.
+        // A frame of a body is not larger than the connection's buffer, so it fits into a `u32`.
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         join(&mut held.run, acquire(&self.run, bytes).await);
         if let Ok(own) = Arc::clone(&self.own).try_acquire_many_owned(bytes) {
@@ -65,7 +66,7 @@ impl Room {
     }
 }
 
-/// Nothing closes these semaphores, so there always is a permit in the end.
+/// Takes permits. No code closes these semaphores, so this always succeeds in the end.
 async fn acquire(semaphore: &Arc<Semaphore>, bytes: u32) -> Option<OwnedSemaphorePermit> {
     Arc::clone(semaphore).acquire_many_owned(bytes).await.ok()
 }
@@ -86,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    /// As much as one frame of a body.
+    /// The size of one frame of a body.
     const FRAME: usize = 64 << 10;
 
     async fn fill(room: &Room, bytes: usize) -> Held {

@@ -1,24 +1,24 @@
-//! Counting the tokens of an answer while it passes: a pure reader of SSE lines.
+//! Counts the tokens of an answer while it passes: parses lines of server-sent events, without I/O.
 
 use serde::Deserialize;
 
 use super::ledger::Tokens;
 
-/// Lines longer than this are passed over; the events with numbers are a few hundred bytes.
+/// The longest line that is parsed, in bytes. Events with numbers have a few hundred.
 const MAX_LINE_BYTES: usize = 64 * 1024;
 
-/// Reads a streamed answer chunk by chunk.
+/// Reads a streamed answer piece by piece.
 #[derive(Debug, Default)]
 pub(super) struct UsageReader {
     line: Vec<u8>,
     too_long: bool,
-    /// Tokens read and written by the model, as far as the answer has said.
+    /// The numbers of tokens read and written, as far as the answer has contained them.
     pub(super) tokens: Tokens,
-    /// Whether it has said how many were written in all.
+    /// Whether the answer has contained the final number of tokens written.
     is_total: bool,
-    /// Whether the answer came to its end.
+    /// Whether the last event of the answer has come.
     pub(super) complete: bool,
-    /// Whether the API reported an error in the middle.
+    /// Whether the API reported an error in the middle of the answer.
     pub(super) failed: bool,
 }
 
@@ -35,7 +35,7 @@ struct Message {
     usage: Option<Usage>,
 }
 
-/// The numbers of the API. Those of the cache are missing in some events.
+/// The API's numbers. Those about its cache are missing in some events.
 #[derive(Deserialize, Default)]
 #[allow(clippy::struct_field_names, reason = "the names are the API's")]
 struct Usage {
@@ -46,7 +46,7 @@ struct Usage {
 }
 
 impl UsageReader {
-    /// Takes the next piece of a streamed answer.
+    /// Reads the next piece of a streamed answer.
     pub(super) fn read(&mut self, mut chunk: &[u8]) {
         while let Some(end) = memchr::memchr(b'\n', chunk) {
             let (head, tail) = chunk.split_at(end);
@@ -68,7 +68,7 @@ impl UsageReader {
     fn finish_line(&mut self) {
         if !std::mem::take(&mut self.too_long)
             && let Some(data) = self.line.strip_prefix(b"data:")
-            // Most lines are deltas of text, which carry no numbers.
+            // Most lines are pieces of text, which contain no numbers.
             && (memchr::memmem::find(data, b"\"usage\"").is_some()
                 || memchr::memmem::find(data, b"message_stop").is_some()
                 || memchr::memmem::find(data, b"\"error\"").is_some())
@@ -89,7 +89,7 @@ impl UsageReader {
         }
     }
 
-    /// The numbers are totals of the message so far, so the largest one counts.
+    /// Takes numbers of an event. Each is a total of the message so far, so the largest one counts.
     fn add(&mut self, usage: Option<Usage>) {
         let usage = usage.unwrap_or_default();
         let input =
@@ -104,16 +104,17 @@ impl UsageReader {
         self.add(usage);
     }
 
-    /// Takes an answer that came in one piece.
+    /// Reads an answer that was not streamed.
     pub(super) fn read_whole(&mut self, body: &[u8]) {
-        // What is no object is no answer of the API, whatever its status says: a proxy's page.
+        // A body that cannot be parsed is not an answer of the API, whatever its status is. It may
+        // be a page of a proxy.
         if let Ok(Message { usage }) = serde_json::from_slice(body) {
             self.add_total(usage);
             self.complete = true;
         }
     }
 
-    /// Whether the answer has said everything that it cost.
+    /// Whether the numbers of tokens are complete.
     pub(super) fn is_final(&self) -> bool {
         self.complete && self.is_total
     }

@@ -1,16 +1,17 @@
-//! What an answer of the Messages API says.
+//! Parses an answer of the Messages API.
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::Form;
 
-/// An answer.
+/// The answer to a question.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
-    /// Text, where no form was asked for.
+    /// Text, if no form was asked for.
     Text(String),
-    /// The filled form: what the model called the tool with. An object, not checked any further.
+    /// The filled form: the input of the model's tool call. It is an object and not checked
+    /// further.
     Form(Value),
 }
 
@@ -36,7 +37,7 @@ enum Block {
 }
 
 impl Answer {
-    /// Reads the body of an answer that should have this form.
+    /// Parses the body of an answer that should have this form.
     pub(super) fn read(body: &[u8], form: Option<&Form>) -> Result<Self, String> {
         let message: Message = serde_json::from_slice(body)
             .map_err(|error| format!("the answer is no message: {error}"))?;
@@ -51,7 +52,7 @@ impl Answer {
 }
 
 fn filled(message: Message, form: &Form) -> Result<Answer, String> {
-    // A form that was cut off may be an object all the same, with fields that are half there.
+    // A form that was cut off can still be an object, in which fields are incomplete or missing.
     if message.stop_reason.as_deref() == Some("max_tokens") {
         return Err("the answer was cut off".to_owned());
     }

@@ -1,8 +1,8 @@
-//! One question to the Messages API, asked by the worker itself, and its answer in one piece.
+//! Questions that the worker itself asks the Messages API. The answer does not stream.
 //!
-//! The answer is bounded in size and time. Where a tool is given, the model must call it and the
-//! answer is what it called it with; text is then no answer, whatever it says. A request that failed
-//! is asked again while there is time, because nothing of an answer has been passed on.
+//! The answer is bounded in size and time. If the question has a form, the model must call a tool,
+//! and the input of that call is the answer; text does not count as an answer then. A request that
+//! fails is repeated while there is time, which is safe because nothing of an answer was passed on.
 
 mod answer;
 
@@ -19,33 +19,33 @@ pub use answer::Answer;
 use super::broker::ApiFailure;
 use crate::models::Anthropic;
 
-/// Version of the API whose shapes are used here.
+/// The version of the API for whose requests and answers this module is written.
 const API_VERSION: &str = "2023-06-01";
-/// Most bytes of an answer that are read.
+/// The largest answer that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
-/// Most requests for one question.
+/// The largest number of requests for one question.
 const MAX_ATTEMPTS: u32 = 4;
-/// First pause before a request is repeated; each further one is twice as long.
+/// The pause before a request is repeated for the first time. Each further pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// A question is not asked again when less than this would be left for its answer.
+/// A request is not repeated if less than this time would be left for its answer.
 const LEAST_TIME: Duration = Duration::from_millis(500);
 
-/// Who speaks in a turn of a conversation.
+/// The author of a turn of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// The person.
+    /// The user.
     User,
-    /// The model.
+    /// The model itself.
     Assistant,
 }
 
 /// One turn of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Turn {
-    /// Who speaks.
+    /// The author of the turn.
     pub role: Role,
-    /// What is said; never empty.
+    /// The text of the turn, which is not empty.
     pub content: String,
 }
 
@@ -54,44 +54,44 @@ pub struct Turn {
 pub struct Form {
     /// The tool's name.
     pub name: &'static str,
-    /// What it is for, for the model.
+    /// The description of the tool for the model.
     pub description: &'static str,
-    /// JSON Schema of its input.
+    /// The JSON Schema of the tool's input.
     pub schema: Value,
 }
 
-/// A question.
+/// A question to a model.
 #[derive(Debug, Clone)]
 pub struct Question {
-    /// Full name of the model.
+    /// The full name of the model.
     pub model: String,
-    /// Instructions that do not come from a user.
+    /// The instructions, which contain no text of a user.
     pub system: String,
-    /// The conversation; it begins and ends with the user's turn.
+    /// The conversation. It begins and ends with a turn of the user.
     pub turns: Vec<Turn>,
-    /// Most tokens of the answer.
+    /// The largest answer, in tokens.
     pub max_tokens: u32,
-    /// The form of the answer; `None` asks for text.
+    /// The form of the answer. `None` asks for text.
     pub form: Option<Form>,
 }
 
-/// Why there is no answer. The text is for the log, and holds neither key nor address.
+/// Why there is no answer. The text is for the log, and contains neither the key nor the URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct NoAnswer {
-    /// Which kind of failure.
+    /// The kind of failure.
     pub failure: ApiFailure,
     reason: String,
 }
 
 impl NoAnswer {
-    /// A failure and its reason.
+    /// Makes an error from a kind of failure and its reason.
     pub fn new(failure: ApiFailure, reason: impl Into<String>) -> Self {
         Self { failure, reason: reason.into() }
     }
 }
 
-/// A request that failed, and the pause that the API asks for before it is repeated.
+/// The failure of one request, and the pause that the API asks for before it is repeated.
 struct Failed {
     error: NoAnswer,
     may_repeat: bool,
@@ -104,7 +104,7 @@ impl Failed {
     }
 }
 
-/// Asks the Messages API. Cheap to clone.
+/// Asks the Messages API. Clones share one HTTP client.
 #[derive(Debug, Clone)]
 pub struct Messages {
     settings: std::sync::Arc<Anthropic>,
@@ -112,12 +112,13 @@ pub struct Messages {
 }
 
 impl Messages {
-    /// A client of the API that `settings` describe, over the connections of `client`.
+    /// Makes a client of the API that `settings` describe, which uses the connections of `client`.
     pub fn new(settings: Anthropic, client: reqwest::Client) -> Self {
         Self { settings: std::sync::Arc::new(settings), client }
     }
 
-    /// Asks, and asks again while the API only fails for the moment and `patience` is not over.
+    /// Asks a question. Repeats the request if it fails in a way that may pass, as long as
+    /// `patience` is not over.
     pub async fn ask(&self, question: &Question, patience: Duration) -> Result<Answer, NoAnswer> {
         let deadline = Instant::now() + patience;
         let body = body(question);
@@ -175,7 +176,7 @@ impl Messages {
     }
 }
 
-/// The request's body.
+/// The body of the request.
 fn body(question: &Question) -> String {
     let mut body = json!({
         "model": question.model,
@@ -194,7 +195,7 @@ fn body(question: &Question) -> String {
     body.to_string()
 }
 
-/// The whole body of an answer, if it is not too large.
+/// Reads the whole body of an answer. Fails if it is too large.
 async fn read(response: reqwest::Response) -> Result<Vec<u8>, Failed> {
     let mut bytes = Vec::new();
     let mut stream = response.bytes_stream();
@@ -212,7 +213,7 @@ async fn read(response: reqwest::Response) -> Result<Vec<u8>, Failed> {
     Ok(bytes)
 }
 
-/// The pause that the API asks for, in seconds as a number; a date is not used by it.
+/// The pause that the API asks for. The API sends a number of seconds and never a date.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
