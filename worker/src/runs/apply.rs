@@ -1,4 +1,4 @@
-//! Files that a client sends become a version.
+//! Saving the files of an `apply_files` request as a version.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,21 +16,21 @@ use crate::blocking;
 use crate::store::projects::{Changes, ProjectKey, Projects, Published, Source, StateChange};
 use crate::types::ProjectPath;
 
-/// What a client wants to be changed.
+/// The changes that a client asks for.
 #[derive(Debug)]
 pub struct SentFiles {
     /// Files to create or replace.
     pub write: BTreeMap<ProjectPath, Vec<u8>>,
     /// Files to remove.
     pub remove: BTreeSet<ProjectPath>,
-    /// What becomes of the relay's hidden state file.
+    /// The change of the relay's hidden state file, if there is one.
     pub state: Option<StateChange>,
-    /// What the version is called.
+    /// The message of the version.
     pub message: String,
 }
 
-/// Saves files, or reports why that cannot be. `finished` is called when the files are not needed
-/// any more.
+/// Saves files, or reports why they cannot be saved. Calls `finished` when the content of the files
+/// has been dropped, so that the caller can admit the next large request.
 pub(super) async fn apply(
     resources: Arc<Resources>,
     files: Result<SentFiles, Failure>,

@@ -1,4 +1,4 @@
-//! What all phases of one generation share.
+//! The context of one generation, which all of its phases share.
 
 use std::sync::Arc;
 
@@ -10,39 +10,39 @@ use crate::store::assets::AssetUrls;
 use crate::store::projects::ProjectKey;
 use crate::types::{Prompt, SkillName};
 
-/// What is to be generated.
+/// The request for a generation.
 #[derive(Debug, Clone)]
 pub struct GenerateRequest {
     /// The project that is made or changed.
     pub key: ProjectKey,
-    /// What the user wants.
+    /// The prompt for the assistant.
     pub prompt: Prompt,
-    /// Skills that the assistant shall load first.
+    /// The skills that the assistant is told to load first.
     pub skills: Vec<SkillName>,
-    /// URLs to put into the code that the run writes.
+    /// The URLs that replace names of assets in the code that the run writes.
     pub asset_urls: Option<Arc<AssetUrls>>,
 }
 
-/// One generation: what it is to do, with what, and where it says how it goes.
+/// One generation: its request, what it works with, and its log.
 #[derive(Debug)]
 pub(super) struct Context {
-    /// What it shares with other runs.
+    /// The resources that it shares with other runs.
     pub(super) resources: Arc<Resources>,
-    /// What is asked for.
+    /// The request.
     pub(super) request: GenerateRequest,
-    /// How far it is, and whether it is cancelled.
+    /// The phase of the run, and whether it is cancelled.
     pub(super) run: Arc<Run>,
-    /// Its events.
+    /// The log to which the run writes its events.
     pub(super) log: LogWriter,
 }
 
 impl Context {
-    /// Tells the user how it goes; `message` is Japanese.
+    /// Writes a status for the user. `message` is Japanese.
     pub(super) async fn say(&self, message: &str) {
         self.log.write(Event::Status { message: message.to_owned() }).await;
     }
 
-    /// Tells the operator of something that went differently than hoped, without harm.
+    /// Writes a warning for the operator about something that does not end the run.
     pub(super) async fn warn(&self, message: String) {
         self.log.write(Event::Warning { message }).await;
     }

@@ -1,4 +1,4 @@
-//! What a stream says, in the relay's words.
+//! The events of a stream, in the form that the relay expects.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -11,38 +11,38 @@ use crate::store::projects::SavedFile;
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
-    /// A short line about progress, shown to the user.
+    /// A short text about progress, which the relay shows to the user.
     Status {
-        /// In Japanese.
+        /// The text, in Japanese.
         message: String,
     },
-    /// Text of the assistant, as it is written.
+    /// A piece of the assistant's text.
     Stream {
-        /// The next piece.
+        /// The piece. All pieces together are the text.
         content: String,
     },
-    /// What the assistant does; a tool call is `[Name] detail`.
+    /// What the assistant does. A tool call is `[Name] detail`.
     Log {
-        /// The line.
+        /// The text of the line.
         content: String,
-        /// `info` or `warn`.
+        /// The level of the line.
         level: Level,
     },
-    /// Something went differently than hoped, without harm.
+    /// Something that the operator should know and that does not end the run.
     Warning {
-        /// For the operator.
+        /// The text for the operator.
         message: String,
     },
     /// Numbers for the operator.
     Debug(Box<Debug>),
-    /// What was saved.
+    /// The result of the save.
     Result {
-        /// Files that changed.
+        /// The files that changed.
         files: Vec<SavedFile>,
-        /// The assistant's last words.
+        /// The assistant's last message.
         #[serde(skip_serializing_if = "Option::is_none")]
         summary: Option<String>,
-        /// The version that holds them.
+        /// The newest version of the project, abbreviated.
         #[serde(skip_serializing_if = "Option::is_none")]
         git_commit: Option<String>,
     },
@@ -50,9 +50,9 @@ pub enum Event {
     Done {
         /// Always 0.
         exit_code: i32,
-        /// From request to end.
+        /// The time from the request to the end, in milliseconds.
         duration_ms: u64,
-        /// Which generator it was, if one was asked.
+        /// The generator of a generation: `claude`.
         #[serde(skip_serializing_if = "Option::is_none")]
         generator: Option<&'static str>,
     },
@@ -61,12 +61,12 @@ pub enum Event {
 }
 
 impl Event {
-    /// Whether nothing may follow it.
+    /// Whether the event ends the stream.
     pub fn is_terminal(&self) -> bool {
         matches!(self, Self::Done { .. } | Self::Error(_))
     }
 
-    /// Bytes of the texts in it, about what it takes in memory beside a fixed part.
+    /// The size of the event's texts in bytes, which is roughly the memory that it takes.
     pub fn text_bytes(&self) -> usize {
         match self {
             Self::Status { message } | Self::Warning { message } => message.len(),
@@ -82,13 +82,13 @@ impl Event {
     }
 }
 
-/// How important a log line is.
+/// The level of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// Ordinary.
+    /// An ordinary line.
     Info,
-    /// Worth a look.
+    /// A line that the operator should read.
     Warn,
 }
 
@@ -98,19 +98,19 @@ pub struct Debug {
     /// The CLI's exit code, if it ended by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// From request to now.
+    /// The time since the request, in seconds.
     pub elapsed_seconds: f64,
-    /// The version that was saved.
+    /// The newest version of the project, abbreviated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub git_commit: Option<String>,
-    /// From request to the CLI's start.
+    /// The time from the request until the CLI was started and the project copied, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_ms: Option<u64>,
-    /// What the run used of the model API.
+    /// How much of the model API the run used.
     pub api: Totals,
-    /// Lines of the CLI's output that could not be read.
+    /// The number of lines of the CLI's output that could not be parsed.
     pub skipped_lines: u64,
-    /// The end of what the CLI wrote to standard error.
+    /// The end of the CLI's standard error.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub stderr: String,
 }

@@ -1,4 +1,4 @@
-//! How a run can fail: a code, what the operator and the user are told, and what is left of its work.
+//! The failure of a run: its code, the texts for operator and user, and the partial version.
 
 use serde::Serialize;
 
@@ -8,7 +8,7 @@ use crate::models::broker::ApiFailure;
 use crate::sandbox::launch::LaunchError;
 use crate::store::projects::ProjectError;
 
-/// The code for an exit code of the CLI other than 0.
+/// The code for an exit code of the CLI that is not 0.
 pub(super) fn code_of_exit(exit_code: i32) -> ErrorCode {
     match exit_code {
         1 => ErrorCode::CliGeneralError,
@@ -31,7 +31,7 @@ pub(super) fn code_of_api(failure: ApiFailure) -> ErrorCode {
     }
 }
 
-/// The exit code that stands for a failure where the CLI gave none.
+/// The exit code that stands for a failure in which the CLI gave none.
 fn exit_code_of(code: ErrorCode) -> Option<i32> {
     match code {
         ErrorCode::CliTimeout => Some(124),
@@ -41,28 +41,29 @@ fn exit_code_of(code: ErrorCode) -> Option<i32> {
     }
 }
 
-/// A failed run, as the relay is told of it.
+/// The failure of a run, as the last event of its stream reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
-    /// Which kind.
+    /// The code of the failure.
     pub code: ErrorCode,
-    /// For the operator; never a prompt, a file's content, a key or a path of the machine.
+    /// The text for the operator. It contains no prompt, content of a file, key, or path of the
+    /// machine.
     pub message: String,
-    /// For the user, in Japanese.
+    /// The text for the user, in Japanese.
     pub user_message: &'static str,
     /// Whether the same request may succeed later.
     pub recoverable: bool,
-    /// The CLI's exit code, or the one that stands for the failure.
+    /// The CLI's exit code, or one that stands for the failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// The version that holds what the run had done; it can be restored like any other.
+    /// The version with the unfinished work of the run. It can be restored like any other.
     #[serde(rename = "partial_version", skip_serializing_if = "Option::is_none")]
     pub partial_version: Option<String>,
 }
 
 impl Failure {
-    /// A failure of this kind.
+    /// Makes a failure.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -74,14 +75,14 @@ impl Failure {
         }
     }
 
-    /// The same, with the CLI's own exit code.
+    /// The same failure with the CLI's own exit code.
     #[must_use]
     pub fn with_exit_code(mut self, exit_code: i32) -> Self {
         self.exit_code = Some(exit_code);
         self
     }
 
-    /// The run was stopped from outside.
+    /// The failure of a run that was cancelled.
     pub fn stopped() -> Self {
         Self::new(ErrorCode::CliTerminated, "the run was stopped")
     }

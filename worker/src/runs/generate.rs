@@ -1,4 +1,4 @@
-//! A generation: its phases in order, each with what the one before it returned.
+//! A generation: its phases in order. Each gets what the phase before it returned.
 
 use std::sync::Arc;
 
@@ -18,16 +18,16 @@ use crate::blocking;
 use crate::models::broker::Ledger;
 use crate::store::projects::Published;
 
-/// How this generator is called in `done`.
+/// The name of this generator in the event `done`.
 const GENERATOR: &str = "claude";
 
-/// What a generation that succeeded leaves for its last events.
+/// The parts of the last events of a generation that succeeded.
 struct Success {
     published: Published,
     summary: Option<String>,
 }
 
-/// Generates, from waiting to the last event.
+/// Carries out a generation, from waiting to its last event.
 pub(super) async fn generate(context: Context) {
     let mut debug = Debug::default();
     let result = work(&context, &mut debug).await;
@@ -38,7 +38,7 @@ pub(super) async fn generate(context: Context) {
 
 async fn work(context: &Context, debug: &mut Debug) -> Result<Success, Failure> {
     if context.resources.models.anthropic.api_key.is_none() {
-        // The CLI would try for minutes before it says so.
+        // Without a key the CLI would try for minutes before it fails.
         return Err(Failure::new(ErrorCode::AuthError, "the worker has no ANTHROPIC_API_KEY"));
     }
     let proof = wait::proof(context).await?;
@@ -46,8 +46,8 @@ async fn work(context: &Context, debug: &mut Debug) -> Result<Success, Failure> 
     context.run.enter(Phase::Starting);
     let workspace = start::workspace(context, permits.slot.number()).await?;
     let result = work_in(context, &workspace, &proof, debug).await;
-    // After the last process, whatever the result; before the last event, so that whoever sees it
-    // finds nothing left.
+    // The workspace is removed after the last process has ended, whatever the result is, and before
+    // the last event, so that a client that sees that event finds nothing left.
     let removed = blocking::run(move || workspace.remove()).await;
     if let Ok(Err(error)) = removed {
         tracing::warn!(%error, "a private copy could not be removed");
@@ -82,7 +82,7 @@ async fn work_in(
         Ok(_) if run.cancel().is_cancelled() => Err(Failure::stopped()),
         verdict => verdict,
     };
-    // Nobody is left who could ask the model API.
+    // No process is left that could use the model API.
     drop(lease);
 
     let copied = Arc::new(copied);
@@ -100,7 +100,7 @@ async fn work_in(
     }
 }
 
-/// Notes what the operator wants to know of the CLI's work, whether it succeeded or not.
+/// Fills in the numbers about the CLI's work, whether it succeeded or not.
 fn note(debug: &mut Debug, report: &CliReport, ledger: &Ledger) {
     debug.api = ledger.totals();
     debug.skipped_lines = report.skipped;
@@ -110,7 +110,7 @@ fn note(debug: &mut Debug, report: &CliReport, ledger: &Ledger) {
     }
 }
 
-/// The end of the run, and the events that tell of it.
+/// Ends the run, and returns its last events.
 fn last_events(
     context: &Context,
     result: Result<Success, Failure>,

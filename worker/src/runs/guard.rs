@@ -1,9 +1,9 @@
-//! Watches what runs take of the machine, and says which must end.
+//! The watch: measures how much of the machine runs use, and reports runs that use too much.
 //!
-//! One thread for all runs, because it must not depend on the runtime that serves requests. It
-//! looks twenty times a second at what is cheap (what the disk has left, whether the kernel killed
-//! something) and less often at what costs: it never spends more than a twentieth of its time on
-//! one of them, except that a disk that fills quickly is measured at once.
+//! One thread measures all runs, because it must not depend on the runtime that serves requests.
+//! Twenty times per second it checks what is cheap to check: the free space of the disk. It
+//! measures processes and files less often: it spends at most a twentieth of the time on each,
+//! except that it measures at once when a disk fills quickly.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -15,43 +15,44 @@ use crate::api::ErrorCode;
 use crate::safe_fs::{Dir, Space};
 use crate::sandbox::usage::Members;
 
-/// How often the cheap things are looked at.
+/// How often the free space of the disk is checked.
 const TICK: Duration = Duration::from_millis(50);
-/// Shortest time between two looks at the processes of a run, and at its files.
+/// The shortest time between two measurements of a run's processes, and of its files.
 const PROCESSES_EVERY: Duration = Duration::from_millis(100);
 const FILES_EVERY: Duration = Duration::from_millis(500);
-/// A look may take one part in so many of the time.
+/// A measurement may take at most one part in this many of the time.
 const SPARING: u32 = 20;
-/// Names of files and folders of one run; a package manager makes some tens of thousands.
+/// The largest number of files and folders of one run. A package manager makes tens of thousands.
 const MAX_ENTRIES: u64 = 200_000;
-/// How long the files of a run that was ended may take to go, before the next one is blamed.
+/// How long removing the files of a run that was ended may take, before another run is ended for
+/// the lack of space.
 const GIVING_BACK: Duration = Duration::from_secs(1);
 
-/// What one run may take, and what must be left.
+/// How much one run may use, and how much of the disk must stay free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowance {
-    /// Memory of all processes together, in bytes.
+    /// The memory of all processes together, in bytes.
     pub memory_bytes: u64,
-    /// Processes and threads.
+    /// The number of processes and threads.
     pub processes: u64,
-    /// Bytes on the scratch disk.
+    /// The space on the scratch disk, in bytes.
     pub disk_bytes: u64,
-    /// Bytes that must be left on the scratch disk.
+    /// The space that must stay free on the scratch disk, in bytes.
     pub disk_reserve_bytes: u64,
 }
 
-/// What a run took too much of.
+/// What a run used too much of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Excess {
-    /// Memory, in bytes allowed.
+    /// Memory. The number is the limit in bytes.
     Memory(u64),
-    /// Processes and threads allowed.
+    /// Processes and threads. The number is the limit.
     Processes(u64),
-    /// Bytes on disk allowed.
+    /// Space on the disk. The number is the limit in bytes.
     Disk(u64),
-    /// Files on disk, or folders in folders.
+    /// The number of files, or the depth of folders.
     Names,
-    /// The disk was nearly full, and this run had the most on it.
+    /// The disk was nearly full, and this run had the most data on it.
     Reserve,
 }
 
@@ -70,11 +71,11 @@ impl From<Excess> for Failure {
     }
 }
 
-/// Where runs are given into its care. The thread ends with it.
+/// The handle with which runs are put under watch. The thread ends when it is dropped.
 #[derive(Debug)]
 pub struct Guard(Sender<Run>);
 
-/// One run under watch. The watch ends when the other end of `tell` is dropped.
+/// One run under watch. The watch of it ends when the receiver of `tell` is dropped.
 #[derive(Debug)]
 struct Run {
     members: Members,
@@ -82,7 +83,7 @@ struct Run {
     tell: Option<oneshot::Sender<Excess>>,
     processes_due: Instant,
     files_due: Instant,
-    /// What the disk had left when the files were last looked at.
+    /// The free space of the disk when the files were last measured.
     space_then: Option<Space>,
     named: u64,
     unnamed: u64,
@@ -98,7 +99,8 @@ impl Guard {
         Ok(Self(sender))
     }
 
-    /// Watches a run until the receiver is dropped, to which is said what it took too much of.
+    /// Watches a run until the returned receiver is dropped. If the run uses too much, the receiver
+    /// gets the reason.
     pub fn watch(&self, members: Members, folder: Dir) -> oneshot::Receiver<Excess> {
         let (tell, told) = oneshot::channel();
         let now = Instant::now();
@@ -112,7 +114,8 @@ impl Guard {
             named: 0,
             unnamed: 0,
         };
-        // The thread lives as long as this does; should it not, the run hears that its watch ended.
+        // The thread lives as long as `self`. If it has ended all the same, the receiver reports
+        // that to the run.
         drop(self.0.send(run));
         told
     }
@@ -157,7 +160,7 @@ impl Run {
     fn end(&mut self, excess: Excess) {
         if let Some(tell) = self.tell.take() {
             tracing::warn!(?excess, "a run took too much");
-            // It may have ended by itself just now.
+            // An error means that the run has just ended by itself.
             tell.send(excess).unwrap_or_default();
         }
     }
@@ -182,8 +185,8 @@ impl Run {
         excess
     }
 
-    /// Whether so much was written since the last look, by whomever, that this run could be at its
-    /// limit.
+    /// Whether so much was written to the disk since the last measurement, by any program, that
+    /// this run could be at its limit.
     fn fills_quickly(&self, now: Option<Space>, allowance: Allowance) -> bool {
         let Some((now, then)) = now.zip(self.space_then) else {
             return false;

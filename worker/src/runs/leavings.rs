@@ -1,10 +1,10 @@
-//! What runs leave in the scratch folder is removed by a thread of its own.
+//! Removes what runs leave in the scratch folder, on a thread of its own.
 //!
-//! A run may leave hundreds of thousands of folders, which some disks remove at a few hundred a
-//! second, and the next run needs the place. So a folder is renamed, which takes no time, and whoever
-//! gave it up waits only a moment: long enough for what an ordinary run leaves, so that its end finds
-//! nothing left. Whoever leaves more than can be removed waits with it: runs cannot pile up what is
-//! not removed, neither in number nor when the disk is nearly full.
+//! A run may leave hundreds of thousands of folders, of which some disks remove only a few hundred
+//! per second, and the next run needs the slot's folder. So the folder is renamed, which takes no
+//! time, and the run waits only a moment for its removal: long enough for what an ordinary run
+//! leaves. If too many removals are pending, or the disk is nearly full, the run waits until its
+//! folder is removed, so runs cannot pile up folders.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -15,16 +15,16 @@ use std::time::Duration;
 use crate::safe_fs::{Dir, Kind, empty};
 use crate::sandbox::release_root;
 
-/// Folders that are to be removed are called this and something random.
+/// The beginning of the names of folders that are to be removed. A random text follows.
 const PREFIX: &str = "gone-";
-/// The folder of a run on which its root is built.
+/// The folder of a run on which its minimal root is mounted.
 pub(super) const ROOT: &str = "root";
-/// Removals that may be pending beside the one under way.
+/// How many removals may be pending, in addition to the one that is going on.
 const PENDING: usize = 4;
 /// How long the end of a run waits for its removal.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Where folders are given up. The thread ends with it.
+/// The handle with which folders are given up. The thread ends when it is dropped.
 #[derive(Debug)]
 pub(super) struct Leavings {
     scratch: PathBuf,
@@ -32,7 +32,7 @@ pub(super) struct Leavings {
     jobs: SyncSender<Job>,
 }
 
-/// Folders to remove, by their names in the scratch folder.
+/// Folders that are to be removed, by their names in the scratch folder.
 #[derive(Debug)]
 struct Job {
     names: Vec<OsString>,
@@ -40,7 +40,7 @@ struct Job {
 }
 
 impl Leavings {
-    /// Starts the thread. `reserve_bytes` is what shall be left on the disk.
+    /// Starts the thread. `reserve_bytes` is the space that should stay free on the disk.
     pub(super) fn start(scratch: &Path, reserve_bytes: u64) -> io::Result<Self> {
         Self::start_with(scratch, reserve_bytes, remove)
     }
@@ -61,8 +61,8 @@ impl Leavings {
         Ok(Self { scratch: scratch.to_owned(), reserve_bytes, jobs })
     }
 
-    /// Gives up everything in the scratch folder, which earlier workers left, and waits for nothing.
-    /// Blocking.
+    /// Gives up everything in the scratch folder, which earlier workers have left, without waiting
+    /// for the removal. Blocks only for renaming.
     pub(super) fn give_up_all(&self) -> io::Result<()> {
         let folder = Dir::open_root(&self.scratch)?;
         let mut names = Vec::new();
@@ -72,7 +72,7 @@ impl Leavings {
         self.send(names).map(drop)
     }
 
-    /// Gives up one folder in the scratch folder. Blocking.
+    /// Gives up one folder in the scratch folder. Blocks.
     pub(super) fn give_up(&self, name: &OsStr) -> io::Result<()> {
         let folder = Dir::open_root(&self.scratch)?;
         let done = self.send(vec![self.rename(&folder, name)?])?;
@@ -84,20 +84,20 @@ impl Leavings {
         Ok(())
     }
 
-    /// Waits until nothing is left that was given up before. Blocking.
+    /// Waits until everything that was given up before is removed. Blocks.
     pub(super) fn settle(&self) -> io::Result<()> {
         // An error means that the thread has ended.
         self.send(Vec::new())?.recv().map_err(io::Error::other)
     }
 
-    /// Takes the place of a folder away. A folder of older workers may be a root itself.
+    /// Renames a folder to a random name. A folder of an older worker may be a mount point itself.
     fn rename(&self, folder: &Dir, name: &OsStr) -> io::Result<OsString> {
         if name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
             return Ok(name.to_owned());
         }
         if Kind::of(&folder.status(name)?) == Kind::Folder {
-            // Where a root had to be built among everybody's mounts and its launcher was killed, it
-            // is still there, and its folder can be neither moved nor removed.
+            // Where mounts are shared and a launcher was killed, its root is still mounted, and a
+            // mount point can be neither renamed nor removed.
             let path = self.scratch.join(name);
             release_root(&path.join(ROOT))?;
             release_root(&path)?;
@@ -107,7 +107,7 @@ impl Leavings {
         Ok(gone.into())
     }
 
-    /// The receiver hears when the removal has ended.
+    /// Passes folders to the thread. The receiver gets a message when the removal has ended.
     fn send(&self, names: Vec<OsString>) -> io::Result<Receiver<()>> {
         let (done, hears) = sync_channel(1);
         self.jobs
@@ -124,14 +124,14 @@ impl Job {
                 tracing::warn!(%error, "a private copy could not be removed");
             }
         }
-        // Whoever gave it up may have gone on.
+        // An error means that no run waits for this removal any more.
         self.done.send(()).unwrap_or_default();
     }
 }
 
 fn remove(scratch: &Path, name: &OsStr) -> io::Result<()> {
     let parent = Dir::open_root(scratch)?;
-    // Not everything that earlier programs left is a folder.
+    // Earlier programs may have left files too.
     match parent.folder(name) {
         Ok(folder) => {
             empty(&folder)?;
@@ -187,7 +187,7 @@ mod tests {
             fs::create_dir(temp.path().join("0")).unwrap();
             leavings.give_up(OsStr::new("0")).unwrap();
         };
-        // One is under way, and the others wait.
+        // One removal is going on, and the others are pending.
         for _ in 0..=PENDING {
             give_up();
         }

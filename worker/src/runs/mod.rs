@@ -18,9 +18,9 @@
 //! | judging | the verdict on how the CLI ended | the CLI's and the model API's failures |
 //! | saving | the harvest becomes a version; not interrupted | `OUTPUT_REJECTED`, `STORAGE_FULL`, … |
 //!
-//! `done` is earned: a result without error, exit code 0, files harvested, version written. Every
-//! other end is one `error` and leaves the project as it was. A run is cancelled by its client's
-//! leaving, if it was started so ([`run::OnDisconnect`]), or by the worker's stopping.
+//! A run ends with `done` only after a result without an error, exit code 0, a harvest and a save.
+//! Every other end is one `error` and leaves the project as it was. A run is cancelled if its
+//! client leaves and it was started so ([`run::OnDisconnect`]), or if the worker stops.
 
 mod apply;
 pub mod claude;
@@ -64,19 +64,19 @@ use log::{Log, LogWriter};
 use registry::Registry;
 use run::{OnDisconnect, Run, RunStream};
 
-/// The runs under way, and the way to start one.
+/// Starts runs, and knows those that are going on.
 #[derive(Debug)]
 pub struct Runs {
     resources: Arc<Resources>,
     registry: Arc<Registry>,
-    /// Runs under way, for waiting at the end.
+    /// The tasks of the runs, for waiting until they have ended.
     tasks: TaskTracker,
-    /// Stops every run.
+    /// Cancels every run.
     stop: CancellationToken,
 }
 
 impl Runs {
-    /// No runs yet.
+    /// Makes a value without runs.
     pub fn new(resources: Resources) -> Self {
         Self {
             resources: Arc::new(resources),
@@ -86,7 +86,7 @@ impl Runs {
         }
     }
 
-    /// Starts a generation in the background. It is cancelled when its client leaves.
+    /// Starts a generation in the background. It is cancelled if its client leaves.
     pub fn generate(&self, request: GenerateRequest) -> RunStream {
         let resources = Arc::clone(&self.resources);
         self.start(request.key, OnDisconnect::Cancel, |run, log| {
@@ -94,8 +94,8 @@ impl Runs {
         })
     }
 
-    /// Saves files in the background, or reports why that cannot be. A save goes on when its client
-    /// leaves. `finished` is called when the files are not needed any more.
+    /// Starts a save of files in the background. It goes on if its client leaves. It calls
+    /// `finished` when the content of the files has been dropped.
     pub fn apply(
         &self,
         project: ProjectKey,
@@ -108,11 +108,11 @@ impl Runs {
         })
     }
 
-    /// A run that ends before it has begun: nothing is started, nothing is saved.
+    /// The stream of a run that ends at once: nothing is started and nothing is saved.
     pub fn end_at_once(&self, project: ProjectKey, outcome: Result<(), Failure>) -> RunStream {
         self.start(project, OnDisconnect::Cancel, |run, log| async move {
             let event = match outcome {
-                // No phase is entered: the one that a success ends is saving.
+                // No phase is entered, because only a run that is saving may become done.
                 Ok(()) => Event::Done { exit_code: 0, duration_ms: 0, generator: None },
                 Err(failure) => {
                     run.fail(&failure);
@@ -123,32 +123,32 @@ impl Runs {
         })
     }
 
-    /// Runs that have a slot.
+    /// The number of runs that have a slot.
     pub fn running(&self) -> usize {
         self.resources.slots.taken()
     }
 
-    /// Whether a run that is asked for now would get a slot at once.
+    /// Whether a run that is started now would get a slot at once.
     pub fn has_free_slot(&self) -> bool {
         self.running() < self.resources.settings.max_runs
     }
 
-    /// Whether no new run is taken.
+    /// Whether new runs are refused.
     pub fn is_closing(&self) -> bool {
         self.tasks.is_closed()
     }
 
-    /// Takes no new runs from here on.
+    /// Refuses new runs from now on.
     pub fn close(&self) {
         self.tasks.close();
     }
 
-    /// Waits until no run is under way.
+    /// Waits until no run is going on.
     pub async fn finished(&self) {
         self.tasks.wait().await;
     }
 
-    /// Stops every run; each tells its reader so.
+    /// Cancels every run. Each ends with an event that says so.
     pub fn stop_all(&self) {
         for run in self.registry.all() {
             let (id, phase, project) = (run.id(), run.phase().name(), run.project());
@@ -157,7 +157,7 @@ impl Runs {
         self.stop.cancel();
     }
 
-    /// Starts a run in the background, and returns the stream of what it says.
+    /// Starts a run in the background, and returns its stream.
     fn start<F: Future<Output = ()> + Send + 'static>(
         &self,
         project: ProjectKey,
@@ -166,7 +166,7 @@ impl Runs {
     ) -> RunStream {
         let (writer, log) = Log::create();
         let run = Arc::new(Run::new(project, on_disconnect, self.stop.child_token(), log));
-        // Attached before the run begins, so that it misses nothing.
+        // The stream is attached before the run begins, so that it misses no event.
         let stream = run.stream();
         let listed = self.registry.list(Arc::clone(&run));
         let work = work(run, writer);

@@ -1,23 +1,23 @@
-//! The phases of a run as a state machine; drawn in the documentation of [`super`].
+//! The phases of a run as a state machine. The documentation of [`super`] draws it.
 
-/// How far a run is.
+/// The phase of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// It waits for its project's turn and for a slot.
+    /// The run waits for its project's turn and for a slot.
     Waiting,
-    /// The sandbox is made, the project is copied into it, the CLI comes up.
+    /// The sandbox is made, the project is copied into it, and the CLI starts.
     Starting,
     /// The CLI works.
     Running,
-    /// The CLI has ended, and it is decided whether it succeeded.
+    /// The CLI has ended, and the verdict decides whether it succeeded.
     Judging,
     /// The files become a version.
     Saving,
-    /// The end: they are one.
+    /// The end of a run that succeeded: the version is saved.
     Done,
-    /// The end: something went wrong. What there is of the work may be kept as a partial version.
+    /// The end of a run that failed. Its unfinished work may have been kept as a partial version.
     Failed,
-    /// The end: the client left, or the worker stopped.
+    /// The end of a run whose client left, or whose worker stopped.
     Cancelled,
 }
 
@@ -29,19 +29,19 @@ impl Phase {
             Self::Starting => self == Self::Waiting,
             Self::Running => self == Self::Starting,
             Self::Judging => self == Self::Running,
-            // Files that a client sent are saved as they are.
+            // Files that a client sent are saved without starting and judging a CLI.
             Self::Saving => matches!(self, Self::Judging | Self::Waiting),
             Self::Done => self == Self::Saving,
             Self::Failed | Self::Cancelled => !self.is_end(),
         }
     }
 
-    /// Whether nothing comes after it.
+    /// Whether the phase is an end.
     pub fn is_end(self) -> bool {
         matches!(self, Self::Done | Self::Failed | Self::Cancelled)
     }
 
-    /// For the log.
+    /// The name of the phase in the worker's log.
     pub fn name(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",

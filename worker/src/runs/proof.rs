@@ -1,5 +1,5 @@
-//! Finding out at start how runs can be confined here, proving it, and judging the proof by the
-//! operator's policy.
+//! The proof of the confinement at the worker's start: finds out which mechanisms this machine has,
+//! attacks the sandbox, and judges the result by the operator's policy.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,43 +16,46 @@ use crate::sandbox::policy::sandbox_identity;
 use crate::sandbox::probe::{Group, Scene, SelfTest, selftest};
 use crate::store;
 
-/// Open files of one process of a sandbox. The CLI has about 25, and other programs have had to
-/// live with this number for decades. Each may be a socket whose buffer belongs to no process.
+/// How many files a process of a sandbox may have open. The CLI has about 25, and 1024 has been the
+/// usual limit for decades. A higher limit would let a process hold more socket buffers, whose
+/// memory belongs to no process.
 const MAX_OPEN_FILES: u64 = 1024;
 
-/// What the CLI needs for its own files, whatever a project may have.
+/// The least file size limit, in bytes. The CLI needs this for its own files, whatever the limit of
+/// a project is.
 const MIN_FILE_BYTES: u64 = 64 << 20;
 
-/// What holds on this machine, proven by attack.
+/// The result of the self-test on this machine.
 #[derive(Debug)]
 pub struct Proof {
-    /// Which mechanisms are applied.
+    /// The mechanisms that are applied, and those that are missing.
     pub confinement: Confinement,
-    /// What a hostile program was denied.
+    /// The findings of the self-test.
     pub selftest: SelfTest,
-    /// What the policy demands and is not denied; empty if all is well.
+    /// The attacks that the operator's policy requires to be denied and that were not. Empty if the
+    /// policy is met.
     pub violations: Vec<String>,
 }
 
-/// The outcome of the proof: there is one, or it could not be had, for a reason that is for the
-/// operator only, because it may name paths of the machine.
+/// The outcome: a proof, or the reason why there is none. The reason is for the operator only,
+/// because it may contain paths of the machine.
 pub type Proven = Result<Arc<Proof>, Arc<str>>;
 
-/// What clients are told instead of that reason.
+/// The text that clients get instead of that reason.
 pub const NOT_PROVEN: &str = "the confinement could not be tested: see the worker's log, or run \
                               dreamcore-worker doctor";
 
-/// Where the proof appears when it is done.
+/// A handle to the outcome, which is there once the self-test has finished.
 #[derive(Debug, Clone)]
 pub struct ProofWatch(watch::Receiver<Option<Proven>>);
 
 impl ProofWatch {
-    /// The outcome, if it is known already.
+    /// The outcome. `None` while the self-test is going on.
     pub fn now(&self) -> Option<Proven> {
         self.0.borrow().clone()
     }
 
-    /// The outcome, as soon as it is known.
+    /// Waits for the outcome.
     pub async fn wait(&self) -> Proven {
         let mut receiver = self.0.clone();
         match receiver.wait_for(Option::is_some).await {
@@ -62,7 +65,7 @@ impl ProofWatch {
     }
 }
 
-/// Begins the proof in the background, so that files are served meanwhile.
+/// Begins the proof in the background, so that files are served in the meantime.
 pub fn begin(
     settings: &Settings,
     store: &store::Settings,
@@ -75,13 +78,13 @@ pub fn begin(
     tokio::spawn(async move {
         let proven = prove(&settings, &store, &launcher, &scratch).await;
         log(&proven);
-        // Nobody listens any more if the worker is stopping.
+        // An error means that the worker is stopping and no receiver is left.
         sender.send(Some(proven)).unwrap_or_default();
     });
     ProofWatch(receiver)
 }
 
-/// Explores, attacks and judges.
+/// Finds out the mechanisms, makes the attacks, and judges the findings.
 pub async fn prove(
     settings: &Settings,
     store: &store::Settings,
@@ -130,7 +133,8 @@ async fn prove_in(
     let violations = selftest
         .not_denied()
         .filter(|finding| {
-            // Runs beside one another must be apart, whatever the policy gives up.
+            // If several runs go on at the same time, they must be kept apart, whatever the policy
+            // allows.
             let apart = matches!(finding.group, Group::Files | Group::Processes);
             demanded(settings.confinement, finding.group) || (neighbours && apart)
         })
@@ -150,7 +154,8 @@ fn demanded(policy: ConfinementPolicy, group: Group) -> bool {
 /// The kernel's limits for every sandbox.
 fn limits(settings: &Settings, store: &store::Settings) -> Limits {
     Limits {
-        // Room for more than a project takes, so that the limit is ours to explain.
+        // More than a project's file may have, so that the worker refuses a large file with a
+        // reason, before the kernel does without one.
         file_bytes: store.files.max_file_bytes.saturating_mul(2).max(MIN_FILE_BYTES),
         open_files: MAX_OPEN_FILES,
         processes: settings.max_processes,

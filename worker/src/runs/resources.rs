@@ -1,4 +1,4 @@
-//! What all runs share.
+//! The resources that all runs share.
 
 use super::guard::Guard;
 use super::permits::{Line, Turns};
@@ -11,29 +11,29 @@ use crate::sandbox::launch::Launcher;
 use crate::store;
 use crate::store::projects::Projects;
 
-/// Everything that a run takes from the worker.
+/// The resources that all runs share.
 #[derive(Debug)]
 pub struct Resources {
-    /// What can be set of runs.
+    /// The settings of runs.
     pub settings: Settings,
-    /// What can be set of the volume.
+    /// The settings of the volume.
     pub store: store::Settings,
-    /// What can be set of the model APIs.
+    /// The settings of the model APIs.
     pub models: models::Settings,
-    /// Where projects are copied from and saved to.
+    /// The projects on the volume.
     pub projects: Projects,
-    /// Where private copies are made.
+    /// The scratch folder.
     pub scratch: Scratch,
-    /// As many permits as runs may work at a time; the number names the private copy.
+    /// The line for slots.
     pub slots: Line,
-    /// One permit for each project.
+    /// The lines for the turns of projects.
     pub turns: Turns,
-    /// Lends the model API.
+    /// Gives runs access to the model API.
     pub broker: Broker,
-    /// Watches what runs take of the machine.
+    /// The watch over what runs use of the machine.
     pub guard: Guard,
     /// Starts the CLI in its sandbox.
     pub launcher: Launcher,
-    /// What is proven of the sandbox.
+    /// The proof of the confinement.
     pub proof: ProofWatch,
 }

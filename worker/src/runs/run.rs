@@ -1,4 +1,4 @@
-//! One run: whose it is, how far it is, and what becomes of it when its client leaves.
+//! One run: its project, its phase, and what happens to it when its client leaves.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,12 +14,13 @@ use crate::api::ErrorCode;
 use crate::store::projects::ProjectKey;
 use crate::types::RunId;
 
-/// What becomes of a run whose client leaves before its end. Whoever starts a run decides it.
+/// What happens to a run whose client leaves before its end. The code that starts the run decides
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDisconnect {
-    /// It is cancelled: nobody waits for the result.
+    /// The run is cancelled, because no client waits for its result.
     Cancel,
-    /// It goes on to its end.
+    /// The run goes on to its end.
     Continue,
 }
 
@@ -35,7 +36,8 @@ pub struct Run {
     log: Arc<Log>,
 }
 
-/// A client's hold on a run: what the run says, and the sign that the client has left.
+/// A client's side of a run: it reads the run's events, and when it is dropped, the client has
+/// left.
 #[derive(Debug)]
 pub struct RunStream {
     run: Arc<Run>,
@@ -43,7 +45,7 @@ pub struct RunStream {
 }
 
 impl Run {
-    /// A run that is about to begin.
+    /// Makes a run in its first phase.
     pub(super) fn new(
         project: ProjectKey,
         on_disconnect: OnDisconnect,
@@ -61,7 +63,7 @@ impl Run {
         }
     }
 
-    /// Its id, which nothing else has.
+    /// The run's unique id.
     pub fn id(&self) -> RunId {
         self.id
     }
@@ -71,17 +73,17 @@ impl Run {
         self.project
     }
 
-    /// When it was asked for.
+    /// The time of the request.
     pub fn began(&self) -> Instant {
         self.began
     }
 
-    /// How far it is.
+    /// The run's present phase.
     pub fn phase(&self) -> Phase {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Goes on to the next phase.
+    /// Enters the next phase.
     pub(super) fn enter(&self, next: Phase) {
         let last = {
             let mut phase = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,18 +97,18 @@ impl Run {
         debug_assert!(last.may_become(next), "{last:?} to {next:?}");
     }
 
-    /// Ends with a failure, which may be that it was cancelled.
+    /// Ends the run with a failure. The failure may be that the run was cancelled.
     pub(super) fn fail(&self, failure: &Failure) {
         let is_cancelled = failure.code == ErrorCode::CliTerminated && self.cancel.is_cancelled();
         self.enter(if is_cancelled { Phase::Cancelled } else { Phase::Failed });
     }
 
-    /// Told when the run is to stop.
+    /// The token that is cancelled when the run must stop.
     pub(super) fn cancel(&self) -> &CancellationToken {
         &self.cancel
     }
 
-    /// A stream of what the run says, from its first event on.
+    /// A stream of the run's events, from the first one on.
     pub(super) fn stream(self: &Arc<Self>) -> RunStream {
         RunStream { run: Arc::clone(self), reader: self.log.read_after(0) }
     }
@@ -120,8 +122,8 @@ impl Run {
 }
 
 impl RunStream {
-    /// The next event with its number, or nothing when the run says no more. Nothing is lost when
-    /// this future is dropped.
+    /// Waits for the next event with its number. `None` after the last one. If the future is
+    /// dropped, no event is lost.
     pub async fn next(&mut self) -> Option<Numbered> {
         self.reader.next().await
     }
@@ -129,7 +131,8 @@ impl RunStream {
 
 #[cfg(test)]
 impl RunStream {
-    /// The stream of a run that does nothing but what is written to its log, and what cancels it.
+    /// A stream for tests, the writer of its log, and the token that is cancelled when the client
+    /// leaves.
     pub(crate) fn for_test(on_disconnect: OnDisconnect) -> (LogWriter, Self, CancellationToken) {
         let id = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
         let project = ProjectKey { user: id.parse().unwrap(), project: id.parse().unwrap() };
@@ -176,9 +179,9 @@ mod tests {
     fn a_failure_is_a_cancellation_only_if_the_run_was_cancelled() {
         for (code, is_cancelled, phase) in [
             (ErrorCode::CliTerminated, true, Phase::Cancelled),
-            // The CLI was killed by somebody else.
+            // The CLI was killed, but not because the run was cancelled.
             (ErrorCode::CliTerminated, false, Phase::Failed),
-            // It had failed before the client left.
+            // The run had failed before the client left.
             (ErrorCode::StorageFull, true, Phase::Failed),
         ] {
             let (_writer, stream, cancel) = RunStream::for_test(OnDisconnect::Cancel);

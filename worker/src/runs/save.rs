@@ -1,4 +1,4 @@
-//! What becomes of a run's work: a version, or unfinished work that is kept beside the history.
+//! Saves the work of a run: as a version, or, if the run failed, as a partial version.
 
 use std::io::Read as _;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use crate::store::assets::replace::{MAX_GROWTH_BYTES, is_code, replace_in_file};
 use crate::store::projects::{Changes, Merged, ProjectError, Published, Source};
 use crate::types::{Prompt, user_words};
 
-/// What the user sees while a version is made.
+/// The status that the user sees while a version is made.
 pub(super) const SAVING: &str = "変更を保存しています…";
-/// Longest name of a version, in characters.
+/// The longest message of a version, in characters.
 const MAX_MESSAGE_CHARS: usize = 72;
-/// Files that one warning names.
+/// How many files one warning names.
 const NAMED_FILES: usize = 10;
 
-/// Makes the run's work a version.
+/// Saves the run's work as a version.
 pub(super) async fn save(
     context: &Context,
     workspace: &Arc<Workspace>,
@@ -43,7 +43,7 @@ pub(super) async fn save(
     .await?
 }
 
-/// Keeps what a failed run has done so far, and says so in its failure.
+/// Keeps the work of a failed run as a partial version, and names it in the failure.
 pub(super) async fn keep_partial(
     context: &Context,
     workspace: &Arc<Workspace>,
@@ -84,7 +84,7 @@ fn changes<'w>(
     }
 }
 
-/// Puts URLs of assets into the code that the run wrote.
+/// Replaces names of assets by their URLs in the code that the run wrote.
 fn put_urls(
     workspace: &Workspace,
     changes: &mut Changes<'_>,
@@ -107,7 +107,7 @@ fn put_urls(
     Ok(())
 }
 
-/// What is said when others saved while a run was under way.
+/// The warning if other saves took place while the run was going on.
 pub(super) fn merge_warning(merged: &Merged) -> Event {
     let message = if merged.both.is_empty() {
         "the project was changed meanwhile; both changes are in it".to_owned()
@@ -125,10 +125,10 @@ pub(super) fn merge_warning(merged: &Merged) -> Event {
     Event::Warning { message }
 }
 
-/// What a version is called: the first line of the user's own words.
+/// The message of a version: the first line of the user's own words.
 fn version_message(prompt: &Prompt) -> String {
     let words = user_words(prompt.as_str());
-    // A prompt without any, pictures alone for example, is called by itself.
+    // If the user wrote nothing, for example only attached pictures, the whole prompt is used.
     let named = if words.is_empty() { prompt.as_str().trim() } else { words };
     let line = named.lines().next().unwrap_or_default().trim();
     let mut message: String = line.chars().take(MAX_MESSAGE_CHARS).collect();

@@ -1,44 +1,45 @@
-//! What can be set of runs.
+//! The settings of runs.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What can be set of runs.
+/// The settings of runs.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Longest run from request to result.
+    /// How long a run may take from its request to its result.
     pub timeout: Duration,
-    /// Longest silence of the CLI.
+    /// How long the CLI may be silent.
     pub idle_timeout: Duration,
-    /// Memory of all processes of one run together, in bytes.
+    /// The memory of all processes of one run together, in bytes.
     pub memory_bytes: u64,
-    /// Processes and threads of one run.
+    /// The number of processes and threads of one run.
     pub max_processes: u64,
-    /// What one run may have on the scratch disk, in bytes.
+    /// The space that one run may use on the scratch disk, in bytes.
     pub disk_bytes: u64,
-    /// What must be left on the scratch disk, in bytes.
+    /// The space that must stay free on the scratch disk, in bytes.
     pub disk_reserve_bytes: u64,
-    /// Runs at the same time.
+    /// The number of slots: how many generations may go on at the same time.
     pub max_runs: usize,
-    /// Longest wait for a free place before `WORKER_BUSY` or `PROJECT_BUSY`.
+    /// How long a run waits for its permits before it ends with `WORKER_BUSY` or `PROJECT_BUSY`.
     pub queue_timeout: Duration,
-    /// Local disk for the private copies that runs work on.
+    /// The scratch folder, on a local disk.
     pub scratch_dir: PathBuf,
-    /// The Claude CLI.
+    /// The path of the Claude CLI.
     pub claude_bin: PathBuf,
-    /// Model for the CLI; `None` leaves the choice to the CLI.
+    /// The model for the CLI. `None` leaves the choice to the CLI.
     pub model: Option<String>,
-    /// What must be proven of the confinement before anything is run.
+    /// What the self-test must have proven before anything is run.
     pub confinement: ConfinementPolicy,
 }
 
-/// What must be proven of the confinement. The weaker ones say what they give up.
+/// The operator's policy: what the self-test must have proven. The names of the weaker ones say
+/// what they give up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConfinementPolicy {
-    /// Every attack of the self-test is denied.
+    /// Every attack of the self-test must have been denied.
     Strict,
-    /// Attacks on the network may succeed; all others are denied.
+    /// Attacks on the network may succeed; all others must have been denied.
     WithoutNetworkIsolation,
-    /// Nothing is demanded; what can be applied is applied.
+    /// Nothing is required. The mechanisms that this machine has are applied.
     WithoutGuarantees,
 }

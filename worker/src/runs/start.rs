@@ -1,4 +1,5 @@
-//! The second phase: the private copy is made, and the CLI comes up beside it, without a task yet.
+//! The second phase: the project is copied, and at the same time the CLI starts, still without a
+//! prompt.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,31 +23,31 @@ use crate::store::projects::ProjectError;
 use crate::store::skills;
 use crate::types::SkillName;
 
-/// What the user sees while the CLI comes up.
+/// The status that the user sees while the CLI starts.
 const STARTING: &str = "AIを準備しています…";
-/// How much longer than the broker the CLI itself waits, so that it is the broker who gives up.
+/// How much longer than the broker the CLI waits for an answer, so that the broker gives up first.
 const CLI_PATIENCE: Duration = Duration::from_mins(1);
 
-/// A CLI that is up and has the project before it.
+/// A CLI that has started in a workspace with the project.
 pub(super) struct Started {
     pub(super) driver: Driver,
-    /// Where it gets its prompt.
+    /// The CLI's standard input, through which it gets its prompt.
     pub(super) stdin: ChildStdin,
-    /// Its prompt, as the line that it reads.
+    /// The prompt, as the line that the CLI reads.
     pub(super) prompt: Vec<u8>,
-    /// Its right to the model API.
+    /// The run's access to the model API.
     pub(super) lease: Lease,
-    /// What the project was when it was copied.
+    /// The state of the project when it was copied.
     pub(super) copied: Copied,
 }
 
-/// A CLI that has started, with what it needs to live.
+/// A CLI that has started, with its lease.
 struct Alive {
     confined: Confined,
     lease: Lease,
 }
 
-/// Makes the private copy's folders.
+/// Makes the folders of the run's workspace.
 pub(super) async fn workspace(context: &Context, slot: usize) -> Result<Arc<Workspace>, Failure> {
     context.say(STARTING).await;
     let scratch = context.resources.scratch.clone();
@@ -58,14 +59,15 @@ pub(super) async fn workspace(context: &Context, slot: usize) -> Result<Arc<Work
     Ok(Arc::new(workspace.await??))
 }
 
-/// Copies the project and starts the CLI. Whatever goes wrong, no process is left.
+/// Copies the project and starts the CLI. If this fails, no process is left.
 pub(super) async fn start(
     context: &Context,
     workspace: &Arc<Workspace>,
     confinement: &Confinement,
 ) -> Result<Started, Failure> {
     let skills = known_skills(context).await?;
-    // The CLI takes half a second to come up and needs no file until it has its prompt.
+    // The CLI takes half a second to start and reads no file of the project until it has its
+    // prompt.
     let mut copying = std::pin::pin!(copy_in(context, workspace));
     let (alive, copied) = tokio::join!(start_cli(context, workspace, confinement), async {
         tokio::select! {
@@ -83,7 +85,7 @@ pub(super) async fn start(
             return Err(failure);
         }
         None => {
-            // A copy cannot be stopped in the middle, but no process has to wait for it.
+            // The copy goes on to its end, but the CLI is ended without waiting for it.
             driver.abandon().await;
             drop(copying.await);
             return Err(Failure::stopped());
@@ -93,7 +95,7 @@ pub(super) async fn start(
     Ok(Started { driver, stdin, prompt, lease, copied })
 }
 
-/// The skills that exist of those that were asked for. Of the others the operator is told.
+/// The skills of the request that exist. A warning names the others.
 async fn known_skills(context: &Context) -> Result<Vec<SkillName>, Failure> {
     let wanted = context.request.skills.clone();
     if wanted.is_empty() {
@@ -114,7 +116,7 @@ async fn copy_in(context: &Context, workspace: &Arc<Workspace>) -> Result<Copied
     let workspace = Arc::clone(workspace);
     let copied = blocking::run(move || match projects.open_to_copy(key) {
         Ok(project) => workspace.copy_in(&project),
-        // The first generation makes the project, when it is saved.
+        // A project that does not exist is made when the run is saved.
         Err(ProjectError::NotFound) => Ok(Copied::default()),
         Err(error) => Err(error),
     });
@@ -133,7 +135,7 @@ async fn start_cli(
         blocking::run(move || check_program(&bin).map(|()| skills::plugin_folder(&global)));
     let plugin = plugin.await?.map_err(|reason| Failure::new(ErrorCode::CliSpawnError, reason))?;
 
-    // Where the sandbox shares the worker's network, the worker opens the listener.
+    // If the sandbox shares the worker's network, the worker opens the listener itself.
     let own_network = confinement.holds(Mechanism::NetworkNamespace);
     let (outer, port) = if own_network {
         (None, INNER_API_PORT)
@@ -157,7 +159,7 @@ async fn start_cli(
     Ok(Alive { confined, lease })
 }
 
-/// Says early and clearly what the launcher would say later and less so.
+/// Checks the CLI's file before the start, because the error of the launcher would be less clear.
 fn check_program(path: &Path) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt as _;
     match std::fs::metadata(path) {

@@ -1,4 +1,4 @@
-//! Whether a run of the CLI succeeded, and if not, whose fault it was.
+//! The verdict: whether the CLI succeeded, and if not, why.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::resources::Resources;
 use crate::api::ErrorCode;
 use crate::models::broker::Ledger;
 
-/// Whether the CLI succeeded: its last words, or the failure.
+/// Judges a report of the CLI. Returns the assistant's last message, or the failure.
 pub(super) fn judge(
     report: CliReport,
     ledger: &Ledger,
@@ -49,13 +49,13 @@ pub(super) fn judge(
             return Err(Failure::new(ErrorCode::OutputRejected, message));
         }
     };
-    // Killed by a signal, and the kernel says why. Where it killed only a tool, the CLI goes on
-    // and its result counts: the assistant was told that the tool failed.
+    // The CLI was killed by a signal because its memory was used up. If the kernel kills only a
+    // tool, the CLI goes on and its result counts, because the assistant sees that the tool failed.
     if code >= 128 && report.oom_kills > 0 {
         let memory = Excess::Memory(settings.memory_bytes);
         return Err(Failure::from(memory).with_exit_code(code));
     }
-    // The CLI aborts when it gets no thread. A result that it gave all the same counts.
+    // The CLI aborts if it cannot start a thread. If it had written a result before, that counts.
     if code != 0 && report.result.is_none() && report.refused_forks > 0 {
         let processes = Excess::Processes(settings.max_processes);
         return Err(Failure::from(processes).with_exit_code(code));
@@ -79,7 +79,8 @@ pub(super) fn judge(
     }
 }
 
-/// The API's failure where there is one, because it is the reason and the rest its consequence.
+/// The failure of the model API if its last request failed, because that is the cause and `failure`
+/// only the consequence.
 fn api_or(ledger: &Ledger, failure: Failure) -> Failure {
     match ledger.last_failure() {
         Some(api) => {

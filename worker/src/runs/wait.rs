@@ -1,4 +1,5 @@
-//! The first phase: a run waits until its sandbox is proven, its project is free and it has a slot.
+//! The first phase: a run waits for the proof of the confinement, the turn of its project, and a
+//! slot.
 
 use std::sync::Arc;
 
@@ -10,25 +11,26 @@ use super::permits::{Line, Permit};
 use super::proof::{NOT_PROVEN, Proof};
 use crate::api::ErrorCode;
 
-/// What the user sees while a run waits.
+/// The status that the user sees while a run waits.
 const WAITING: &str = "順番を待っています…";
 
-/// What a run holds for as long as it works. The slot comes back first, then the turn.
+/// The permits of a run while it works. When they are dropped, the slot is free first, then the
+/// turn.
 #[derive(Debug)]
 pub(super) struct Permits {
-    /// Names the run's scratch folder.
+    /// The slot, whose number names the run's scratch folder.
     pub(super) slot: Permit,
     _turn: Permit,
 }
 
-/// One run that is waiting.
+/// A run that is waiting.
 struct Waiter<'a> {
     context: &'a Context,
     deadline: Instant,
     was_told: bool,
 }
 
-/// The proof that the policy is met; without it nothing is run.
+/// Waits for the proof that the policy is met. Without it nothing is run.
 pub(super) async fn proof(context: &Context) -> Result<Arc<Proof>, Failure> {
     let refuse = |reason: String| Failure::new(ErrorCode::SandboxError, reason);
     let proof = context.resources.proof.wait().await;
@@ -40,7 +42,7 @@ pub(super) async fn proof(context: &Context) -> Result<Arc<Proof>, Failure> {
     Err(refuse(format!("the confinement policy is not met; not denied: {violations}")))
 }
 
-/// Takes the turn of the project and then a slot. There is one limit of time for both.
+/// Takes the turn of the project and then a slot. One time limit applies to both waits together.
 pub(super) async fn permits(context: &Context) -> Result<Permits, Failure> {
     let resources = &context.resources;
     let deadline = Instant::now() + resources.settings.queue_timeout;
@@ -54,8 +56,7 @@ pub(super) async fn permits(context: &Context) -> Result<Permits, Failure> {
 }
 
 impl Waiter<'_> {
-    /// Takes a permit, or waits for it in its line. `busy` is the failure of a wait that is too
-    /// long.
+    /// Takes a permit, or waits for one in the line. `busy` is the failure if that takes too long.
     async fn permit(
         &mut self,
         line: &Line,

@@ -1,8 +1,8 @@
-//! TRUST BOUNDARY 6: the agent's files.
+//! TRUST BOUNDARY 6: from the agent's files to a project.
 //!
-//! A run works on a private copy on local disk. What it leaves there is an attacker's data: it is
-//! read only after every process of the run is gone, from directory handles, and anything but
-//! regular files with valid paths within the limits ends the run with an error.
+//! A run works on a private copy on the local disk. The files that it leaves there are data of an
+//! attacker. They are read only after every process of the run has ended, from directory handles,
+//! and anything but regular files with valid paths within the limits ends the run with an error.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -22,27 +22,29 @@ use crate::store::projects::FileLimits;
 use crate::store::projects::{Base, Project, ProjectError};
 use crate::types::ProjectPath;
 
-/// The folders of one run. Short names, because a socket path below `tmp` has 103 bytes at most.
+/// The names of a run's folders. They are short, because the path of a socket below `tmp` may have
+/// at most 107 bytes.
 const GAME: &str = "game";
 const HOME: &str = "home";
 const TMP: &str = "tmp";
-/// For finding out at start how runs can be confined.
+/// The folder of the self-test.
 const TRIAL: &str = "trial";
-/// The places of imports, with a number behind.
+/// The beginning of the names of imports' folders. A number follows.
 const IMPORT: &str = "import-";
 
-/// The scratch folder: one folder a place.
+/// The scratch folder. It has one folder per slot.
 #[derive(Debug, Clone)]
 pub struct Scratch {
     path: PathBuf,
     owner: Option<Identity>,
     leavings: Arc<Leavings>,
-    /// Held for as long as the worker lives: a second one would empty the folder under the first.
+    /// The lock on the scratch folder, held as long as the worker lives, because a second worker
+    /// would empty the folder.
     _lock: Arc<FolderLock>,
 }
 
-/// The private copy of one run. [`Workspace::remove`] takes it away; the next run in the same place
-/// does so too, should that not have happened.
+/// The folders of one run. [`Workspace::remove`] removes them. If that did not happen, the next run
+/// in the same slot removes them first.
 #[derive(Debug)]
 pub struct Workspace {
     path: PathBuf,
@@ -52,33 +54,33 @@ pub struct Workspace {
     leavings: Arc<Leavings>,
 }
 
-/// The place of one import. [`Scratch::remove_import_folder`] takes it away; the next import in the
-/// same place does so too, should that not have happened.
+/// The folder of one import. [`Scratch::remove_import_folder`] removes it. If that did not happen,
+/// the next import with the same number removes it first.
 #[derive(Debug)]
 pub struct ImportFolder {
-    /// Where it is.
+    /// The path of the folder.
     pub path: PathBuf,
-    /// The same, held open.
+    /// The handle of the folder.
     pub dir: Dir,
 }
 
 impl ImportFolder {
-    /// The folder in it for the copy of a repository.
+    /// The name of the folder in it for the copy of a repository.
     pub const COPY: &str = "git";
-    /// An empty folder for the minimal root.
+    /// The name of the empty folder in it on which the minimal root is mounted.
     pub const ROOT: &str = ROOT;
 }
 
-/// What was copied in, for finding out later what changed.
+/// What was copied into the workspace. The harvest compares with it.
 #[derive(Debug, Default)]
 pub struct Copied {
     files: BTreeMap<ProjectPath, Stamp>,
-    /// The newest version at that moment.
+    /// The newest version when the project was copied.
     pub base: Base,
 }
 
-/// What a file looked like when it was copied. The agent can set the time of modification, but not
-/// that of the last change to the inode.
+/// The numbers of a file after it was copied. The agent can set a file's time of modification, but
+/// not the time of its inode's last change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     inode: u64,
@@ -96,27 +98,27 @@ impl Stamp {
     }
 }
 
-/// What a run changed.
+/// The changes of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Harvest {
-    /// Files with new content.
+    /// The files with new content.
     pub write: Vec<ProjectPath>,
-    /// Files that were there and are gone.
+    /// The files that were removed.
     pub remove: Vec<ProjectPath>,
 }
 
 impl Scratch {
-    /// Takes the scratch folder into use: makes it, makes it readable for nobody else, and gives up
-    /// what earlier workers left. `reserve_bytes` is what shall be left on its disk. Blocking.
+    /// Prepares the scratch folder: makes it, makes it unreadable for other users, and gives up
+    /// what earlier workers have left. `reserve_bytes` is the space that should stay free. Blocks.
     pub fn prepare(path: &Path, owner: Option<Identity>, reserve_bytes: u64) -> io::Result<Self> {
         std::fs::create_dir_all(path)?;
-        // In a folder that others may write to, the name could have been taken by a link or by
-        // somebody else's folder.
+        // If other users may write to the folder around it, they could have made a link or a folder
+        // of their own under this name.
         let found = std::fs::symlink_metadata(path)?;
         if !found.is_dir() || found.uid() != nix::unistd::geteuid().as_raw() {
             return Err(io::Error::other("is not a folder of the worker's own user"));
         }
-        // Passable, because the sandbox must reach its own folder; not readable.
+        // The sandbox must pass through to reach its own folder, but must not list the others.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o711);
         std::fs::set_permissions(path, mode)?;
         let root = Dir::open_root(path)?;
@@ -126,35 +128,36 @@ impl Scratch {
         Ok(Self { path: path.to_owned(), owner, leavings, _lock: Arc::new(lock) })
     }
 
-    /// Makes an empty folder to try the confinement in. Blocking.
+    /// Makes an empty folder for the self-test. Blocks.
     pub fn make_trial_folder(&self) -> io::Result<PathBuf> {
         Dir::open_root(&self.path)?.make_folder(TRIAL)?;
         Ok(self.path.join(TRIAL))
     }
 
-    /// Takes it away again. Blocking.
+    /// Removes the folder of the self-test. Blocks.
     pub fn remove_trial_folder(&self) -> io::Result<()> {
         Dir::open_root(&self.path)?.remove_empty_folder(TRIAL).map(drop).map_err(io::Error::from)
     }
 
-    /// Waits until everything that was given up is removed. Blocking.
+    /// Waits until everything that was given up is removed. Blocks.
     pub fn settle(&self) -> io::Result<()> {
         self.leavings.settle()
     }
 
-    /// Makes an empty place for an import, beside those of runs. Blocking.
+    /// Makes an empty folder for an import, beside those of runs. Blocks.
     pub fn import_folder(&self, number: usize) -> io::Result<ImportFolder> {
         let name = format!("{IMPORT}{number}");
         let dir = self.make_place(&Dir::open_root(&self.path)?, &name)?;
         Ok(ImportFolder { path: self.path.join(&name), dir })
     }
 
-    /// Takes it away; what takes long to remove goes on in the background. Blocking.
+    /// Removes the folder of an import. A removal that takes long goes on in the background.
+    /// Blocks.
     pub fn remove_import_folder(&self, folder: &ImportFolder) -> io::Result<()> {
         self.leavings.give_up(folder.path.file_name().unwrap_or_default())
     }
 
-    /// Makes an empty folder with a place for a root in it.
+    /// Makes an empty folder, and in it one on which a minimal root can be mounted.
     fn make_place(&self, scratch: &Dir, name: &str) -> io::Result<Dir> {
         if scratch.status(name).is_ok() {
             self.leavings.give_up(OsStr::new(name))?;
@@ -164,7 +167,7 @@ impl Scratch {
         Ok(place)
     }
 
-    /// Makes the folders of one run. Blocking.
+    /// Makes the folders of one run. Blocks.
     pub fn workspace(&self, slot: usize) -> io::Result<Workspace> {
         let root = Dir::open_root(&self.path)?;
         let name = slot.to_string();
@@ -184,32 +187,32 @@ impl Scratch {
 }
 
 impl Workspace {
-    /// The copy of the project.
+    /// The path of the private copy of the project.
     pub fn game_path(&self) -> PathBuf {
         self.path.join(GAME)
     }
 
-    /// The CLI's home folder.
+    /// The path of the CLI's home folder.
     pub fn home_path(&self) -> PathBuf {
         self.path.join(HOME)
     }
 
-    /// The CLI's folder for temporary files.
+    /// The path of the CLI's folder for temporary files.
     pub fn tmp_path(&self) -> PathBuf {
         self.path.join(TMP)
     }
 
-    /// An empty folder for the minimal root.
+    /// The path of the empty folder on which the minimal root is mounted.
     pub fn root_path(&self) -> PathBuf {
         self.path.join(ROOT)
     }
 
-    /// A handle of everything that the run may fill.
+    /// A handle of the folder that holds everything that the run may write.
     pub fn folder(&self) -> io::Result<Dir> {
         self.slot.try_clone()
     }
 
-    /// The handle of the copy.
+    /// The handle of the private copy.
     pub fn game(&self) -> &Dir {
         &self.game
     }
@@ -219,13 +222,13 @@ impl Workspace {
         self.slot.folder(HOME).map_err(io::Error::from)
     }
 
-    /// Who owns what the sandbox may change.
+    /// The owner of the files that the sandbox may change.
     pub fn owner(&self) -> Option<(u32, u32)> {
         self.owner.map(|owner| (owner.uid, owner.gid))
     }
 
-    /// Copies a project in. Links and whatever else no client could name stay out and stay in the
-    /// project as they are. Blocking.
+    /// Copies a project into the workspace. Links, and files whose names no client could send, are
+    /// not copied and stay in the project as they are. Blocks.
     pub fn copy_in(&self, project: &Project) -> Result<Copied, ProjectError> {
         project.consistently(|| {
             empty(&self.game)?;
@@ -237,7 +240,7 @@ impl Workspace {
     fn copy_files(&self, project: &Project) -> Result<BTreeMap<ProjectPath, Stamp>, ProjectError> {
         let options = WriteOptions { sync: false, owner: self.owner() };
         let mut files = BTreeMap::new();
-        // The files of one folder come one after the other, so one handle is enough.
+        // The files of a folder come one after the other, so only the last folder is kept open.
         let mut last: Option<(String, Dir)> = None;
         walk::<ProjectError>(
             project.dir(),
@@ -275,13 +278,13 @@ impl Workspace {
         Ok(here)
     }
 
-    /// Finds out what the run changed, and refuses what must not enter a project. To be called when
-    /// no process of the run is left. Blocking.
+    /// Finds out what the run has changed, and refuses files that must not enter a project. Call it
+    /// when no process of the run is left. Blocks.
     pub fn harvest(&self, copied: &Copied, limits: FileLimits) -> Result<Harvest, Failure> {
         self.harvest_with(copied, limits, Err)
     }
 
-    /// The same for a run that failed: what must not enter a project is left out. Blocking.
+    /// The same for a run that failed. Files that must not enter a project are left out. Blocks.
     pub fn harvest_valid(&self, copied: &Copied, limits: FileLimits) -> Result<Harvest, Failure> {
         self.harvest_with(copied, limits, |_| Ok(()))
     }
@@ -317,7 +320,7 @@ impl Workspace {
         Ok(harvest)
     }
 
-    /// Removes everything; what takes long to remove goes on in the background. Blocking.
+    /// Removes the folders of the run. A removal that takes long goes on in the background. Blocks.
     pub fn remove(&self) -> io::Result<()> {
         self.path.file_name().map_or(Ok(()), |name| self.leavings.give_up(name))
     }

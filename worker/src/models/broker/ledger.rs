@@ -1,4 +1,4 @@
-//! What one run has used of what it may use, and whether the API is answering it.
+//! The ledger of one run: how much of its budgets it has used, and whether the API answers it.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,30 +7,31 @@ use std::time::{Duration, Instant};
 use super::answer::Refusal;
 use crate::models::Anthropic;
 
-/// Requests of any kind that a run may make for each message that it may ask for, and some more:
-/// counts of tokens, signs of life, what is refused, connections.
+/// How many requests of any kind a run may make for each message that it may ask for, and a number
+/// in addition. Counts of tokens, refused requests and connections are requests too.
 const REQUESTS_A_MESSAGE: u64 = 4;
 const MORE_REQUESTS: u64 = 100;
-/// Bytes of all bodies of a run, for each message that it may ask for, and some more. The CLI sends
-/// the whole conversation with each message, which is a few megabytes at its longest.
+/// The size of all bodies of a run, in bytes, for each message that it may ask for, and a size in
+/// addition. The CLI sends the whole conversation with each message, which has at most a few
+/// megabytes.
 const BYTES_A_MESSAGE: u64 = 8 << 20;
 const MORE_BYTES: u64 = 64 << 20;
-/// Requests of a run that may be refused here. The CLI repeats a refused request up to five times
-/// with less in it, and then ends by itself.
+/// How many requests of a run the broker may refuse before the run is ended. The CLI repeats a
+/// refused request up to five times with one field or beta less, and then ends by itself.
 const MAX_REFUSALS: u64 = 32;
 
 /// Why the API did not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ApiFailure {
-    /// It could not be reached, broke off, or answered with a server error.
+    /// The API could not be reached, closed the connection, or answered with a server error.
     Network,
-    /// It refused the key.
+    /// The API refused the key.
     Auth,
-    /// It asked for fewer requests.
+    /// The API refused a request because there were too many.
     RateLimit,
-    /// It did not answer in time.
+    /// The API did not answer in time.
     Timeout,
-    /// It refused the request itself.
+    /// The API refused the request itself.
     Refused,
     /// The run's own budget is used up.
     Budget,
@@ -50,14 +51,14 @@ impl ApiFailure {
     }
 }
 
-/// What a run asked for beyond everything that a run may need, so that it is ended.
+/// The limit that a run has exceeded so far that it is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overuse {
-    /// It made too many requests, whatever became of them.
+    /// The run made too many requests, answered or not.
     Requests,
-    /// It sent too much.
+    /// The run sent too many bytes.
     Bytes,
-    /// Too many of its requests were refused here.
+    /// The broker refused too many of the run's requests.
     Refusals,
 }
 
@@ -77,20 +78,20 @@ impl From<Overuse> for Refusal {
     }
 }
 
-/// Numbers of one run.
+/// The numbers of one run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Totals {
-    /// Requests for messages that were forwarded.
+    /// The number of requests for messages that were forwarded.
     pub requests: u64,
-    /// Tokens read, those from the cache included.
+    /// The number of tokens that the model read, including those from the cache.
     pub input_tokens: u64,
-    /// Tokens written.
+    /// The number of tokens that the model wrote.
     pub output_tokens: u64,
-    /// Requests that failed.
+    /// The number of requests that failed.
     pub failures: u64,
 }
 
-/// Tokens of one message.
+/// The numbers of tokens of one message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tokens {
     pub(super) input: u64,
@@ -103,12 +104,12 @@ impl Tokens {
     }
 }
 
-/// Why a message is not asked for.
+/// Why a message is not forwarded now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Denied {
     /// The budget is used up.
     UsedUp,
-    /// The messages that are under way may use up the budget.
+    /// The messages that are being answered may use up the budget.
     UnderWay,
 }
 
@@ -123,18 +124,18 @@ pub struct Ledger {
 #[derive(Debug, Default)]
 struct Inner {
     totals: Totals,
-    /// Tokens of messages whose answers did not say what they cost, as they were estimated.
+    /// The estimated tokens of messages whose answers did not contain their numbers.
     unsaid_tokens: u64,
-    /// Tokens that the messages under way are estimated to cost.
+    /// The estimated tokens of the messages that are being answered.
     reserved_tokens: u64,
-    /// Requests of any kind, and connections.
+    /// The number of requests of any kind, and of connections.
     all_requests: u64,
     body_bytes: u64,
     refusals: u64,
     overuse: Option<Overuse>,
-    /// The last answer, if it was a failure.
+    /// How the last request failed. `None` if it succeeded.
     last_failure: Option<ApiFailure>,
-    /// When the present row of failures began.
+    /// When the present sequence of failures began.
     failing_since: Option<Instant>,
     last_byte: Option<Instant>,
 }
@@ -160,11 +161,11 @@ impl Ledger {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        // Plain numbers: a panic elsewhere cannot leave them half-changed.
+        // The state is plain numbers, which a panic cannot leave half-changed.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a connection, or a request of any kind.
+    /// Counts a connection or a request of any kind.
     pub(super) fn arrived(&self) -> Result<(), Overuse> {
         let most =
             self.max_requests.saturating_mul(REQUESTS_A_MESSAGE).saturating_add(MORE_REQUESTS);
@@ -187,13 +188,13 @@ impl Ledger {
         inner.unless_overused()
     }
 
-    /// Counts a request that was refused here. It says nothing about the API, so it is none of the
-    /// failures after which a run gives the API up.
+    /// Counts a request that the broker refused. It says nothing about the API, so it does not
+    /// count as a failure of the API.
     pub(super) fn refused(&self) {
         let mut inner = self.inner();
         inner.totals.failures += 1;
         inner.refusals += 1;
-        // That the budget is used up is the better reason.
+        // If the budget is used up, that stays the reason.
         if inner.last_failure != Some(ApiFailure::Budget) {
             inner.last_failure = Some(ApiFailure::Refused);
         }
@@ -202,8 +203,8 @@ impl Ledger {
         }
     }
 
-    /// Counts a message that is about to be asked for, and reserves what it is estimated to cost.
-    /// The last message may go beyond the budget, but only one can be the last.
+    /// Counts a message that is about to be forwarded, and reserves its estimated tokens. The last
+    /// message may exceed the budget, but only one message can be the last.
     pub(super) fn admit(self: &Arc<Self>, estimate: Tokens) -> Result<Reservation, Denied> {
         let mut inner = self.inner();
         let used = inner.used_tokens();
@@ -228,8 +229,8 @@ impl Ledger {
         self.failed_since(failure, Instant::now());
     }
 
-    /// A failure that began at `since`: an API that does not answer fails from the question on, not
-    /// from the moment at which the wait for it is over.
+    /// Counts a failure that began at `since`. If the API does not answer, it fails from the
+    /// request on, and not from the end of the wait.
     pub(super) fn failed_since(&self, failure: ApiFailure, since: Instant) {
         let mut inner = self.inner();
         inner.totals.failures += 1;
@@ -247,32 +248,32 @@ impl Ledger {
         inner.failing_since = None;
     }
 
-    /// Requests and tokens so far.
+    /// The numbers so far.
     pub fn totals(&self) -> Totals {
         self.inner().totals
     }
 
-    /// How the last request failed; `None` if it succeeded.
+    /// How the last request failed. `None` if it succeeded.
     pub fn last_failure(&self) -> Option<ApiFailure> {
         self.inner().last_failure
     }
 
-    /// How long the API has done nothing but fail.
+    /// How long the API has done nothing but fail. `None` if it does not fail.
     pub fn failing_for(&self) -> Option<Duration> {
         let inner = self.inner();
         let since = inner.failing_since?;
         Some(since.max(inner.last_byte.unwrap_or(since)).elapsed())
     }
 
-    /// What the run asked for that no run may ask for; it must be ended.
+    /// The limit that the run has exceeded so far that it must be ended.
     pub fn overuse(&self) -> Option<Overuse> {
         self.inner().overuse
     }
 }
 
-/// What a message under way is estimated to cost. When it is dropped, what the answer said is
-/// entered, and where the answer did not say it, the estimate: a client that hangs up has used the
-/// tokens all the same.
+/// The reservation of one message's tokens. When it is dropped, the numbers of the answer are
+/// entered. If the answer did not contain them, the estimate is entered, because a client that
+/// hangs up has used the tokens too.
 #[derive(Debug)]
 pub(super) struct Reservation {
     ledger: Arc<Ledger>,
@@ -282,12 +283,13 @@ pub(super) struct Reservation {
 }
 
 impl Reservation {
-    /// What the answer has said so far, and whether it has said all of it.
+    /// Takes the numbers that the answer has contained so far. `is_final` says that they are
+    /// complete.
     pub(super) fn said(&mut self, tokens: Tokens, is_final: bool) {
         (self.said, self.is_final) = (tokens, is_final);
     }
 
-    /// The API did not work on the message, if it is one, so it costs nothing.
+    /// Releases the reservation without using tokens, because the API did not work on the message.
     pub(super) fn release(reservation: Option<Self>) {
         if let Some(mut reservation) = reservation {
             reservation.said(Tokens::default(), true);
@@ -305,7 +307,7 @@ impl Drop for Reservation {
         if self.is_final {
             return;
         }
-        // The number of tokens read is said at the beginning of an answer, that of those written
+        // An answer contains the number of tokens read at its beginning, and that of tokens written
         // only at its end.
         let input = if self.said.input > 0 { 0 } else { self.estimate.input };
         let output = self.estimate.output.saturating_sub(self.said.output);
@@ -336,7 +338,7 @@ mod tests {
         let by_tokens = ledger(100, 10);
         by_tokens.admit(tokens(1, 1)).unwrap().said(tokens(6, 4), true);
         assert_eq!(by_tokens.admit(tokens(1, 1)).unwrap_err(), Denied::UsedUp);
-        // A later refusal does not hide the reason.
+        // A later refusal does not replace the reason.
         by_tokens.refused();
         assert_eq!(by_tokens.last_failure(), Some(ApiFailure::Budget));
         let endless = ledger(100, u64::MAX);
@@ -363,7 +365,8 @@ mod tests {
     fn an_answer_that_does_not_say_what_it_cost_costs_the_estimate() {
         for (said, used) in [
             (tokens(0, 0), 900),
-            // Read tokens are known from the first event on, written ones never.
+            // The first event contained the number of tokens read, and no event that of tokens
+            // written.
             (tokens(300, 1), 1100),
             (tokens(300, 5000), 5300),
         ] {
@@ -371,7 +374,7 @@ mod tests {
             ledger.admit(tokens(100, 800)).unwrap().said(said, false);
             assert_eq!(ledger.inner().used_tokens(), used, "{said:?}");
             assert_eq!(ledger.inner().reserved_tokens, 0);
-            // Only what was said is told.
+            // The totals contain only numbers of answers, no estimates.
             assert_eq!(ledger.totals().input_tokens, said.input);
         }
     }
@@ -397,7 +400,7 @@ mod tests {
         }
         assert_eq!(refusals.overuse(), Some(Overuse::Refusals));
         assert_eq!(refusals.arrived(), Err(Overuse::Refusals));
-        // A refusal is no sign that the API is down.
+        // A refusal by the broker does not count as a failure of the API.
         assert_eq!(refusals.failing_for(), None);
     }
 

@@ -1,4 +1,4 @@
-//! A value of JSON that may be anything, and of which only what is asked for is built.
+//! A JSON value of any kind, of which only the parts that a caller asks for are built.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,21 +7,21 @@ use std::marker::PhantomData;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// Any value: an object as `O`, a list as `L`. Where those are [`IgnoredAny`], objects and lists are
-/// read past.
+/// A JSON value of any kind. An object is parsed as `O` and a list as `L`; with [`IgnoredAny`],
+/// they are read and dropped.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(super) enum Any<'a, O = IgnoredAny, L = IgnoredAny> {
-    /// Null, or no such field.
+    /// Null, or a field that is missing.
     #[default]
     Null,
     Bool(bool),
     /// A whole number that is not negative.
     Number(u64),
-    /// Borrowed from the line unless it has escapes.
+    /// A string, borrowed from the line unless it contains escapes.
     Text(Cow<'a, str>),
     Object(O),
     List(L),
-    /// Another number.
+    /// A negative or fractional number.
     Other,
 }
 

@@ -12,25 +12,26 @@ use crate::sandbox::policy::Program;
 use crate::types::Secret;
 use crate::types::{Prompt, SkillName};
 
-/// Tools that the assistant has. No web tools: there is no web where it runs.
+/// The tools that the assistant has. Web tools are missing, because the sandbox reaches no network.
 const TOOLS: &str = "Bash,Read,Edit,Write,Glob,Grep,Skill";
 
-/// What the CLI calls the folder that the skills come from, and so the first half of their names.
+/// The CLI's name for the folder that the skills come from. It is the first half of the skills'
+/// names.
 const PLUGIN: &str = ".claude";
 
-/// Where things are, and how long the CLI may wait for an answer before it is the broker who gives
-/// up first.
+/// The paths of the CLI and the skills, and how long the CLI waits for an answer. It waits longer
+/// than the broker, so that the broker gives up first.
 #[derive(Debug, Clone)]
 pub struct Paths {
-    /// The CLI.
+    /// The path of the CLI.
     pub claude: PathBuf,
     /// The folder that holds `skills/`, if there is one.
     pub plugin: Option<PathBuf>,
 }
 
-/// Puts into a fresh home what keeps the CLI from setting it up: without it, every start migrates
-/// settings that do not exist and writes them to disk, about 20 ms. The number belongs to the
-/// CLI's version; a newer one migrates from there. Blocking.
+/// Writes a file into a new home that saves the CLI the setup of it. Without the file, every start
+/// migrates settings that do not exist and writes them to disk, which takes about 20 ms. The number
+/// in it belongs to the CLI's version; a newer CLI migrates from there. Blocks.
 pub fn prepare_home(workspace: &Workspace) -> io::Result<()> {
     let options = WriteOptions { sync: false, owner: workspace.owner() };
     let home = workspace.home()?;
@@ -38,7 +39,7 @@ pub fn prepare_home(workspace: &Workspace) -> io::Result<()> {
         .map_err(io::Error::other)
 }
 
-/// The CLI as a program to be confined, working in `workspace` and asking the broker at `port`.
+/// The plan's description of the CLI, which works in `workspace` and asks the broker at `port`.
 pub fn program(
     paths: &Paths,
     workspace: &Workspace,
@@ -58,12 +59,13 @@ pub fn program(
         "--verbose",
         "--include-partial-messages",
         "--dangerously-skip-permissions",
-        // Settings, hooks and servers that a project brings along are code of a stranger.
+        // Settings, hooks and MCP servers in a project would be code of an attacker.
         "--setting-sources",
         "",
         "--strict-mcp-config",
         "--no-session-persistence",
-        // The paths of a run change; without them in the system prompt, the API's cache holds.
+        // Without the paths of the run, the system prompt is always the same, so the API's
+        // cache can be used.
         "--exclude-dynamic-system-prompt-sections",
         "--tools",
         TOOLS,
@@ -86,9 +88,10 @@ pub fn program(
             ("ANTHROPIC_BASE_URL", format!("http://127.0.0.1:{port}")),
             ("ANTHROPIC_API_KEY", token.expose().to_owned()),
             ("API_TIMEOUT_MS", api_timeout_ms.to_string()),
-            // It speaks plain HTTP to the broker; reading the system's certificates takes 20 ms.
+            // The CLI speaks plain HTTP to the broker, so it need not read the system's
+            // certificates, which takes 20 ms.
             ("CLAUDE_CODE_CERT_STORE", "bundled".to_owned()),
-            // Notes for the next session, of which there is none: they would only cost tokens.
+            // Notes for the next session would only cost tokens, because there is none.
             ("CLAUDE_CODE_DISABLE_AUTO_MEMORY", "1".to_owned()),
             ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".to_owned()),
             ("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1".to_owned()),
@@ -99,7 +102,7 @@ pub fn program(
     let mut grants = vec![
         Grant::new(workspace.game_path(), Access::Write),
         Grant::new(&home, Access::Write),
-        // Many tools write to /tmp whatever TMPDIR says.
+        // Many tools write to /tmp and ignore TMPDIR.
         Grant::new(&tmp, Access::Write).also_at("/tmp"),
     ];
     grants.extend(paths.plugin.iter().map(|plugin| Grant::new(plugin, Access::Read)));
@@ -114,7 +117,7 @@ pub fn program(
     }
 }
 
-/// The line that gives the CLI its task.
+/// The line of standard input that gives the CLI its task.
 pub fn prompt_line(prompt: &Prompt, skills: &[SkillName]) -> Vec<u8> {
     let mut content = prompt.as_str().to_owned();
     if !skills.is_empty() {

@@ -1,5 +1,5 @@
-//! One run of the CLI from its prompt to its end: reads what it writes, watches the clock, and ends
-//! it when it must.
+//! Drives one CLI from its prompt to its end: reads its output, checks the time limits, and ends it
+//! if it exceeds one.
 
 use std::time::Duration;
 
@@ -18,25 +18,26 @@ use crate::runs::guard::Excess;
 use crate::runs::log::LogWriter;
 use crate::sandbox::launch::{Confined, Handle, LaunchError};
 
-/// Most output of one run. A long generation with all its pieces is a few MiB.
+/// The largest output of one run, in bytes. A long generation with all its pieces has a few MiB.
 const MAX_OUTPUT_BYTES: u64 = 64 << 20;
-/// A line from this length on keeps the processor busy for milliseconds.
+/// From this length on, in bytes, parsing a line keeps the processor busy for milliseconds.
 const LONG_LINE_BYTES: usize = 256 * 1024;
-/// How much of standard error is kept: its end.
+/// How much of the end of standard error is kept, in bytes.
 const MAX_STDERR_BYTES: usize = 2048;
-/// How long the CLI may take to end after its result. It takes milliseconds, unless something that
-/// it started holds it up.
+/// How long the CLI may take to end after its result. It takes milliseconds, unless a process that
+/// it started delays it.
 const RESULT_GRACE: Duration = Duration::from_secs(10);
-/// How long output may go on after the end of every process. It is in the pipe already.
+/// How long reading the output may take after the end of every process. The output is in the pipe
+/// by then.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 const CHUNK_BYTES: usize = 64 * 1024;
-/// How often the model API's health is looked at.
+/// How often the ledger is asked whether the model API only fails.
 const API_CHECK: Duration = Duration::from_millis(250);
 
-/// When a run is over although the CLI goes on.
+/// The time limits after which a run ends although the CLI goes on.
 #[derive(Debug, Clone, Copy)]
 pub struct Watch {
-    /// The latest end.
+    /// The time at which the run must end.
     pub deadline: Instant,
     /// The longest silence.
     pub idle_timeout: Duration,
@@ -47,42 +48,42 @@ pub struct Watch {
 /// How a run of the CLI ended.
 #[derive(Debug)]
 pub enum Ended {
-    /// By itself, with this code.
+    /// The CLI ended by itself, with this exit code.
     Exited(i32),
-    /// It could not be executed, or its launcher broke.
+    /// The CLI could not be executed, or its launcher failed.
     Broken(LaunchError),
-    /// The whole time was over.
+    /// The time for the whole run was over.
     Deadline,
-    /// It was silent for too long.
+    /// The CLI was silent for too long.
     Idle,
-    /// It gave its result and did not end.
+    /// The CLI wrote its result and did not end.
     Hung,
-    /// The model API only failed.
+    /// The model API did nothing but fail for too long.
     ApiDown(ApiFailure),
-    /// It asked the model API for more than any run needs.
+    /// The run asked the model API for more than any run needs.
     Overuse(Overuse),
-    /// It took too much of the machine.
+    /// The run used too much memory, too many processes or too much disk.
     Excess(Excess),
-    /// It wrote too much.
+    /// The CLI wrote too much output.
     TooMuchOutput,
-    /// The run was stopped, or its reader left.
+    /// The run was cancelled.
     Stopped,
 }
 
-/// What is known after the end.
+/// What is known about the CLI after its end.
 #[derive(Debug)]
 pub struct CliReport {
-    /// How it ended.
+    /// How the CLI ended.
     pub ended: Ended,
-    /// The CLI's own account: whether it failed, and its last words.
+    /// The CLI's own result: whether it reports a failure, and the assistant's last message.
     pub result: Option<(bool, Option<String>)>,
-    /// The end of what it wrote to standard error.
+    /// The end of the CLI's standard error.
     pub stderr: String,
-    /// Lines that could not be read.
+    /// The number of lines that could not be parsed.
     pub skipped: u64,
-    /// How often the kernel killed one of its processes because the memory was used up.
+    /// How often the kernel killed a process of the run because its memory was used up.
     pub oom_kills: u64,
-    /// How often it was refused one more process.
+    /// How often the kernel refused to start a process of the run.
     pub refused_forks: u64,
 }
 
@@ -101,9 +102,9 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Takes over a CLI that was started in `folder` and waits for its prompt. Its standard input
-    /// is handed back, because giving the prompt is a step of its own. `excess` tells when it takes
-    /// too much of the machine.
+    /// Takes over a CLI that was started in `folder` and waits for its prompt. Returns its standard
+    /// input too, because giving the prompt is a later step. `excess` receives a message if the run
+    /// uses too much of the machine.
     pub fn new(
         confined: Confined,
         folder: &std::path::Path,
@@ -123,7 +124,8 @@ impl Driver {
         (driver, confined.stdin)
     }
 
-    /// Gives the CLI its task and follows it to its end. Whatever the end, no process is left.
+    /// Gives the CLI its prompt and follows it to its end. When this returns, no process of the run
+    /// is left.
     pub async fn run(
         mut self,
         stdin: ChildStdin,
@@ -148,7 +150,7 @@ impl Driver {
         }
     }
 
-    /// Ends the CLI before it got a prompt.
+    /// Ends a CLI that has not got its prompt.
     pub async fn abandon(mut self) {
         self.handle.kill().await;
     }
@@ -215,7 +217,7 @@ impl Driver {
         }
     }
 
-    /// Reads what is still in the pipes after the end.
+    /// Reads the output that is still in the pipes after the end.
     async fn drain(
         &mut self,
         code: i32,
@@ -232,7 +234,7 @@ impl Driver {
         while let Ok(Ok(n @ 1..)) = timeout(DRAIN_TIMEOUT, self.stderr.read(&mut chunk)).await {
             self.keep_error(chunk.get(..n).unwrap_or_default());
         }
-        // A last line without its end counts if it is whole.
+        // A last line without a line feed counts if it can be parsed.
         let rest = self.splitter.rest().to_vec();
         let events = self.parser.line(&rest);
         match self.pass_on(events, log, watch, cancel).await {
@@ -265,7 +267,7 @@ impl Driver {
         self.pass_on(events, log, watch, cancel).await
     }
 
-    /// Passes events on. A reader that is slow stops the run here, and only this run.
+    /// Writes events to the run's log. If a reader of the log is slow, this run waits here.
     async fn pass_on(
         &mut self,
         events: Vec<CliEvent>,
@@ -290,7 +292,7 @@ impl Driver {
         Ok(())
     }
 
-    /// The relay's word for what the CLI said.
+    /// The event of the stream for an event of the CLI. `None` if clients do not get it.
     fn translate(&mut self, event: CliEvent) -> Option<Event> {
         match event {
             CliEvent::Started { version } => {
@@ -329,8 +331,8 @@ fn given_up(ledger: &Ledger, give_up: Duration) -> Option<ApiFailure> {
     ledger.last_failure()
 }
 
-/// Writes the prompt and closes standard input, after which the CLI ends when it has answered. A
-/// CLI that does not read is noticed elsewhere.
+/// Writes the prompt and closes standard input, so that the CLI ends when it has answered. If the
+/// CLI does not read, the time limits end it.
 async fn feed(mut stdin: ChildStdin, prompt: &[u8]) {
     if let Err(error) = stdin.write_all(prompt).await {
         tracing::debug!(%error, "the CLI did not take its prompt");

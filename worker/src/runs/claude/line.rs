@@ -1,7 +1,7 @@
-//! One line of the CLI's output, as far as a run wants to know it.
+//! The fields of a line of the CLI's output that a run needs.
 //!
-//! Fields that are not named here are read past and never built, whatever they hold. Most fields
-//! may hold anything, because versions of the CLI differ.
+//! All other fields are read and dropped, whatever they contain. Most of these fields accept any
+//! value, because versions of the CLI differ.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -12,10 +12,11 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use super::any::Any;
 use crate::json::{Object, Text};
 
-/// Most texts and calls of tools of one message. The CLI writes a line for each.
+/// The largest number of texts and tool calls of one message. The CLI itself writes a line for
+/// each.
 pub(super) const MAX_BLOCKS: usize = 1000;
 
-/// A whole line.
+/// One line.
 #[derive(Debug, Deserialize)]
 pub(super) struct Line<'a> {
     #[serde(rename = "type", borrow)]
@@ -26,7 +27,7 @@ pub(super) struct Line<'a> {
     pub(super) event: Option<Object<RawEvent<'a>>>,
     #[serde(borrow)]
     pub(super) message: Option<Object<Message<'a>>>,
-    /// The call of a tool that this belongs to; `None` where the assistant itself speaks.
+    /// The tool call that the line belongs to. `None` if the line is from the assistant itself.
     pub(super) parent_tool_use_id: Option<IgnoredAny>,
     #[serde(borrow, default)]
     pub(super) is_error: Any<'a>,
@@ -51,7 +52,7 @@ pub(super) struct RawEvent<'a> {
     pub(super) message: Option<Object<Message<'a>>>,
 }
 
-/// A piece of a message.
+/// A piece of a message's text.
 #[derive(Debug, Deserialize)]
 pub(super) struct Delta<'a> {
     #[serde(rename = "type", borrow, default)]
@@ -71,16 +72,16 @@ pub(super) struct Message<'a> {
     pub(super) content: Any<'a, IgnoredAny, Blocks<'a>>,
 }
 
-/// What a message consists of.
+/// The blocks of a message.
 #[derive(Debug, Default)]
 pub(super) struct Blocks<'a> {
-    /// The texts and calls of tools in it, at most [`MAX_BLOCKS`].
+    /// The texts and tool calls, at most [`MAX_BLOCKS`].
     pub(super) told: Vec<Block<'a>>,
-    /// Whether there were more.
+    /// Whether the message has more of them.
     pub(super) is_cut: bool,
 }
 
-/// A part of a message.
+/// One block of a message.
 #[derive(Debug, Deserialize)]
 pub(super) struct Block<'a> {
     #[serde(rename = "type", borrow, default)]
@@ -93,14 +94,14 @@ pub(super) struct Block<'a> {
     input: Any<'a, Input<'a>>,
 }
 
-/// What a block tells.
+/// The part of a block that the run uses.
 pub(super) enum Told<'b> {
     Text(&'b str),
-    /// The tool's name, and its most telling argument.
+    /// A tool call: the tool's name, and the argument that is shown.
     Tool(&'b str, &'b str),
 }
 
-/// The arguments of a tool of which one is shown.
+/// The arguments of tools. One of them is shown.
 #[derive(Debug, Deserialize)]
 struct Input<'a> {
     #[serde(borrow, default)]
@@ -131,7 +132,7 @@ impl Block<'_> {
 }
 
 impl Input<'_> {
-    /// The argument that a person wants to see; empty if there is none.
+    /// The argument that is shown, which says most about the call. Empty if there is none.
     fn telling(&self) -> &str {
         [&self.file_path, &self.command, &self.pattern, &self.path, &self.skill, &self.url]
             .into_iter()

@@ -1,10 +1,10 @@
-//! TRUST BOUNDARY 5, first half: bytes into lines, with a cap.
+//! TRUST BOUNDARY 5, first half: splits the CLI's output into lines of a bounded length.
 
-/// Longest line that is read. The CLI repeats whole files in one line; a line of this length is a
-/// hundred times a large game.
+/// The longest line that is read, in bytes. The CLI repeats whole files in one line; this is a
+/// hundred times the size of a large game.
 pub const MAX_LINE_BYTES: usize = 8 << 20;
 
-/// Splits a stream into lines and passes over those that are too long, remembering how many.
+/// Splits a stream into lines. Lines that are too long are dropped and counted.
 #[derive(Debug, Default)]
 pub struct LineSplitter {
     line: Vec<u8>,
@@ -13,12 +13,13 @@ pub struct LineSplitter {
 }
 
 impl LineSplitter {
-    /// Takes the next bytes and calls `each` for every line that they complete, without its end.
+    /// Takes the next bytes, and calls `each` for every line that they complete, without its line
+    /// feed.
     pub fn push(&mut self, mut bytes: &[u8], mut each: impl FnMut(&[u8])) {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             let (head, tail) = bytes.split_at(end);
             bytes = tail.get(1..).unwrap_or_default();
-            // Most lines arrive whole and need no copy.
+            // Most lines arrive whole and need not be copied.
             if self.line.is_empty() && !self.skipping && head.len() <= MAX_LINE_BYTES {
                 each(head);
                 continue;
@@ -39,19 +40,19 @@ impl LineSplitter {
         if self.line.len() + bytes.len() > MAX_LINE_BYTES {
             self.skipping = true;
             self.skipped += 1;
-            // The memory goes too, not only the length.
+            // A new `Vec`, so that the memory of the long line is given back.
             self.line = Vec::new();
         } else {
             self.line.extend_from_slice(bytes);
         }
     }
 
-    /// What came after the last line's end.
+    /// The bytes after the last line feed.
     pub fn rest(&self) -> &[u8] {
         &self.line
     }
 
-    /// Lines that were too long.
+    /// The number of lines that were too long.
     pub fn skipped(&self) -> u64 {
         self.skipped
     }

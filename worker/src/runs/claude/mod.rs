@@ -1,4 +1,4 @@
-//! Driving the Claude CLI: its command line, its output, its end.
+//! The Claude CLI of a run: its command line, the parsing of its output, and its end.
 
 mod any;
 mod command;

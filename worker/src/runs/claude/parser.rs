@@ -1,8 +1,8 @@
-//! TRUST BOUNDARY 5, second half: a line of the CLI's output into what it means. Pure, without I/O.
+//! TRUST BOUNDARY 5, second half: parses lines of the CLI's output into events, without I/O.
 //!
-//! Lines come from a program that untrusted text controls, and from versions that we have not seen:
-//! what is unknown or broken is passed over and counted, never an error. What is remembered from
-//! line to line has a bound.
+//! The lines come from a program that untrusted text controls, and possibly from a version of the
+//! CLI that we do not know. A line that is unknown or malformed is counted and is never an error.
+//! The state that is kept from line to line is bounded.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -12,94 +12,95 @@ use super::line::{Line, Message, RawEvent, Told};
 use super::replay::Replay;
 use crate::json::Object;
 
-/// Longest detail of a tool call, in characters.
+/// The longest detail of a tool call, in characters.
 const MAX_DETAIL_CHARS: usize = 200;
-/// How much of a tool's argument is looked at, in bytes, before paths in it are shortened.
+/// How much of a tool's argument is used, in bytes, before paths in it are shortened.
 const MAX_ARGUMENT_BYTES: usize = 8 * 1024;
-/// Longest text of one event, in bytes. A longer one is passed on in pieces, so that events that
-/// wait for a slow reader have a bound in bytes too.
+/// The longest text of one event, in bytes. A longer text becomes several events, so that the
+/// events that wait for a slow reader are bounded in bytes too.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
-/// Longest last words of a run, in bytes; longer ones are cut.
+/// The longest result text of a run, in bytes. A longer one is cut.
 const MAX_RESULT_BYTES: usize = 1 << 20;
-/// Longest version of the CLI, in bytes.
+/// The longest version of the CLI that is logged, in bytes.
 const MAX_VERSION_BYTES: usize = 64;
-/// Longest line that is read although it is not UTF-8, in bytes.
+/// The longest line that is parsed although it is not UTF-8, in bytes.
 const MAX_MENDED_BYTES: usize = 1 << 20;
-/// Longest id of a message, in bytes; a longer one counts as none. The API's have about 30.
+/// The longest id of a message, in bytes. A longer one counts as no id. The API's ids have about
+/// 30.
 const MAX_ID_BYTES: usize = 128;
-/// Messages of which it is remembered that pieces were passed on. The whole of a message follows
-/// its pieces at once.
+/// For how many messages the parser remembers that pieces were passed on. The CLI writes the whole
+/// message directly after its pieces.
 const MAX_STREAMED: usize = 64;
 
-/// What a line means to a run.
+/// The meaning of a line for a run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CliEvent {
-    /// The CLI is up.
+    /// The CLI has started.
     Started {
-        /// Its version, if it said so.
+        /// The CLI's version, if the line contains it.
         version: Option<String>,
     },
-    /// Text of the assistant; each piece once.
+    /// Text of the assistant. No piece comes twice.
     Text(String),
     /// The assistant uses a tool.
     Tool {
-        /// Its name.
+        /// The tool's name.
         name: String,
-        /// On what; may be empty.
+        /// The argument that is shown. It may be empty.
         detail: String,
     },
     /// A request to the model API failed and will be repeated.
     Retry {
-        /// Which attempt.
+        /// The number of the attempt.
         attempt: u64,
-        /// Of how many.
+        /// The largest number of attempts.
         max: u64,
     },
-    /// The CLI's account of the whole run.
+    /// The CLI's result of the whole run.
     Result {
-        /// Whether it says that it failed.
+        /// Whether the CLI reports a failure.
         is_error: bool,
-        /// Its last words.
+        /// The assistant's last message.
         text: Option<String>,
     },
 }
 
-/// Reads lines one after the other and remembers what was said already.
+/// Parses lines one after the other, and remembers which text was passed on already.
 #[derive(Debug, Default)]
 pub struct Parser {
-    /// Stripped from the paths that tools are called with.
+    /// The CLI's folder, which is removed from the paths that are shown.
     folder: String,
-    /// The last messages of which pieces were passed on; the whole that follows is then not
-    /// repeated.
+    /// The last messages of which pieces were passed on. The whole message, which follows, is then
+    /// not passed on again.
     streamed: VecDeque<String>,
-    /// The message that pieces belong to now.
+    /// The message to which the next pieces belong.
     current: Option<String>,
     replay: Replay,
     skipped: u64,
     ping: bool,
 }
 
-/// What the CLI calls the model of messages that it wrote itself, about errors.
+/// The name that the CLI gives to the model of messages that it wrote itself, about errors.
 const SYNTHETIC: &str = "<synthetic>";
 
 impl Parser {
-    /// A parser for a CLI that works in `folder`.
+    /// Makes a parser for a CLI that works in `folder`.
     pub fn new(folder: impl Into<String>) -> Self {
         Self { folder: folder.into(), ..Self::default() }
     }
 
-    /// Lines that were not understood.
+    /// The number of lines that could not be parsed.
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
 
-    /// Whether the last line was a ping. While the CLI waits for an answer in one piece it makes
-    /// up pings itself, so they are no sign of life.
+    /// Whether the last line was a ping. While the CLI waits for an answer that does not stream, it
+    /// makes pings itself, so a ping does not show that anything happens.
     pub fn last_was_ping(&self) -> bool {
         self.ping
     }
 
-    /// Reads one line.
+    /// Parses one line.
     pub fn line(&mut self, line: &[u8]) -> Vec<CliEvent> {
         if line.iter().all(u8::is_ascii_whitespace) {
             return Vec::new();
@@ -120,12 +121,12 @@ impl Parser {
                 attempt: line.attempt.number().unwrap_or(1),
                 max: line.max_retries.number().unwrap_or(1),
             }],
-            // What a helper of the assistant says is not what the assistant says.
+            // Text of a helper that the assistant started is not text of the assistant.
             ("stream_event" | "assistant", _) if line.parent_tool_use_id.is_some() => Vec::new(),
             ("stream_event", _) => line.event.map_or_else(Vec::new, |e| self.raw_event(&e.0)),
             ("assistant", _) => line.message.map_or_else(Vec::new, |m| self.message(&m.0)),
             ("result", _) => vec![CliEvent::Result {
-                // Anything but a clear "no" counts as an error.
+                // Every value but `false` counts as an error.
                 is_error: line.is_error != Any::Bool(false),
                 text: line.result.text().map(|text| cut(text, MAX_RESULT_BYTES)),
             }],
@@ -162,7 +163,7 @@ impl Parser {
         }
     }
 
-    /// Notes that a piece of the current message was passed on.
+    /// Remembers that a piece of the current message was passed on.
     fn remember_streamed(&mut self) {
         let Some(id) = &self.current else {
             return;
@@ -176,10 +177,11 @@ impl Parser {
         self.streamed.push_back(id.clone());
     }
 
-    /// A whole message: its tools, and its text unless pieces of it were passed on.
+    /// The events of a whole message: its tool calls, and its text unless pieces of it were passed
+    /// on.
     fn message(&mut self, message: &Message<'_>) -> Vec<CliEvent> {
         if message.model.text() == Some(SYNTHETIC) {
-            // The CLI's own words about an error; the run's last event says it better.
+            // A message that the CLI wrote itself about an error. The run's last event reports it.
             return Vec::new();
         }
         let Some(blocks) = message.content.list() else {
@@ -193,7 +195,8 @@ impl Parser {
         for block in &blocks.told {
             match block.told() {
                 Some(Told::Text(text)) if !told => {
-                    // Not streamed: often the second attempt at a message that broke off.
+                    // The text was not streamed. Often it is the second attempt at a message that
+                    // broke off.
                     self.replay.begin_attempt();
                     events.extend(pieces(self.replay.piece(text).as_deref()));
                     self.replay.forget();
@@ -208,16 +211,16 @@ impl Parser {
         events
     }
 
-    /// A tool's argument for a line about progress.
+    /// A tool's argument in the form in which it is shown.
     fn detail(&self, argument: &str) -> String {
         let argument = argument.trim_start();
         let looked_at = argument.floor_char_boundary(MAX_ARGUMENT_BYTES);
         let text = argument.get(..looked_at).unwrap_or_default();
-        // The machine's path is nobody's business, wherever in the text it stands.
+        // Clients must not see a path of the machine, wherever in the text it is.
         let inside = format!("{}/", self.folder);
         let mut text = text.replace(&inside, "").replace(&self.folder, ".");
         if looked_at < argument.len() {
-            // Half of a path may stand at the end, which was not recognised.
+            // The text may end with a part of the path, which was not recognised.
             let end = text.len().saturating_sub(self.folder.len());
             text.truncate(text.floor_char_boundary(end));
         }
@@ -225,9 +228,9 @@ impl Parser {
     }
 }
 
-/// A line as text. Bytes that are not UTF-8 become replacement characters, so that one of them in a
-/// file that the agent reads does not hide the line. Each may become three bytes, so a line that is
-/// very long is then not read at all.
+/// A line as text. Bytes that are not UTF-8 become replacement characters, so that one such byte in
+/// a file that the agent reads does not hide the line. Each may become three bytes, so a very long
+/// line with such bytes is not parsed at all.
 fn to_text(line: &[u8]) -> Option<Cow<'_, str>> {
     match std::str::from_utf8(line) {
         Ok(text) => Some(Cow::Borrowed(text)),
@@ -236,12 +239,12 @@ fn to_text(line: &[u8]) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The id of a message, if it has one that is worth remembering.
+/// The id of a message. `None` if it is missing or too long.
 fn id_of(message: &Message<'_>) -> Option<String> {
     message.id.text().filter(|id| id.len() <= MAX_ID_BYTES).map(str::to_owned)
 }
 
-/// A text as events of a bounded length.
+/// Splits a text into events of a bounded length.
 fn pieces(text: Option<&str>) -> Vec<CliEvent> {
     let mut events = Vec::new();
     let mut rest = text.unwrap_or_default();
@@ -253,7 +256,7 @@ fn pieces(text: Option<&str>) -> Vec<CliEvent> {
     events
 }
 
-/// A text of at most so many bytes, with an ellipsis where it was longer.
+/// A text cut to at most `max_bytes`, with an ellipsis if it was longer.
 fn cut(text: &str, max_bytes: usize) -> String {
     let end = text.floor_char_boundary(max_bytes);
     let mut cut = text.get(..end).unwrap_or_default().to_owned();
@@ -263,7 +266,7 @@ fn cut(text: &str, max_bytes: usize) -> String {
     cut
 }
 
-/// The first line, cut to a length that fits a progress line.
+/// The first line of a text, cut to the length of a progress line.
 fn one_line(text: &str) -> String {
     let first = text.trim().lines().next().unwrap_or_default();
     let mut cut: String = first.chars().take(MAX_DETAIL_CHARS).collect();

@@ -1,54 +1,56 @@
-//! What was shown of an answer that broke off, so that the next attempt does not say it again.
+//! Suppresses the beginning of an answer that repeats an earlier answer, which broke off.
 //!
 //! After an answer breaks off, the CLI asks again, and the next answer often begins with the same
-//! words. They are held back for as long as they repeat what was shown. Every byte is compared
+//! words. They are held back as long as they repeat what users have seen. Every byte is compared
 //! once, whatever the pieces are in which it comes.
 
 use std::borrow::Cow;
 
-/// The longest answer that is remembered, in bytes. The longest that a model gives is half of it.
+/// The longest answer that is remembered, in bytes. The longest answers of models have half of it.
 const MAX_REMEMBERED_BYTES: usize = 1 << 20;
 
-/// An answer that is being shown.
+/// What was shown of the present message.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
-    /// What was shown of the message whose end has not been seen.
+    /// The text that was shown of a message that is not complete.
     shown: String,
-    /// Whether more was shown than is remembered; then nothing is.
+    /// Whether more was shown than is remembered. Then `shown` is empty.
     forgotten: bool,
-    /// How much of `shown` the attempt under way has repeated; `None` if it says something new.
+    /// How much of `shown` the present attempt has repeated, in bytes. `None` if it differs.
     repeated: Option<usize>,
-    /// Whether the message under way has announced its end. The CLI closes broken messages itself,
-    /// but does not announce it.
+    /// Whether the model has announced the end of the present message. The CLI also closes a
+    /// message that broke off, but without this announcement.
     ending: bool,
 }
 
 impl Replay {
-    /// A message begins. If text of one without an end was shown, this is the next attempt at it.
+    /// Notes that a message begins. If text of an incomplete message was shown, this is the next
+    /// attempt at it.
     pub(super) fn begin_attempt(&mut self) {
         let broke_off = self.forgotten || !self.shown.is_empty();
         self.repeated = broke_off.then_some(0);
         self.ending = false;
     }
 
-    /// The message under way says that it ends.
+    /// Notes that the model announces the end of the present message.
     pub(super) fn announce_end(&mut self) {
         self.ending = true;
     }
 
-    /// The message under way is over. If it announced that, the next one is no attempt at it.
+    /// Notes that the present message is over. If its end was announced, the next message is a new
+    /// one.
     pub(super) fn end(&mut self) {
         if self.ending {
             self.forget();
         }
     }
 
-    /// The next message is another one, whatever it says.
+    /// Makes the next message a new one, whatever its text is.
     pub(super) fn forget(&mut self) {
         *self = Self::default();
     }
 
-    /// What is to be shown for the next piece of the message.
+    /// The text that is shown for the next piece of the message.
     pub(super) fn piece<'t>(&mut self, text: &'t str) -> Option<Cow<'t, str>> {
         if text.is_empty() {
             return None;
@@ -57,7 +59,8 @@ impl Replay {
             self.remember(text);
             return Some(Cow::Borrowed(text));
         };
-        // It always ends where a piece that was shown ends, or within one that was repeated.
+        // `repeated` always is at the end of a piece that was shown, or inside one that was
+        // repeated, so it is between two characters.
         let (known, ahead) = self.shown.split_at_checked(repeated).unwrap_or_default();
         if !self.forgotten && ahead.starts_with(text) {
             self.repeated = Some(repeated + text.len());
@@ -69,7 +72,7 @@ impl Replay {
             self.remember(new);
             return Some(Cow::Borrowed(new));
         }
-        // Another answer than before: it stands for itself, on a new line.
+        // The answer differs from the one before, so it is shown whole, in a new paragraph.
         let said = format!("\n\n{known}{text}");
         self.shown.truncate(repeated);
         self.forgotten = false;
@@ -95,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    /// The attempts at one message, each in its pieces; what is shown of them.
+    /// What is shown of several attempts at one message, each given in its pieces.
     fn shown<S: AsRef<str>>(attempts: &[Vec<S>]) -> String {
         let mut replay = Replay::default();
         let mut all = String::new();
@@ -108,7 +111,7 @@ mod tests {
         all
     }
 
-    /// The same by the definition: compared from the beginning with every piece.
+    /// The same by the definition: each piece is compared from the beginning of the message.
     fn shown_by_definition(attempts: &[Vec<String>]) -> String {
         let (mut all, mut before) = (String::new(), String::new());
         for attempt in attempts {
@@ -153,7 +156,7 @@ mod tests {
             (0..3).map(|_| once()).min().unwrap_or_default()
         };
         let (small, large) = (time(1 << 16), time(1 << 20));
-        // Sixteen times as much; its square would be 256 times.
+        // The input is sixteen times as long. With quadratic time it would take 256 times as long.
         assert!(large < small * 64, "{small:?} {large:?}");
     }
 

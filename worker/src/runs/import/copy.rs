@@ -1,4 +1,4 @@
-//! The private copy of a repository: its objects and references, and nothing else of it.
+//! Copies a repository for the import: its objects and references, and nothing else of it.
 
 use std::io;
 
@@ -6,18 +6,18 @@ use crate::runs::workspace::ImportFolder;
 use crate::safe_fs::{Dir, FileError, Kind, WriteOptions};
 use crate::store::projects::ForeignError;
 
-/// The largest repository that is copied: bytes, and files.
+/// The largest repository that is copied, in bytes and in files.
 const MAX_BYTES: u64 = 2 << 30;
 const MAX_FILES: usize = 100_000;
-/// Folders of references inside one another.
+/// The largest depth of folders of references.
 const MAX_DEPTH: usize = 64;
-/// What must be left on the scratch disk for others.
+/// The space that must stay free on the scratch disk, in bytes.
 const RESERVE_BYTES: u64 = 512 << 20;
 
-/// A file that a history consists of.
+/// A file that belongs to a history.
 struct Found<'a> {
     folder: &'a Dir,
-    /// Where the folder is in the repository; empty at its top.
+    /// The path of the file's folder in the repository. Empty for the top.
     path: &'a str,
     name: &'a str,
     bytes: u64,
@@ -25,8 +25,8 @@ struct Found<'a> {
 
 type Visit<'v> = dyn FnMut(Found<'_>) -> Result<(), ForeignError> + 'v;
 
-/// Copies a repository into a folder of this place. Links, special files and files with a second
-/// name stay out, and so does what libgit2 would take for a pointer to somewhere else.
+/// Copies a repository into the import's folder. Links, special files and files with a second name
+/// are left out, and so are files by which libgit2 would read other folders.
 pub fn copy(git: &Dir, place: &Dir) -> Result<(), ForeignError> {
     let (mut bytes, mut files) = (0_u64, 0_usize);
     visit_all(git, &mut |found| {
@@ -45,7 +45,7 @@ pub fn copy(git: &Dir, place: &Dir) -> Result<(), ForeignError> {
     }
 
     let copy = place.make_folder(ImportFolder::COPY)?;
-    // The files of one folder come one after the other, so one handle is enough.
+    // The files of a folder come one after the other, so only the last folder is kept open.
     let mut last: Option<(String, Dir)> = None;
     visit_all(git, &mut |found| {
         let (source, _) = match found.folder.file(found.name) {
@@ -57,7 +57,7 @@ pub fn copy(git: &Dir, place: &Dir) -> Result<(), ForeignError> {
             Some((path, folder)) if path == found.path => folder,
             _ => copy.parent_of(format!("{}/x", found.path).trim_start_matches('/'), true)?.0,
         };
-        // No more than was counted.
+        // The file may have grown. No more is copied than was counted.
         let mut source = io::Read::take(source, found.bytes);
         folder.write_new(found.name, WriteOptions::default(), |to| io::copy(&mut source, to))?;
         last = Some((found.path.to_owned(), folder));
@@ -65,7 +65,7 @@ pub fn copy(git: &Dir, place: &Dir) -> Result<(), ForeignError> {
     })
 }
 
-/// Visits every file that a history consists of, those of one folder one after the other.
+/// Visits every file that belongs to a history, those of a folder one after the other.
 fn visit_all(git: &Dir, visit: &mut Visit<'_>) -> Result<(), ForeignError> {
     visit_folder(git, "", &|name| ["HEAD", "packed-refs"].contains(&name), visit)?;
     if let Some(references) = open(git, "refs")? {
@@ -109,7 +109,7 @@ fn visit_references(
     Ok(())
 }
 
-/// Visits the files in a folder whose names are wanted.
+/// Visits the files of a folder whose names belong to a history.
 fn visit_folder(
     folder: &Dir,
     path: &str,

@@ -1,9 +1,9 @@
-//! Letting a stranger's repository be read in a sandbox.
+//! Starts the program that reads the repository of another program in a sandbox.
 //!
 //! The confined program sees a copy of the repository's objects and references and nothing else: no
-//! configuration, no hook, no link that leads out, and not the repository itself. It has less than a
-//! run has: no network, no place to write, few processes, little memory and little time. What it
-//! writes is checked by whoever gets the stream.
+//! configuration, no hook, no link that leads out, and not the repository itself. It gets less than
+//! a run: no network, no folder to write in, few processes, little memory and little time. The
+//! receiver of its stream checks everything in it.
 
 mod copy;
 
@@ -31,27 +31,27 @@ use crate::sandbox::launch::{Confined, Launcher};
 use crate::sandbox::policy::Program;
 use crate::store::projects::{ForeignError, Importer, Receive};
 
-/// Imports at the same time. Each may take a gibibyte of memory.
+/// How many imports may go on at the same time. Each may use 1 GiB of memory.
 const MAX_IMPORTS: usize = 2;
-/// Longest wait for one of their places.
+/// How long an import waits for its permit.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long the worker waits for the confined program, all pauses together. The time that its own
-/// disk takes is not counted: a slow volume is no fault of the repository.
+/// How long the worker waits for the confined program in total. The time for writing to the volume
+/// does not count, because the repository is not to blame for a slow volume.
 const READ_TIMEOUT: Duration = Duration::from_mins(1);
-/// How soon the program must have ended after its last byte.
+/// How soon the program must end after its last byte.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
-/// What the control group of an import may have, in bytes; the program takes itself a little less.
+/// The memory limit of an import's control group, in bytes. The program's own limit is the same.
 const MEMORY_BYTES: u64 = 1 << 30;
-/// It is one process with one thread.
+/// The largest number of processes. The program is one process with one thread.
 const MAX_PROCESSES: u64 = 8;
-/// libgit2 holds a descriptor for each pack that it reads.
+/// The largest number of open files. libgit2 holds a descriptor for each pack that it reads.
 const MAX_OPEN_FILES: u64 = 512;
-/// How much is kept of what the program says, in bytes.
+/// How much of the program's standard error is kept for the log, in bytes.
 const MAX_SAID_BYTES: u64 = 1000;
-/// Bytes that are read from the program at once.
+/// How much is read from the program at once, in bytes.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// What reads repositories here.
+/// Reads repositories in a sandbox.
 #[derive(Debug)]
 struct Imports {
     launcher: Launcher,
@@ -61,7 +61,8 @@ struct Imports {
     runtime: Handle,
 }
 
-/// An importer that starts its program through this launcher. To be called within the runtime.
+/// Makes an importer that starts its program through this launcher. Call it inside the async
+/// runtime.
 pub fn importer(launcher: Launcher, scratch: Scratch, proof: ProofWatch) -> Importer {
     let places = Line::new(MAX_IMPORTS);
     let imports = Imports { launcher, scratch, proof, places, runtime: Handle::current() };
@@ -69,7 +70,7 @@ pub fn importer(launcher: Launcher, scratch: Scratch, proof: ProofWatch) -> Impo
 }
 
 impl Imports {
-    /// Reads one repository. Blocking.
+    /// Reads one repository. Blocks.
     fn read(
         &self,
         git: &Dir,
@@ -80,7 +81,8 @@ impl Imports {
         let place = self.place()?;
         let folder = self.scratch.import_folder(place.number())?;
         let read = self.read_in(&folder, &proof, git, limits, receive);
-        // Removing many files takes long, and nobody has to wait for it but the next in this place.
+        // Removing many files takes long. Only the next import in the same folder has to wait for
+        // it.
         let scratch = self.scratch.clone();
         blocking::detach(move || {
             if let Err(error) = scratch.remove_import_folder(&folder) {
@@ -91,7 +93,7 @@ impl Imports {
         read
     }
 
-    /// Nothing is read before the confinement is proven, as nothing is run.
+    /// The proof of the confinement. Nothing is read before it is there.
     fn proven(&self) -> Result<Arc<Proof>, ForeignError> {
         let refuse = |reason: String| ForeignError::Unavailable(reason);
         let proof = self.runtime.block_on(self.proof.wait());
@@ -143,12 +145,12 @@ impl Imports {
         Ok(self.converse(confined, receive))
     }
 
-    /// The confined program, which lies beside the launcher.
+    /// The path of `dreamcore-import`, which is in the folder of the launcher.
     fn program(&self) -> PathBuf {
         self.launcher.path().with_file_name("dreamcore-import")
     }
 
-    /// Passes on what the program writes. What it said and how it ended, for the log.
+    /// Passes the program's output on. Returns its standard error and how it ended, for the log.
     fn converse(&self, confined: Confined, receive: &mut Receive<'_>) -> String {
         let Confined { mut handle, stdin, stdout, stderr, .. } = confined;
         drop(stdin);
@@ -156,7 +158,8 @@ impl Imports {
         let mut output = BufReader::with_capacity(BUFFER_BYTES, output);
         let is_whole = receive(&mut output);
         let is_late = output.get_ref().left.is_zero();
-        // It may be about to write more, and would wait for ever.
+        // If the program wants to write more, this end of the pipe must be closed, or it would wait
+        // for ever.
         drop(output);
         self.runtime.block_on(async {
             let mut parts = Vec::new();
@@ -175,7 +178,7 @@ impl Imports {
             }
             let mut said = Vec::new();
             let mut stderr = stderr.take(MAX_SAID_BYTES);
-            // Only for the log, so one that cannot be read is no error.
+            // The text is only for the log, so it is not an error if it cannot be read.
             drop(timeout(END_TIMEOUT, stderr.read_to_end(&mut said)).await);
             let said = String::from_utf8_lossy(&said);
             parts.extend(said.lines().map(|line| line.trim().escape_debug().to_string()));
@@ -184,7 +187,7 @@ impl Imports {
     }
 }
 
-/// The program's standard output for a thread that may wait, with a limit on all waiting together.
+/// The program's standard output as a blocking reader, with a limit on the sum of all waits.
 struct Output<'r> {
     runtime: &'r Handle,
     stdout: ChildStdout,

@@ -1,19 +1,20 @@
-//! A line: a number of equal permits, and those who wait for one, first come, first served.
+//! A line: a number of equal permits, and a queue of those that wait for one, first come, first
+//! served.
 //!
-//! Whoever waits keeps a ticket and takes a permit by itself as soon as fewer wait before it than
-//! permits are free. So nothing is ever on its way to somebody who has stopped waiting, and nobody
-//! who comes later gets past.
+//! A waiter holds a ticket, and takes a permit itself as soon as fewer waiters are before it than
+//! permits are free. So no permit is ever on its way to a waiter that has given up, and no later
+//! waiter gets one earlier.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
-/// Permits with numbers from 0, and the queue for them. A clone is the same line.
+/// Permits with numbers from 0, and the queue for them. A clone refers to the same line.
 #[derive(Debug, Clone)]
 pub struct Line(Arc<Shared>);
 
-/// See [`Line::downgrade`].
+/// A handle that does not keep the line alive. See [`Line::downgrade`].
 #[derive(Debug)]
 pub(super) struct WeakLine(Weak<Shared>);
 
@@ -21,26 +22,26 @@ pub(super) struct WeakLine(Weak<Shared>);
 struct Shared {
     permits: usize,
     state: Mutex<State>,
-    /// Told whenever a permit came back or somebody gave up waiting.
+    /// Notified whenever a permit comes back or a waiter gives up.
     changed: Notify,
 }
 
 #[derive(Debug)]
 struct State {
     free: Vec<usize>,
-    /// Tickets of those who wait. They are given out in ascending order, so they stand in it.
+    /// The tickets of all waiters, in ascending order, because they are given out in that order.
     waiting: VecDeque<u64>,
     next_ticket: u64,
 }
 
-/// One permit. It comes back when this is dropped.
+/// One permit. It goes back to the line when this value is dropped.
 #[derive(Debug)]
 pub struct Permit {
     line: Line,
     number: usize,
 }
 
-/// A place in the line. It is given up when this is dropped.
+/// A waiter's place in the queue. It is given up when this value is dropped.
 #[derive(Debug)]
 pub struct Waiting {
     line: Line,
@@ -48,31 +49,31 @@ pub struct Waiting {
 }
 
 impl Line {
-    /// A line with `permits` permits, all of them free.
+    /// Makes a line with `permits` permits, all of them free.
     pub fn new(permits: usize) -> Self {
         let free = (0..permits).rev().collect();
         let state = State { free, waiting: VecDeque::new(), next_ticket: 0 };
         Self(Arc::new(Shared { permits, state: Mutex::new(state), changed: Notify::new() }))
     }
 
-    /// A handle that does not keep the line: nobody has a permit of it or waits for one when it
-    /// cannot be upgraded any more.
+    /// A handle that does not keep the line alive. When it cannot be upgraded any more, no permit
+    /// is taken and no waiter is left.
     pub(super) fn downgrade(&self) -> WeakLine {
         WeakLine(Arc::downgrade(&self.0))
     }
 
-    /// How many permits are taken.
+    /// The number of permits that are taken.
     pub fn taken(&self) -> usize {
         self.0.permits - self.state().free.len()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that could panic is done under the lock.
+        // No code that could panic runs under the lock.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a permit if one is left over for somebody who comes now, or else the last place in the
-    /// line.
+    /// Takes a permit if more are free than waiters are in the queue, else the last place in the
+    /// queue.
     pub fn enter(&self) -> Result<Permit, Waiting> {
         let mut state = self.state();
         let is_left = state.waiting.len() < state.free.len();
@@ -93,7 +94,7 @@ impl WeakLine {
 }
 
 impl State {
-    /// How many wait before this ticket.
+    /// The number of waiters before this ticket.
     fn ahead_of(&self, ticket: u64) -> usize {
         self.waiting.partition_point(|other| *other < ticket)
     }
@@ -115,7 +116,7 @@ impl State {
 }
 
 impl Permit {
-    /// Which of the permits it is, from 0.
+    /// The number of the permit, from 0.
     pub fn number(&self) -> usize {
         self.number
     }
@@ -129,7 +130,7 @@ impl Drop for Permit {
 }
 
 impl Waiting {
-    /// How many are served before this one.
+    /// The number of waiters before this one.
     pub fn ahead(&self) -> usize {
         self.line.state().ahead_of(self.ticket)
     }
@@ -137,7 +138,7 @@ impl Waiting {
     /// Waits for the permit.
     pub async fn permit(self) -> Permit {
         loop {
-            // Listening begins before looking, so that no change in between is missed.
+            // Listening begins before the check, so that no change in between is missed.
             let mut changed = std::pin::pin!(self.line.0.changed.notified());
             changed.as_mut().enable();
             let taken = self.line.state().take(self.ticket);
@@ -152,7 +153,7 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.line.state().leave(self.ticket);
-        // Everybody behind has moved up.
+        // All waiters behind this one have moved up.
         self.line.0.changed.notify_waiters();
     }
 }
@@ -208,14 +209,13 @@ mod tests {
         assert_pending!(first.poll());
         assert_pending!(second.poll());
         drop(permit);
-        // It was its turn, and it leaves before it takes the permit.
+        // The first waiter could take the permit, but gives up before it does.
         drop(first);
         assert!(second.is_woken());
         assert_ready!(second.poll());
     }
 
-    /// What happens to a line, one step after the other; numbers choose among those who wait or
-    /// hold a permit.
+    /// A step of a random sequence. The numbers choose among the waiters or the holders of permits.
     #[derive(Debug, Clone)]
     enum Step {
         Enter,

@@ -1,9 +1,9 @@
-//! What a run needs before it may begin: two permits, each waited for by itself.
+//! The two permits that a run needs before it may begin. It waits for each by itself.
 //!
-//! The **turn** of its project, because two runs of one project at the same time would only
-//! overwrite each other. A **slot**, of which there are as many as runs may work at a time; its
-//! number names the scratch folder. A run takes its turn first: so while it waits for another run
-//! of its project, it keeps no slot from anybody. A slot does not depend on a project.
+//! The **turn** of its project: two runs of one project at the same time would overwrite each
+//! other. A **slot**: there are as many as runs may work at the same time, and its number names the
+//! run's scratch folder. A run takes the turn first, so while it waits for another run of its
+//! project, it does not keep a slot from other projects. A slot does not depend on a project.
 
 mod line;
 
@@ -15,15 +15,14 @@ pub use line::{Line, Permit, Waiting};
 use crate::store::projects::ProjectKey;
 use line::WeakLine;
 
-/// The turns of all projects: each has one.
+/// The turns of all projects.
 #[derive(Debug, Default)]
 pub struct Turns(Mutex<HashMap<ProjectKey, WeakLine>>);
 
 impl Turns {
-    /// The line for the turn of a project. It exists for as long as somebody has the turn or waits
-    /// for it.
+    /// The line for the turn of a project. It exists as long as a run has the turn or waits for it.
     pub fn of(&self, key: ProjectKey) -> Line {
-        // Nothing that could panic is done under the lock.
+        // No code that could panic runs under the lock.
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(line) = lines.get(&key).and_then(WeakLine::upgrade) {
             return line;

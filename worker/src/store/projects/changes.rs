@@ -1,4 +1,4 @@
-//! What is to be saved, and what was.
+//! The changes that a save makes, and its result.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,53 +8,53 @@ use serde::Serialize;
 use crate::safe_fs::Dir;
 use crate::types::{ProjectPath, STYLE_STATE_FILE};
 
-/// Where the content of a file comes from.
+/// The source of a file's content.
 #[derive(Debug, Clone)]
 pub enum Source<'a> {
-    /// From the file with the same path below this folder.
+    /// The file with the same path below this folder.
     File(&'a Dir),
-    /// From memory.
+    /// Bytes in memory.
     Bytes(Vec<u8>),
-    /// From the project's history.
+    /// Content that the project's history has.
     Stored(StoredContent),
 }
 
-/// Content that is in the project's history already.
+/// Content that is already in the project's history.
 #[derive(Debug, Clone, Copy)]
 pub struct StoredContent(pub(super) Oid);
 
-/// What becomes of the relay's hidden state file.
+/// The change of the relay's hidden state file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StateChange {
-    /// It gets this content.
+    /// The file gets this content.
     Write(Vec<u8>),
-    /// It goes.
+    /// The file is removed.
     Remove,
 }
 
-/// What is to be saved.
+/// The changes of one save.
 #[derive(Debug, Default)]
 pub struct Changes<'a> {
     /// Files to create or replace.
     pub write: BTreeMap<ProjectPath, Source<'a>>,
-    /// Files to remove; those that are not there are no error.
+    /// Files to remove. One that does not exist is not an error.
     pub remove: BTreeSet<ProjectPath>,
-    /// The relay's hidden state file. It belongs to no version.
+    /// The change of the relay's hidden state file, which is not part of any version.
     pub state: Option<StateChange>,
-    /// What the version is called.
+    /// The message of the version.
     pub message: String,
-    /// What a version is called that keeps files which nobody had saved, where these changes make one
-    /// first; `None` for the usual name.
+    /// The message of the version that first keeps files which no version has. `None` for the usual
+    /// message.
     pub unsaved_message: Option<&'static str>,
-    /// The version that the changes were made from, if they took a while: other versions that came
-    /// in between are merged.
+    /// The newest version when the work on the changes began, if that took a while. Versions that
+    /// were saved since are merged.
     pub base: Option<Base>,
-    /// Whether files that somebody else changed in the project become a version even if nothing
-    /// else does.
+    /// Whether files that another program has changed become a version even if there are no other
+    /// changes.
     pub keep_unsaved: bool,
 }
 
-/// The newest version when somebody began to work on a copy.
+/// The newest version when the work on a copy of the project began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Base(pub(super) Option<Oid>);
 
@@ -62,22 +62,22 @@ pub struct Base(pub(super) Option<Oid>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
-    /// It is new.
+    /// The file is new.
     Create,
-    /// It has new content.
+    /// The file has new content.
     Update,
-    /// It is gone.
+    /// The file was removed.
     Delete,
 }
 
 /// A file that was saved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct SavedFile {
-    /// Where it is.
+    /// The path of the file.
     pub path: String,
-    /// What happened to it.
+    /// What happened to the file.
     pub action: Action,
-    /// Its size now, in bytes.
+    /// The new size in bytes; 0 if the file was removed.
     pub size: u64,
 }
 
@@ -91,22 +91,23 @@ impl SavedFile {
     }
 }
 
-/// A finished save.
+/// The result of a save.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Published {
     /// Every file that changed, by path.
     pub files: Vec<SavedFile>,
-    /// The newest version's abbreviated hash; `None` for a project that has none.
+    /// The abbreviated hash of the newest version. `None` for a project without versions.
     pub version: Option<String>,
-    /// Whether this call made a version.
+    /// Whether this save made a version.
     pub is_new: bool,
-    /// What happened to versions that others saved meanwhile.
+    /// What was merged, if other versions were saved in the meantime.
     pub merged: Option<Merged>,
 }
 
-/// Somebody else saved between [`Changes::base`] and the save.
+/// Other saves that took place between [`Changes::base`] and this save.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Merged {
-    /// Files that both changed: the later save's content stands, the other is in the history.
+    /// The files that both have changed. They have the content of the later save; the other content
+    /// is in the history.
     pub both: Vec<ProjectPath>,
 }

@@ -27,7 +27,7 @@ fn delta(text: &str) -> Value {
         "type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}})
 }
 
-/// The end of a message that the model brought to its end. Two lines, as the CLI writes them.
+/// The two lines that the CLI writes at the end of a message that is complete.
 fn stop() -> Value {
     json!({"type": "stream_event", "event": {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}})
 }
@@ -211,7 +211,7 @@ fn broken_and_unknown_lines_are_passed_over() {
         assert!(parser.line(line).is_empty());
     }
     assert_eq!(parser.skipped(), 6);
-    // A byte that is not UTF-8 inside a string spoils one character, not the line.
+    // A byte in a string that is not UTF-8 changes one character and does not hide the line.
     let events = parser.line(b"{\"type\":\"result\",\"is_error\":false,\"result\":\"a\xffb\"}");
     let text = Some("a\u{fffd}b".to_owned());
     assert_eq!(events, [CliEvent::Result { is_error: false, text }]);
@@ -273,7 +273,7 @@ fn what_is_remembered_of_messages_has_a_bound() {
         assert_eq!(one(&mut parser, &n.to_string()), "a");
     }
     assert!(parser.streamed.len() <= MAX_STREAMED);
-    // Nobody has such an id, so the message is taken for another one and said again.
+    // An id of this length counts as none, so the whole message is passed on again.
     assert_eq!(one(&mut parser, &"x".repeat(MAX_ID_BYTES + 1)), "aa");
 }
 
@@ -288,7 +288,7 @@ fn last_words_and_arguments_are_cut() {
     };
     assert!(text.len() <= MAX_RESULT_BYTES + "…".len() && text.ends_with("あ…"), "{}", text.len());
 
-    // Folders that shrink to nothing, and one that the look at the argument cuts in half.
+    // Paths that become shorter, one of which is cut at the limit on arguments.
     for before in 0..20 {
         let mut parser = Parser::new("/scratch/0/game");
         let command = format!("{}{}", "x".repeat(before), "/scratch/0/game/".repeat(10_000));
