@@ -1,4 +1,4 @@
-//! How much of the disk a tree takes that the sandbox is changing while it is measured.
+//! Measures how much of the disk a tree uses, while the sandbox may be changing it.
 
 use std::io;
 use std::os::fd::AsFd as _;
@@ -8,43 +8,46 @@ use nix::sys::statvfs::fstatvfs;
 
 use super::{Dir, Kind};
 
-/// Bytes of a block as `stat` counts them, whatever the file system's own are.
+/// The size of a block in the numbers of `stat`, in bytes, whatever the file system's own blocks
+/// are.
 const BLOCK: u64 = 512;
-/// What a name takes at the least. Some file systems count nothing for a small file or a link.
+/// The least size that counts for each name, in bytes, because some file systems count nothing for
+/// a small file or a link.
 const NAME_BYTES: u64 = 4096;
-/// The reserve of a small disk is one part in so many.
+/// On a small disk, the reserve is one part in this many.
 const RESERVE_PART: u64 = 10;
-/// Deeper than any project; the walk holds one descriptor a level.
+/// The largest depth that is measured. It is deeper than any project; the walk holds one descriptor
+/// per level.
 const MAX_DEPTH: usize = 100;
 
-/// What a tree takes.
+/// How much of the disk a tree uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DiskUse {
-    /// Allocated bytes: a sparse file counts by what is in it, a small one by its whole block.
-    /// Each name counts for a block at the least.
+    /// The allocated space in bytes. A sparse file counts with its allocated blocks, and each name
+    /// with at least one block.
     pub bytes: u64,
-    /// Names of files and folders.
+    /// The number of files and folders.
     pub entries: u64,
-    /// Whether folders lie deeper than is looked at.
+    /// Whether there are folders deeper than the limit.
     pub too_deep: bool,
 }
 
-/// What a file system has left for everybody.
+/// The space of a file system, for all programs together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Space {
-    /// Bytes in all.
+    /// The whole size in bytes.
     pub total: u64,
-    /// Bytes left.
+    /// The free space in bytes.
     pub free: u64,
-    /// Files in all; 0 where they are not counted.
+    /// The largest number of files. 0 if the file system does not count them.
     pub total_files: u64,
-    /// Files left.
+    /// How many files can still be made.
     pub free_files: u64,
 }
 
 impl Space {
-    /// Whether less is left than is to be kept for others: `reserve_bytes`, or a tenth of a small
-    /// disk, or one file in a hundred.
+    /// Whether less is free than the reserve: `reserve_bytes`, or a tenth of a small disk, or one
+    /// file in a hundred.
     pub fn is_low(&self, reserve_bytes: u64) -> bool {
         let reserve = reserve_bytes.min(self.total / RESERVE_PART);
         self.free < reserve || self.free_files < self.total_files / 100
@@ -52,8 +55,8 @@ impl Space {
 }
 
 impl Dir {
-    /// What is below this folder and on the same file system. Ends early when `enough` says so, and
-    /// passes over what disappears or cannot be read. Blocking.
+    /// Measures what is below this folder and on the same file system. Ends early when `enough`
+    /// returns true, and ignores what disappears or cannot be read. Blocks.
     pub fn disk_use(&self, enough: impl Fn(&DiskUse) -> bool) -> DiskUse {
         let mut found = DiskUse::default();
         if let Ok(own) = fstat(self.as_fd()) {
@@ -63,7 +66,7 @@ impl Dir {
         found
     }
 
-    /// What the file system below this folder has left.
+    /// The space of this folder's file system.
     pub fn space(&self) -> io::Result<Space> {
         let found = fstatvfs(self.as_fd())?;
         Ok(Space {
@@ -76,7 +79,7 @@ impl Dir {
 }
 
 struct Walk<F> {
-    /// Of the folders that are looked into. A file may have another one on an overlay.
+    /// The device of the folders that are measured. On an overlay, a file may have another device.
     device: libc::dev_t,
     enough: F,
 }
@@ -92,13 +95,14 @@ impl<F: Fn(&DiskUse) -> bool> Walk<F> {
                 continue;
             };
             let is_folder = Kind::of(&stat) == Kind::Folder;
-            // What is mounted here takes nothing from this disk: where mounts are everybody's, the
-            // root of a sandbox is, and in it all of /usr.
+            // A mounted file system uses nothing of this disk. Where mounts are shared, the root of
+            // a sandbox is mounted here, and all of /usr in it.
             if is_folder && stat.st_dev != self.device {
                 continue;
             }
             found.entries += 1;
-            // Other names of the same file are in the same tree: a sandbox cannot link out of it.
+            // All names of a file are in the same tree, because a sandbox cannot make links outside
+            // of it.
             let names = if is_folder { 1 } else { stat.st_nlink.max(1) };
             let bytes = u64::try_from(stat.st_blocks).unwrap_or_default().saturating_mul(BLOCK);
             found.bytes = found.bytes.saturating_add((bytes / names).max(NAME_BYTES));
@@ -139,7 +143,7 @@ mod tests {
     fn every_name_counts_for_a_block() {
         let temp = tempfile::tempdir().unwrap();
         for number in 0..100 {
-            // A short link is kept in its inode and takes no block.
+            // A short link is stored in its inode and uses no block.
             std::os::unix::fs::symlink("x", temp.path().join(number.to_string())).unwrap();
         }
         assert!(measured(temp.path()).bytes >= 100 * NAME_BYTES);

@@ -1,5 +1,5 @@
-//! Walking a whole tree from a handle: regular files with valid paths are found, everything else is
-//! shown to the caller as an oddity, who skips it or gives up.
+//! Walks a whole tree from a handle. Finds regular files with valid paths, and reports everything
+//! else to the caller as an oddity, which the caller ignores or treats as an error.
 
 use std::ffi::OsStr;
 
@@ -11,15 +11,15 @@ use crate::types::{PathError, ProjectPath};
 
 /// A regular file with one link and a valid path.
 pub struct FoundFile<'a> {
-    /// Where it is below the walk's root.
+    /// The path below the root of the walk.
     pub path: ProjectPath,
-    /// Its status when it was found.
+    /// The status of the file when it was found.
     pub stat: FileStat,
-    /// The folder that it is in.
+    /// The folder that contains the file.
     pub folder: &'a Dir,
 }
 
-/// Something that is not a file of a project.
+/// An entry that cannot be a file of a project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Oddity {
     /// A symbolic link.
@@ -28,7 +28,7 @@ pub enum Oddity {
     /// A fifo, socket or device.
     #[error("is not a regular file")]
     Special,
-    /// A file with a second name somewhere.
+    /// A file that has a second hard link.
     #[error("has a second hard link")]
     HardLink,
     /// A name that is not UTF-8.
@@ -39,10 +39,10 @@ pub enum Oddity {
     BadPath(PathError),
 }
 
-/// Visits every file below `root`, in no order. Hidden names are passed over without a word: they
-/// are nobody's business but their program's (`.git`, `.cache`, …).
+/// Visits every file below `root`, in no particular order. Hidden names are ignored, because they
+/// belong to other programs (`.git`, `.cache`, …).
 ///
-/// `file` is called for every file, `odd` with a printable path for everything else.
+/// Calls `file` for every file, and `odd` with a printable path for everything else.
 pub fn walk<E: From<std::io::Error>>(
     root: &Dir,
     mut file: impl FnMut(FoundFile<'_>) -> Result<(), E>,
@@ -74,7 +74,7 @@ fn walk_folder<E: From<std::io::Error>>(
         };
         let stat = match current_status(folder, entry.name()) {
             Ok(stat) => stat,
-            // Gone since the folder was read.
+            // The entry was removed after the folder was read.
             Err(FileError::NotFound) => continue,
             Err(error) => return Err(std::io::Error::from(error).into()),
         };
@@ -83,7 +83,7 @@ fn walk_folder<E: From<std::io::Error>>(
             Kind::File => odd(path.as_str(), Oddity::HardLink)?,
             Kind::Symlink => odd(path.as_str(), Oddity::Symlink)?,
             Kind::Special => odd(path.as_str(), Oddity::Special)?,
-            // Depth is bounded by the path type, so recursion is too.
+            // The path type bounds the depth, and so the recursion.
             Kind::Folder => match folder.folder(entry.name()) {
                 Ok(inner) => walk_folder(&inner, Some(&path), file, odd)?,
                 Err(FileError::NotFound) => {}
@@ -95,8 +95,8 @@ fn walk_folder<E: From<std::io::Error>>(
     Ok(())
 }
 
-/// What a name stands for now. A file without a link was replaced, as saves do, between the look at
-/// its name and the look at the file; the next look finds the one in its place.
+/// The present status of a name. If the file has no link, a save has just replaced it, and the next
+/// attempt finds the new file.
 fn current_status(folder: &Dir, name: &OsStr) -> Result<FileStat, FileError> {
     for _ in 0..ATTEMPTS {
         let stat = folder.status(name)?;
@@ -107,7 +107,7 @@ fn current_status(folder: &Dir, name: &OsStr) -> Result<FileStat, FileError> {
     Err(FileError::NotFound)
 }
 
-/// A path that can be shown to a person: control characters escaped.
+/// A path in a printable form, with control characters escaped.
 fn shown(prefix: Option<&ProjectPath>, name: &str) -> String {
     let name = name.escape_debug();
     prefix.map_or_else(|| name.to_string(), |prefix| format!("{prefix}/{name}"))

@@ -1,4 +1,4 @@
-//! What lies on the volume, and the only module that opens paths below it.
+//! The projects and assets on the volume. Only this module opens paths below it.
 
 pub mod assets;
 pub mod projects;
@@ -11,33 +11,33 @@ use assets::{AssetLimits, Assets};
 use projects::{FileLimits, Importer, Projects};
 use volume::Volume;
 
-/// What can be set of it.
+/// The settings of the volume.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The volume with all users' projects.
+    /// The volume with the projects and assets of all users.
     pub data_dir: PathBuf,
-    /// The read-only volume with shared skills.
+    /// The read-only folder with the shared skills.
     pub global_dir: PathBuf,
-    /// What may come out of a run and stand in a project.
+    /// The limits of a project's files.
     pub files: FileLimits,
-    /// What users may upload, and where it is had from.
+    /// The limits of assets, and the beginning of their URLs.
     pub assets: AssetLimits,
 }
 
-/// The volume and everything that is kept on it.
+/// The volume and everything on it.
 #[derive(Debug, Clone)]
 pub struct Store {
     /// The volume itself.
     pub volume: Volume,
-    /// Its projects.
+    /// All projects.
     pub projects: Projects,
-    /// Its uploaded files.
+    /// All assets.
     pub assets: Assets,
 }
 
 impl Store {
-    /// What these settings name, and what reads histories that another program wrote. Nothing is
-    /// opened yet.
+    /// Makes a store from its settings and from the importer of other programs' histories. This
+    /// opens no file.
     pub fn new(settings: &Settings, importer: Importer) -> Self {
         let volume = Volume::new(&settings.data_dir);
         Self {

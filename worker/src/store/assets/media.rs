@@ -1,28 +1,28 @@
-//! What kind of file an upload is, from its bytes alone.
+//! Finds the kind of an uploaded file by its first bytes.
 //!
-//! Neither the name nor what the client says counts: an asset is what its first bytes are. The
-//! signatures are those of the formats' own documents, and the list is what browsers show, play and
-//! set type in. SVG is not on it: it is a document that can hold scripts, and assets are served by
-//! address to whoever has it. A game's own SVG files are files of its project.
+//! Neither the name of the file nor the type that the client declares counts. The signatures are
+//! those of the formats' specifications, and the list has the images, sounds and fonts that
+//! browsers support. SVG is missing, because it is a document that can contain scripts. A game's
+//! own SVG files are files of its project.
 
 use serde::{Deserialize, Serialize};
 
-/// So many first bytes are enough to tell.
+/// The number of first bytes that are enough to find the kind.
 pub const SNIFFED_BYTES: usize = 8 * 1024;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $media:literal, $extension:literal;)*) => {
-        /// The kinds of files that are taken.
+        /// The kinds of files that are accepted.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
         pub enum AssetKind {
             $($(#[$doc])* #[serde(rename = $media)] $name,)*
         }
 
         impl AssetKind {
-            /// All of them.
+            /// All kinds.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
-            /// The media type that it is served as.
+            /// The media type of the kind.
             pub fn content_type(self) -> &'static str {
                 match self { $(Self::$name => $media,)* }
             }
@@ -77,7 +77,7 @@ kinds! {
 }
 
 impl AssetKind {
-    /// The kind that a file's first bytes say it is; at most [`SNIFFED_BYTES`] are looked at.
+    /// The kind of a file with these first bytes. At most [`SNIFFED_BYTES`] are used.
     pub fn of(start: &[u8]) -> Option<Self> {
         let start = start.get(..SNIFFED_BYTES).unwrap_or(start);
         let at = |offset: usize, bytes: &[u8]| {
@@ -89,7 +89,8 @@ impl AssetKind {
             b"GIF8" if at(4, b"7a") || at(4, b"9a") => Self::Gif,
             b"RIFF" if at(8, b"WEBP") => Self::Webp,
             b"RIFF" if at(8, b"WAVE") => Self::Wav,
-            // Two letters are little; the reserved bytes and the size of the second header help.
+            // Two letters are a weak signature, so the reserved bytes and the size of the second
+            // header are checked too.
             [b'B', b'M', ..] if at(6, &[0; 4]) && is_bitmap_header(start) => Self::Bmp,
             [0, 0, 1, 0] if start.get(4..6).is_some_and(|count| count != [0, 0]) => Self::Ico,
             b"OggS" => of_ogg(start)?,
@@ -110,16 +111,17 @@ impl AssetKind {
 }
 
 fn is_bitmap_header(start: &[u8]) -> bool {
-    // OS/2 1.x, Windows 3, with masks, version 4 and version 5.
+    // The sizes of the headers of OS/2 1.x, of Windows 3 with and without masks, and of versions 4
+    // and 5.
     matches!(start.get(14..18), Some([12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0]))
 }
 
-/// A font's number of tables, which is never 0 and never large.
+/// Whether the number of tables of a font is plausible: not 0 and not large.
 fn has_tables(start: &[u8]) -> bool {
     matches!(start.get(4..6), Some([0, 1..=64]))
 }
 
-/// A frame of MPEG audio: layer 0 is AAC, layer 1 is what everybody calls MP3.
+/// The kind of a frame of MPEG audio: layer 0 is AAC, and layer 1 is MP3.
 fn of_frame(second: u8, third: u8) -> Option<AssetKind> {
     let (sync, version, layer) = (second >> 5, (second >> 3) & 3, (second >> 1) & 3);
     if sync != 7 {
@@ -127,13 +129,13 @@ fn of_frame(second: u8, third: u8) -> Option<AssetKind> {
     }
     match layer {
         0 if version >= 2 && (third >> 2) & 0xf < 13 => Some(AssetKind::Aac),
-        // Neither the reserved version nor a reserved rate.
+        // The reserved version and the reserved rates are not MP3.
         1 if version != 1 && third >> 4 != 0xf && (third >> 2) & 3 != 3 => Some(AssetKind::Mp3),
         _ => None,
     }
 }
 
-/// Ogg holds films too; the first stream says what this one holds.
+/// The kind of an Ogg file. Ogg can contain films too, so the codec of the first stream decides.
 fn of_ogg(start: &[u8]) -> Option<AssetKind> {
     let segments = usize::from(*start.get(26)?);
     let first = start.get(27 + segments..)?;
@@ -141,7 +143,8 @@ fn of_ogg(start: &[u8]) -> Option<AssetKind> {
     audio.iter().any(|name| first.starts_with(name)).then_some(AssetKind::Ogg)
 }
 
-/// `WebM` holds films too; its tracks name their codecs near the beginning.
+/// The kind of a `WebM` file. `WebM` can contain films too, so the codecs of its tracks decide,
+/// which are named near the beginning.
 fn of_webm(start: &[u8]) -> Option<AssetKind> {
     let holds = |text: &[u8]| memchr::memmem::find(start, text).is_some();
     let audio = holds(b"A_OPUS") || holds(b"A_VORBIS");
@@ -152,7 +155,7 @@ fn of_brand(start: &[u8]) -> Option<AssetKind> {
     match start.get(8..12)? {
         b"avif" | b"avis" => Some(AssetKind::Avif),
         b"M4A " | b"M4B " => Some(AssetKind::M4a),
-        // The brand of a whole family; what follows says which of them.
+        // This brand stands for a family of formats. The brands that follow say which one it is.
         b"mif1" => {
             let size = usize::try_from(u32::from_be_bytes(start.first_chunk().copied()?)).ok()?;
             let brands = start.get(16..size)?;
@@ -246,7 +249,7 @@ mod tests {
 
         #[test]
         fn text_is_never_taken(text in "[ -~\n]{0,64}") {
-            // Except where a text begins as a real format does.
+            // A text may begin like a real format.
             prop_assume!(!["GIF8", "RIFF", "OggS", "fLaC", "wOFF", "wOF2"].iter().any(|s| text.starts_with(s)));
             prop_assert_eq!(AssetKind::of(text.as_bytes()), None);
         }

@@ -1,4 +1,4 @@
-//! Looking back: which versions there are, and what one changed.
+//! Reads the history: the list of versions, and what a version changed.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,62 +12,62 @@ use super::lineage::Lineage;
 use super::{Patience, Project, ProjectError, ProjectKey, Projects, writer};
 use crate::types::VersionId;
 
-/// Most versions in one answer.
+/// The largest number of versions in one answer.
 pub const MAX_LOG_LENGTH: usize = 500;
-/// Longest diff, in bytes; what follows is cut off and marked.
+/// The longest diff, in bytes. A longer one is cut and marked.
 pub const DIFF_LIMIT_BYTES: usize = 1 << 20;
-/// Larger files are named in a diff and not compared.
+/// The largest file that is compared, in bytes. A diff only names larger ones.
 const COMPARED_BYTES: i64 = 1 << 20;
 /// The end of the year 9999, in seconds since 1970.
 const LAST_SECOND: u64 = 253_402_300_799;
-/// What a version is called whose files nobody had saved before.
+/// The message of the first version of files that had no history.
 const FIRST: &str = "最初のバージョン";
 
 /// One version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {
-    /// Its abbreviated hash.
+    /// The abbreviated hash.
     pub hash: String,
-    /// What it is called: the first line of its message.
+    /// The first line of the message.
     pub message: String,
-    /// When it was made.
+    /// The time at which it was made.
     pub time: SystemTime,
 }
 
-/// A part of the list of versions, newest first.
+/// A part of the list of versions, the newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Log {
     /// The versions.
     pub versions: Vec<Version>,
-    /// Whether there are older ones.
+    /// Whether there are older versions.
     pub has_more: bool,
-    /// Whether there was no history and one was begun now.
+    /// Whether there was no history and this call has begun one.
     pub is_new: bool,
 }
 
-/// Which part of the list of versions is wanted.
+/// The part of the list of versions that a caller wants.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Part {
-    /// Versions to leave out at the beginning.
+    /// How many versions are left out at the beginning.
     pub skip: usize,
-    /// Most versions.
+    /// How many versions are listed at most.
     pub limit: usize,
-    /// Whether versions are listed too that were undone by restoring an older one.
+    /// Whether versions that were undone by restoring an older one are listed too.
     pub with_undone: bool,
 }
 
 /// What a version changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diff {
-    /// In the unified form.
+    /// The diff in unified form.
     pub text: String,
-    /// Whether something was cut off at the end.
+    /// Whether the end was cut off.
     pub is_cut: bool,
 }
 
 impl Projects {
-    /// Versions from the newest on. A project without a history gets one; one that does not exist has
-    /// no versions. Blocking.
+    /// Lists versions from the newest on. A project without a history gets one. A project that does
+    /// not exist has no versions. Blocks.
     pub fn log(
         &self,
         key: ProjectKey,
@@ -102,10 +102,10 @@ fn listed(
     part: Part,
     patience: &Patience,
 ) -> Result<Log, ProjectError> {
-    // A save that is under way has a reference already, and no version yet.
+    // A save in progress has a reference already, but its version does not count yet.
     let under_way = writer::under_way(project.dir())?;
     let head = git::head(repository)?;
-    // Those that another container saved, too.
+    // Versions that another container saved at the same time are listed too.
     let mut newest = git::Standing::of(repository, head, &under_way)?.strays;
     newest.extend(head);
     let mut walk = Lineage::new(repository, part.with_undone);
@@ -130,7 +130,7 @@ fn listed(
 }
 
 impl Project {
-    /// The newest version now, for whoever begins to work on a copy.
+    /// The newest version, for callers that begin to work on a copy.
     pub fn base(&self) -> Result<Base, ProjectError> {
         Ok(Base(match git::open(self)? {
             Some(repository) => git::head(&repository)?,
@@ -138,7 +138,7 @@ impl Project {
         }))
     }
 
-    /// Unfinished work of runs that failed, newest first. Blocking.
+    /// The partial versions of failed runs, the newest first. Blocks.
     pub fn unfinished(&self) -> Result<Vec<Version>, ProjectError> {
         let Some(repository) = git::open(self)? else {
             return Ok(Vec::new());
@@ -153,7 +153,7 @@ impl Project {
             .collect()
     }
 
-    /// What a version changed, against the one before. Blocking.
+    /// What a version changed, compared with the version before it. Blocks.
     pub fn diff(&self, version: &VersionId, patience: &Patience) -> Result<Diff, ProjectError> {
         let repository = git::open(self)?.ok_or(ProjectError::NotFound)?;
         let commit = find(&repository, version)?;
@@ -206,14 +206,14 @@ impl Project {
     }
 }
 
-/// Whether a change is of a file below a hidden folder, or of a hidden file. Older versions hold copies
-/// of skills there, which nobody who looks at a game's changes wants to see.
+/// Whether a change is of a hidden file or of a file in a hidden folder. Diffs leave these out,
+/// because older versions contain copies of skills there.
 fn is_hidden(delta: &DiffDelta<'_>) -> bool {
     let path = delta.new_file().path_bytes().or_else(|| delta.old_file().path_bytes());
     path.is_some_and(|path| path.split(|byte| *byte == b'/').any(|part| part.starts_with(b".")))
 }
 
-/// Finds a version by its hash or the beginning of it.
+/// Finds a version by its hash or by the beginning of its hash.
 pub(super) fn find<'r>(
     repository: &'r Repository,
     version: &VersionId,
@@ -225,7 +225,7 @@ pub(super) fn find<'r>(
         }
         Err(error) if error.code() == ErrorCode::Ambiguous => Err(ProjectError::Ambiguous),
         Err(error) => match full_id(version).map(|id| kind(repository, id)) {
-            // There is such an object, but it is a file or a folder.
+            // The object exists but is a file or a folder.
             Some(Some(kind)) if kind != ObjectType::Commit => Err(ProjectError::NotFound),
             _ => Err(error.into()),
         },
@@ -243,7 +243,7 @@ fn kind(repository: &Repository, id: Oid) -> Option<ObjectType> {
 fn described(repository: &Repository, commit: &Commit<'_>) -> Result<Version, git2::Error> {
     let message = String::from_utf8_lossy(commit.message_bytes());
     let message = message.trim().lines().next().unwrap_or_default().trim_end().to_owned();
-    // A clock can be wrong, and a commit can be made to say anything.
+    // The clock may have been wrong, and a commit of another program can have any time.
     let seconds = u64::try_from(commit.time().seconds()).unwrap_or(0).min(LAST_SECOND);
     Ok(Version {
         hash: git::short_id(repository, commit.id())?,

@@ -1,4 +1,4 @@
-//! Unfinished work of runs that failed: kept as a version of its own, beside the history.
+//! Partial versions: the unfinished work of failed runs, kept as a version beside the history.
 
 use git2::build::TreeUpdateBuilder;
 use git2::{FileMode, Oid};
@@ -9,16 +9,16 @@ use super::writer::Writer;
 use super::{Project, ProjectError, ProjectKey, Projects, journal, snapshot};
 use crate::store::volume::Activity;
 
-/// Unfinished work that was kept.
+/// A partial version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partial {
-    /// Its abbreviated hash; it can be restored like any version.
+    /// Its abbreviated hash. It can be restored like any other version.
     pub version: String,
 }
 
 impl Projects {
-    /// Keeps changes without making them part of the project; its files and its history stay as
-    /// they are. `None` if there are none. Blocking.
+    /// Keeps changes as a partial version. The files and the history of the project stay as they
+    /// are. `None` if there are no changes. Blocks.
     pub fn keep_partial(
         &self,
         key: ProjectKey,
@@ -79,7 +79,7 @@ impl Project {
         let tree = repository.find_tree(tree)?;
         let parents: Vec<Oid> = base.into_iter().collect();
         let id = git::commit(&repository, &changes.message, &tree, &parents)?;
-        // Everything that the reference leads to is on the disk before it.
+        // Every object to which the reference leads is on the disk before the reference is written.
         self.dir().sync_file_system()?;
         OwnRef::write(&repository, PARTIAL, &staging.id, id)?;
         self.dir().sync_file_system()?;

@@ -1,9 +1,9 @@
-//! How long somebody waits for work on a history.
+//! The patience with work on a history: ends work that takes too long or whose client has left.
 //!
-//! Histories are bounded, and a walk over a hundred thousand versions or the comparison of ten
-//! thousand files takes its time all the same. The thread that does it asks now and then whether the
-//! client is still there and whether the time for it is over, and stops if not. Work that changes a
-//! project is not stopped once it has begun to do so.
+//! Histories are bounded, but a walk over a hundred thousand versions or the comparison of ten
+//! thousand files still takes long. The thread that does such work regularly checks whether the
+//! client still waits and whether the time is over, and stops if so. Work that changes a project is
+//! not stopped once the change has begun.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::ProjectError;
 
-/// Longest work on a history for one request.
+/// How long work on a history may take for one request.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// What the thread that works asks.
+/// The check that a thread makes during long work.
 #[derive(Debug, Clone)]
 pub struct Patience {
     until: Instant,
@@ -22,14 +22,14 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// Begins to wait. The waiting ends when the guard is dropped, with the request for example.
+    /// Begins the wait. It ends when the guard is dropped, for example together with the request.
     pub fn begin() -> (Self, DropGuard) {
         let gone = CancellationToken::new();
         let guard = gone.clone().drop_guard();
         (Self { until: Instant::now() + LIMIT, gone }, guard)
     }
 
-    /// An error if nobody waits any more.
+    /// Fails if the client does not wait any more or the time is over.
     pub(super) fn check(&self) -> Result<(), ProjectError> {
         if self.gone.is_cancelled() {
             tracing::debug!("work on a history is given up, because nobody waits for it");

@@ -1,8 +1,8 @@
-//! What git's index remembers of a project's files: what each looked like when its content was
-//! hashed last.
+//! What git's index remembers about a project's files: the numbers that each had when its content
+//! was hashed last.
 //!
-//! Saves and listings both ask here, so that one rule says when a hash may be used without reading
-//! the file again.
+//! Saves and listings both use this module, so a single rule decides when a hash may be used
+//! without reading the file again.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -18,36 +18,37 @@ const EXECUTABLE: u32 = 0o100_755;
 /// The bits of an index entry's flags that mark one side of a conflict.
 pub(super) const STAGE: u16 = 0x3000;
 
-/// The index's entries of files that a project can have.
+/// The entries of the index for files that a project can have.
 #[derive(Default)]
 pub(super) struct Remembered {
     entries: HashMap<Vec<u8>, IndexEntry>,
-    /// When the index was written, as seconds and nanoseconds. Without it nothing is current.
+    /// When the index was written, in seconds and nanoseconds. If that is unknown, no entry is
+    /// current.
     written: Option<(i64, i64)>,
 }
 
-/// What the index says of one file.
+/// The entry of one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Recalled {
-    /// What its content hashed to.
+    /// The hash of the file's content.
     pub(super) id: Oid,
-    /// Whether it certainly has that content still.
+    /// Whether the file certainly still has that content.
     pub(super) is_current: bool,
 }
 
 impl Remembered {
-    /// Nothing yet of an index that was written at this moment.
+    /// Makes an empty value for an index that was written at this time.
     pub(super) fn new(written: Option<(i64, i64)>) -> Self {
         Self { entries: HashMap::new(), written }
     }
 
-    /// The time of change that a file's status gives, in the form that [`Self::new`] takes.
+    /// The time of change in a file's status, in the form that [`Self::new`] takes.
     pub(super) fn moment(stat: &FileStat) -> (i64, i64) {
         (stat.st_mtime, stat.st_mtime_nsec)
     }
 
-    /// Takes in one entry. Links, submodules, sides of a conflict and files that no client can name
-    /// are passed over.
+    /// Adds an entry. Links, submodules, sides of a conflict and files that no client can name are
+    /// ignored.
     pub(super) fn add(&mut self, entry: IndexEntry) {
         let is_file = entry.mode == REGULAR || entry.mode == EXECUTABLE;
         let is_ours =
@@ -57,23 +58,23 @@ impl Remembered {
         }
     }
 
-    /// What is remembered of a file that has this status now. It is forgotten then.
+    /// The entry of a file that has this status now. It is removed from this value.
     pub(super) fn recall(&mut self, path: &ProjectPath, stat: &FileStat) -> Option<Recalled> {
         let entry = self.entries.remove(path.as_str().as_bytes())?;
         let is_current = self.written.is_some_and(|written| is_current(&entry, stat, written));
         Some(Recalled { id: entry.id, is_current })
     }
 
-    /// What was not asked for.
+    /// The entries that were not recalled.
     pub(super) fn rest(self) -> impl Iterator<Item = IndexEntry> {
         self.entries.into_values()
     }
 }
 
-/// Whether a file has not changed since it was hashed. All that the index notes of it must be as it
-/// was, and both of its times must be from before the index was written: what changed in the same
-/// moment may have changed after it was hashed and still show the same numbers. The second time is
-/// the one that no program can set.
+/// Whether a file has not changed since it was hashed. All numbers in the index must be the same,
+/// and both of the file's times must be before the time at which the index was written: a file that
+/// changed in the same moment may have changed after it was hashed and still have the same numbers.
+/// No program can set the second of the two times.
 fn is_current(entry: &IndexEntry, stat: &FileStat, written: (i64, i64)) -> bool {
     let now = numbers(stat);
     entry.mtime == now.mtime
@@ -85,12 +86,12 @@ fn is_current(entry: &IndexEntry, stat: &FileStat, written: (i64, i64)) -> bool 
         && (stat.st_ctime, stat.st_ctime_nsec) < written
 }
 
-/// The entry of a file whose content has this hash.
+/// Makes the entry of a file whose content has this hash.
 pub(super) fn entry(path: &ProjectPath, stat: &FileStat, id: Oid) -> IndexEntry {
     IndexEntry { id, path: path.as_str().into(), ..numbers(stat) }
 }
 
-/// An entry without a path and a hash. Git keeps the lower 32 bits of every number.
+/// Makes an entry without a path and a hash. Git stores the lower 32 bits of every number.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as git does")]
 fn numbers(stat: &FileStat) -> IndexEntry {
     IndexEntry {
@@ -109,12 +110,12 @@ fn numbers(stat: &FileStat) -> IndexEntry {
     }
 }
 
-/// What an open file's content hashes to.
+/// The hash of an open file's content.
 pub(super) fn hash(file: &File) -> Result<Oid, git2::Error> {
     Oid::hash_file(ObjectType::Blob, path_of(file))
 }
 
-/// libgit2 takes paths only; this one means the open file and nothing else.
+/// A path that refers to this open file and to no other, for libgit2, which takes only paths.
 pub(super) fn path_of(file: &File) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }
@@ -162,7 +163,7 @@ mod tests {
         let mut stat = status();
         (stat.st_mtime, stat.st_mtime_nsec) = (100, 5);
         (stat.st_ctime, stat.st_ctime_nsec) = (200, 5);
-        // The time that a program can set is long past; the other one decides.
+        // The time that a program can set is long before, so the other one decides.
         assert!(recalled(&stat, &stat, (200, 6)));
         assert!(!recalled(&stat, &stat, (200, 5)));
         assert!(!recalled(&stat, &stat, (150, 0)));

@@ -1,8 +1,8 @@
-//! From files to a git tree, and back into git's own index.
+//! Makes a git tree from the files of a project, and keeps git's index up to date.
 //!
-//! The index is git's cache of what each file looked like when it was last hashed, and of the trees
-//! that were made of them. Using it means that a save reads only what changed, and keeping it right
-//! means that `git status` by hand is quiet and quick.
+//! The index is git's cache of the numbers of each file when it was last hashed, and of the trees
+//! that were made from the files. With it, a save reads only files that have changed. Because it is
+//! kept up to date, `git status` by hand is fast and shows no changes after a save.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -19,30 +19,30 @@ use super::{Project, ProjectError, git};
 use crate::safe_fs::FileError;
 use crate::types::{ProjectPath, STYLE_STATE_FILE};
 
-/// Names a commit of another repository, which ours need not have.
+/// Git's mode of a submodule: a commit of another repository, which need not exist in this one.
 const SUBMODULE: u32 = 0o160_000;
 
-/// The files of a version to be.
+/// The files from which a version is made.
 pub(super) struct Snapshot {
     index: Index,
-    /// What the index says of the files of the project; links, submodules and hidden files of a
-    /// project from before are in the index too, and stay there.
+    /// The content of each file of the project. The index also has links, submodules and hidden
+    /// files of older projects, which stay in it.
     files: HashMap<ProjectPath, Blob>,
-    /// Whether the index on the disk knew less than this.
+    /// Whether the index on the disk knows less than this value.
     is_news: bool,
 }
 
-/// The content of a file.
+/// The stored content of a file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Blob {
-    /// Its hash.
+    /// The hash of the content.
     pub(super) id: Oid,
     /// Its size in bytes.
     pub(super) size: u64,
 }
 
 impl Snapshot {
-    /// The project as it is now. Reads the files that the index does not know.
+    /// Makes a snapshot of the project as it is now. Reads the files that the index does not know.
     pub(super) fn take(project: &Project, repository: &Repository) -> Result<Self, ProjectError> {
         let mut cache = Cache::read(repository)?;
         let odb = repository.odb()?;
@@ -55,7 +55,8 @@ impl Snapshot {
                 recalled => match project.dir().file(path.as_str()) {
                     Ok((file, stat)) => {
                         let id = match recalled {
-                            // To store it again costs more than to hash it and to look for it.
+                            // Hashing the file and looking the object up costs less than storing it
+                            // again.
                             Some(Recalled { id, .. }) if hash(&file)? == id && odb.exists(id) => id,
                             _ => store(repository, file, size_of(&stat))?,
                         };
@@ -76,7 +77,8 @@ impl Snapshot {
         Ok(Self { index: cache.index, files, is_news })
     }
 
-    /// Refuses an index that speaks of objects that are not there: no tree may be made of them.
+    /// Fails if the index refers to objects that do not exist, because no tree may be made from
+    /// them.
     pub(super) fn check_objects(&self, repository: &Repository) -> Result<(), git2::Error> {
         let odb = repository.odb()?;
         match self.index.iter().find(|entry| entry.mode != SUBMODULE && !odb.exists(entry.id)) {
@@ -88,17 +90,17 @@ impl Snapshot {
         }
     }
 
-    /// What is known of one file.
+    /// The content of one file.
     pub(super) fn get(&self, path: &ProjectPath) -> Option<Blob> {
         self.files.get(path).copied()
     }
 
-    /// Whether there is nothing to be a version of.
+    /// Whether there are no files.
     pub(super) fn is_empty(&self) -> bool {
         self.index.is_empty()
     }
 
-    /// Sets one file to content that is stored already.
+    /// Sets the content of one file to one that is stored already.
     pub(super) fn set(
         &mut self,
         path: &ProjectPath,
@@ -110,7 +112,7 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Takes one file out.
+    /// Removes one file.
     pub(super) fn remove(&mut self, path: &ProjectPath) -> Result<(), git2::Error> {
         if self.files.remove(path).is_some() {
             forget(&mut self.index, path.as_str().as_ref(), 0)?;
@@ -118,7 +120,7 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Refuses what is larger than a project may be.
+    /// Fails if the files exceed the limits of a project.
     pub(super) fn check(&self, limits: FileLimits) -> Result<(), ProjectError> {
         let total: u64 = self.files.values().map(|blob| blob.size).sum();
         if self.files.len() > limits.max_files {
@@ -136,12 +138,12 @@ impl Snapshot {
         git::written(repository, 0, self.index.write_tree_to(repository))
     }
 
-    /// Whether the index should be replaced although no version is made.
+    /// Whether the index should be written although no version is made.
     pub(super) fn is_news(&self) -> bool {
         self.is_news
     }
 
-    /// Replaces git's index. A failure costs the next save some time and nothing else.
+    /// Replaces git's index. If that fails, the next save takes longer, so it is only logged.
     pub(super) fn write_index_or_warn(&mut self) {
         if let Err(error) = self.write_index() {
             tracing::warn!(%error, "git's index could not be written");
@@ -154,7 +156,7 @@ impl Snapshot {
     }
 }
 
-/// Stores content in the repository, without any of git's conversions.
+/// Stores content in the repository as it is, without git's conversions.
 pub(super) fn store(
     repository: &Repository,
     mut content: File,
@@ -171,13 +173,13 @@ pub(super) fn store(
     Ok(writer.finalize()?)
 }
 
-/// Takes the index away: it speaks of objects that are not there.
+/// Removes the index, because it refers to objects that do not exist.
 pub(super) fn forget_index(project: &Project) -> Result<(), ProjectError> {
     tracing::warn!("the index of a project is made anew");
     Ok(project.dir().folder(".git")?.remove_file("index")?)
 }
 
-/// What the index remembers.
+/// The index, and what it remembers.
 struct Cache {
     index: Index,
     files: Remembered,
@@ -190,8 +192,8 @@ impl Cache {
         let (mut index, written) = match Index::open(&path) {
             Ok(index) if written.is_some() => (index, written),
             result => {
-                // One that cannot be read cannot be mended. Without an index the newest version
-                // says what is tracked.
+                // An index that cannot be read is removed. The newest version then says which files
+                // are tracked.
                 drop(std::fs::remove_file(&path));
                 let mut index = match result {
                     Ok(index) => index,
@@ -220,7 +222,7 @@ impl Cache {
     }
 }
 
-/// Takes an entry out. One that gave way to another kind of entry already is no error.
+/// Removes an entry. It is not an error if another kind of entry has replaced it already.
 fn forget(index: &mut Index, path: &Path, stage: i32) -> Result<(), git2::Error> {
     match index.remove(path, stage) {
         Err(error) if error.code() == ErrorCode::NotFound => Ok(()),

@@ -1,7 +1,8 @@
-//! Keeping a project small in files: volumes count them.
+//! Upkeep: keeps the number of files in `.git` small, because volumes limit it.
 //!
-//! Every version leaves a few small files in `.git`. When there are many, they are put into one
-//! pack; when there are many packs, the small ones become one. Each save does a bounded part of it.
+//! Every version adds a few small files to `.git`. When there are many, they are put into a pack;
+//! when there are many packs, the small ones are joined. Each save does a bounded part of this
+//! work.
 
 use std::io::Read as _;
 
@@ -11,30 +12,31 @@ use super::git::{self, PARTIAL, Standing};
 use super::{Project, ProjectError};
 use crate::safe_fs::Dir;
 
-/// Loose objects above which they are packed. The number is estimated from some of the 256 folders
-/// that they are spread over.
+/// If there are more loose objects than this, they are packed. The number is estimated from some of
+/// the 256 folders over which they are spread.
 const MANY_LOOSE: usize = 256;
-/// The folders that are looked into.
+/// The folders from which the number is estimated.
 const SAMPLED: [&str; 8] = ["00", "20", "40", "60", "80", "a0", "c0", "e0"];
-/// Packs above which small ones are joined.
+/// If there are more packs than this, small ones are joined.
 const MANY_PACKS: usize = 12;
-/// Fewer small objects than this are not worth a pack.
+/// The least number of small objects in a new pack.
 const MIN_OBJECTS: usize = MANY_LOOSE / 4;
-/// Most objects that one save packs, and most that it joins.
+/// How many objects one save packs at most, and how many it joins.
 const MAX_OBJECTS: usize = 2048;
 const MAX_JOINED_OBJECTS: usize = 16384;
-/// Most bytes of content that one save packs, and most that it joins: each object is compared with
-/// ten others, so content is what takes the time, however little is left of it in a pack.
+/// How much content one save packs at most, in bytes, and how much it joins. The time depends on
+/// the content and not on its compressed size, because each object is compared with ten others.
 const MAX_BYTES: usize = 8 << 20;
 const MAX_JOINED_BYTES: usize = 32 << 20;
-/// Larger objects stay as they are: packing them takes time and saves no files.
+/// The largest object that is packed, in bytes. Packing larger ones takes long and saves hardly any
+/// files.
 const MAX_OBJECT_BYTES: usize = 1 << 20;
-/// References to unfinished work that one save removes.
+/// How many references of partial versions one save removes at most.
 const MAX_PARTIAL_PRUNED: usize = 32;
-/// How long unfinished work is kept.
+/// How long partial versions are kept, in seconds.
 const PARTIAL_SECONDS: i64 = 30 * 24 * 3600;
 
-/// What a save does after it is done. Nothing here can fail it.
+/// Does a part of the upkeep after a save. An error is only logged, because the save has succeeded.
 pub(super) fn after_save(project: &Project, repository: &Repository, standing: &Standing) {
     let work = || -> Result<(), ProjectError> {
         standing.prune(repository)?;
@@ -65,7 +67,7 @@ fn has_many_loose(objects: &Dir) -> Result<bool, ProjectError> {
     Ok(found > MANY_LOOSE * SAMPLED.len() / 256)
 }
 
-/// Writes the small loose objects into one pack, and removes them.
+/// Writes small loose objects into a pack, and removes them.
 fn pack_loose(
     project: &Project,
     repository: &Repository,
@@ -74,7 +76,7 @@ fn pack_loose(
     let odb = repository.odb()?;
     let mut packed: Vec<(String, String, Oid)> = Vec::new();
     let mut bytes = 0;
-    // The sampled folders come last, so that what is left over is seen the next time.
+    // The sampled folders come last, so that loose objects that are left are counted the next time.
     let all = (0..=255_u8).map(|fan| format!("{fan:02x}"));
     let (last, first): (Vec<_>, Vec<_>) = all.partition(|fan| SAMPLED.contains(&fan.as_str()));
     for fan in first.into_iter().chain(last) {
@@ -92,7 +94,7 @@ fn pack_loose(
             }
         }
     }
-    // What is left are large ones, of which there may be any number.
+    // The other loose objects are large ones, of which there may be any number.
     if packed.len() < MIN_OBJECTS {
         return Ok(());
     }
@@ -121,7 +123,7 @@ fn write_pack(
     Ok(name.unwrap_or_default().to_owned())
 }
 
-/// A pack and its index, by their common name.
+/// A pack and its index, which have the same name.
 struct Pack {
     name: String,
     bytes: u64,
@@ -136,7 +138,7 @@ fn packs(objects: &Dir) -> Result<Vec<Pack>, ProjectError> {
         let Some(name) = entry.name_str().and_then(|name| name.strip_suffix(".pack")) else {
             continue;
         };
-        // One that somebody wants to keep as it is.
+        // A pack with a `.keep` file is to stay as it is.
         let kept = folder.status(format!("{name}.keep")).is_ok();
         let (Ok(stat), Ok(_)) = (folder.status(entry.name()), folder.status(format!("{name}.idx")))
         else {
@@ -149,7 +151,7 @@ fn packs(objects: &Dir) -> Result<Vec<Pack>, ProjectError> {
     Ok(packs)
 }
 
-/// Makes one pack of small ones: of as many as fit, from the smallest on.
+/// Joins small packs into one: as many as the limits allow, beginning with the smallest.
 fn join_packs(
     project: &Project,
     repository: &Repository,
@@ -161,14 +163,14 @@ fn join_packs(
     let odb = repository.odb()?;
     let (mut joined, mut ids, mut bytes) = (Vec::new(), Vec::new(), 0);
     for pack in small {
-        // Its compressed size is less than that of its content.
+        // The compressed size of a pack is less than the size of its content.
         if pack.bytes > MAX_JOINED_BYTES as u64 {
             break;
         }
         let (mut index, _) = folder.file(&format!("{}.idx", pack.name))?;
         let mut text = Vec::new();
         index.read_to_end(&mut text)?;
-        // One of a kind that we do not know stays.
+        // A pack whose index has an unknown form stays as it is.
         let Some(of_pack) = listed(&text) else { continue };
         if ids.len() + of_pack.len() > MAX_JOINED_OBJECTS {
             continue;
@@ -189,7 +191,7 @@ fn join_packs(
     let name = format!("pack-{}", write_pack(repository, ids.into_iter())?);
     project.dir().sync_file_system()?;
     for pack in joined.iter().filter(|pack| **pack != name) {
-        // The index goes first: a pack without one is not used.
+        // The index is removed first, because git does not use a pack without an index.
         for end in ["idx", "pack", "rev", "bitmap"] {
             folder.remove_file(format!("{pack}.{end}"))?;
         }
@@ -197,7 +199,8 @@ fn join_packs(
     Ok(())
 }
 
-/// The objects that a pack's index lists: a table of 256 running counts, then the names in order.
+/// The objects in a pack's index, which has a table of 256 running counts and then the sorted
+/// names.
 fn listed(index: &[u8]) -> Option<Vec<Oid>> {
     const VERSION_2: &[u8] = b"\xfftOc\0\0\0\x02";
     const NAME: usize = 20;
@@ -208,7 +211,7 @@ fn listed(index: &[u8]) -> Option<Vec<Oid>> {
     names.chunks_exact(NAME).map(|name| Oid::from_bytes(name).ok()).collect()
 }
 
-/// Unfinished work of long ago goes.
+/// Removes the references of old partial versions.
 fn prune_partial(repository: &Repository) -> Result<(), ProjectError> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let now = now.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));

@@ -1,7 +1,8 @@
-//! Something that is made beside the place that it will have: a project's copy, an asset.
+//! Drafts: folders that are filled under a hidden name and then renamed into their place, such as
+//! the copy of a project or an asset.
 //!
-//! It is filled under a hidden name and gets its own by one renaming, so whoever looks sees none or
-//! a whole one. What a crash leaves is removed later, by whoever works in the same folder next.
+//! A reader finds either nothing or the whole folder. A draft that a crash has left is removed by
+//! the next request that works in the same folder.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,26 +11,26 @@ use nix::errno::Errno;
 use super::layout::DRAFT;
 use crate::safe_fs::{Dir, FileError, FolderLock, empty};
 
-/// A draft that was begun longer ago than this was left by a crash, if nobody of this machine holds
-/// it. Nobody needs that long. Before, it may be the work of another container, whose locks mean
-/// nothing here.
+/// A draft that is older than this and that no worker of this machine holds was left by a crash,
+/// because no request takes that long. A younger one may belong to another container, whose locks
+/// have no effect here.
 const ABANDONED_AFTER: Duration = Duration::from_hours(1);
-/// Most drafts that are removed in passing, so that no request pays for many.
+/// How many old drafts one request removes at most, so that it does not take long.
 const MAX_REMOVED: usize = 8;
 
-/// A folder that is being filled. Dropped before it is finished, it is removed.
+/// A folder that is being filled. If it is dropped before it is finished, it is removed.
 #[derive(Debug)]
 pub(in crate::store) struct Draft {
     parent: Dir,
     name: String,
     dir: Dir,
-    /// Tells the others of this machine that somebody is at it.
+    /// The lock that shows other workers of this machine that the draft is in use.
     _lock: Option<FolderLock>,
     is_finished: bool,
 }
 
 impl Draft {
-    /// Begins one in the folder that is to hold it. Blocking.
+    /// Begins a draft in the folder that will contain the finished one. Blocks.
     pub(in crate::store) fn begin(parent: &Dir) -> Result<Self, FileError> {
         let name = format!("{DRAFT}{}", uuid::Uuid::new_v4().simple());
         let (parent, dir) = (parent.try_clone()?, parent.make_folder(&name)?);
@@ -37,18 +38,18 @@ impl Draft {
         Ok(Self { parent, name, dir, _lock: lock, is_finished: false })
     }
 
-    /// The folder.
+    /// The handle of the draft's folder.
     pub(in crate::store) fn dir(&self) -> &Dir {
         &self.dir
     }
 
-    /// Its hidden name.
+    /// The hidden name of the draft.
     pub(in crate::store) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Gives it the name that it is to have. False if there is something of this name; the draft is
-    /// removed then. Blocking.
+    /// Renames the draft to its final name. If that name exists, removes the draft and returns
+    /// false. Blocks.
     pub(in crate::store) fn finish(mut self, name: &str) -> Result<bool, FileError> {
         match self.parent.move_to(self.name.as_ref(), &self.parent, name) {
             Ok(()) => self.is_finished = true,
@@ -64,8 +65,8 @@ impl Drop for Draft {
         if self.is_finished {
             return;
         }
-        // Found by its name, and not by the handle: a renaming may have failed and happened, and
-        // then the handle is that of the finished thing.
+        // The draft is looked up by its name. A rename may have taken effect although it returned
+        // an error; then the handle refers to the finished folder, which must not be removed.
         let Ok(dir) = self.parent.folder(&self.name) else {
             return;
         };
@@ -76,8 +77,8 @@ impl Drop for Draft {
     }
 }
 
-/// Removes drafts in this folder that a crash left, a few at a time. What cannot be removed is left
-/// to the next one who works here. Blocking.
+/// Removes some drafts in this folder that a crash has left. One that cannot be removed is left to
+/// the next request. Blocks.
 pub(in crate::store) fn sweep(parent: &Dir) {
     if let Err(error) = try_sweep(parent) {
         tracing::warn!(%error, "what a crash left could not be removed");
@@ -98,7 +99,7 @@ fn try_sweep(parent: &Dir) -> Result<(), FileError> {
         if now.saturating_sub(begun) <= ABANDONED_AFTER {
             continue;
         }
-        // Another request may have been quicker.
+        // Another request may have removed it already.
         let Ok(folder) = parent.folder(name) else {
             continue;
         };

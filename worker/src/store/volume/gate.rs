@@ -1,7 +1,8 @@
-//! What is in flight on the volume.
+//! The gate: counts what is in flight on the volume.
 //!
-//! Whoever opens anything on it holds a pass for as long as it is open, and the gate counts them.
-//! So others can wait until nothing is in the middle of a change, or until nothing is open at all.
+//! Code that opens a file on the volume holds a pass as long as the file is open, and the gate
+//! counts the passes. So the worker can wait until no change is in progress, or until no file is
+//! open.
 
 use std::fs::File;
 use std::ops::Deref;
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// What somebody does on the volume.
+/// A kind of activity on the volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activity {
     /// Files are read: listed, compared, or sent to a client.
@@ -20,36 +21,36 @@ pub enum Activity {
     Copy,
     /// A client is sending an asset.
     Upload,
-    /// Something is changed: a version is made or kept, a project is mended or copied, an asset goes
-    /// to the trash or comes back.
+    /// Something is changed: a version is made or kept, a project is repaired or copied, an asset
+    /// is deleted or restored.
     Save,
 }
 
-/// How many of each there are.
+/// The number of activities of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct InFlight {
-    /// See [`Activity::Read`].
+    /// The number of [`Activity::Read`].
     pub reads: usize,
-    /// See [`Activity::Copy`].
+    /// The number of [`Activity::Copy`].
     pub copies: usize,
-    /// See [`Activity::Upload`].
+    /// The number of [`Activity::Upload`].
     pub uploads: usize,
-    /// See [`Activity::Save`].
+    /// The number of [`Activity::Save`].
     pub saves: usize,
 }
 
-/// Counts what is in flight on one volume.
+/// Counts the activities on one volume.
 #[derive(Debug, Default)]
 pub struct Gate {
     reads: AtomicUsize,
     copies: AtomicUsize,
     uploads: AtomicUsize,
     saves: AtomicUsize,
-    /// The last of a kind has ended.
+    /// Notified when the last activity of a kind has ended.
     ended: Notify,
 }
 
-/// Counts as one activity until it and its clones are dropped.
+/// A pass: counts as one activity until it and its clones are dropped.
 #[derive(Debug, Clone)]
 pub(in crate::store) struct Pass(Arc<Entered>);
 
@@ -66,7 +67,7 @@ impl Gate {
         Pass(Arc::new(Entered { gate: Arc::clone(self), activity }))
     }
 
-    /// What is in flight now.
+    /// The activities that are in flight now.
     pub fn in_flight(&self) -> InFlight {
         let count = |activity| self.counter(activity).load(Ordering::Acquire);
         InFlight {
@@ -77,10 +78,10 @@ impl Gate {
         }
     }
 
-    /// Waits for a moment in which nothing of this kind is in flight.
+    /// Waits for a moment in which no activity of this kind is in flight.
     pub async fn without(&self, activity: Activity) {
         loop {
-            // Listening begins before looking, so that no end in between is missed.
+            // Listening begins before the check, so that no end in between is missed.
             let mut ended = pin!(self.ended.notified());
             ended.as_mut().enable();
             if self.counter(activity).load(Ordering::Acquire) == 0 {
@@ -101,7 +102,7 @@ impl Gate {
 }
 
 impl Pass {
-    /// Begins another activity beside this one.
+    /// Begins another activity on the same volume.
     pub(in crate::store) fn enter(&self, activity: Activity) -> Self {
         self.0.gate.enter(activity)
     }
@@ -115,10 +116,10 @@ impl Drop for Entered {
     }
 }
 
-/// An open file of the volume. It is in flight for as long as it is open.
+/// An open file of the volume. It counts as in flight as long as it is open.
 #[derive(Debug)]
 pub struct VolumeFile {
-    // Closed before the pass is given back.
+    // The file is closed before the pass is given back.
     file: File,
     _pass: Pass,
 }

@@ -1,9 +1,9 @@
-//! What an error of libgit2 means: above all whether the disk is full, which the user can do
-//! something about.
+//! The meaning of libgit2's errors: above all whether the disk is full, because users and operators
+//! can act on that.
 //!
-//! libgit2 keeps no `errno`. Mostly its error has the class `Os` and ends with the system's text for
-//! the `errno` that it had. Where its buffered writer fails in the middle of an object, there is
-//! no reason at all, and `errno` is cleared before the error arrives here.
+//! libgit2's errors do not contain `errno`. Mostly the error has the class `Os` and ends with the
+//! system's text for the `errno`. If its buffered writer fails in the middle of an object, the
+//! error has no reason, and `errno` is cleared before the error arrives here.
 
 use std::io;
 
@@ -12,12 +12,12 @@ use git2::{ErrorClass, Repository};
 use crate::safe_fs::{Dir, FileError, WriteOptions};
 use crate::store::projects::ProjectError;
 
-/// What the system says where there is no space, or no more for this owner.
+/// The errors of the system if the disk or the owner's quota is full.
 const FULL: [i32; 2] = [libc::ENOSPC, libc::EDQUOT];
-/// A file that is written and removed to learn why another one could not be. Its name is one of
-/// those that are cleared away after a save that failed.
+/// The name of a file that is written and removed to find out why another file could not be
+/// written. A file of this name is removed after a failed save.
 const TRIAL: &str = "trial";
-/// Bytes of that file: more than a tree or a commit takes.
+/// The size of that file, in bytes, which is more than a tree or a commit has.
 const TRIAL_BYTES: usize = 256 * 1024;
 
 impl From<git2::Error> for ProjectError {
@@ -31,14 +31,14 @@ fn is_full(error: &git2::Error) -> bool {
         && FULL.iter().any(|errno| error.message().ends_with(&text_of(*errno)))
 }
 
-/// The system's text, which libgit2 asks for with `strerror` as the standard library does.
+/// The system's text for an `errno`. libgit2 gets it from `strerror`, as the standard library does.
 fn text_of(errno: i32) -> String {
     let text = io::Error::from_raw_os_error(errno).to_string();
     text.strip_suffix(&format!(" (os error {errno})")).unwrap_or(&text).to_owned()
 }
 
-/// The result of writing an object of about so many bytes. An error without a reason is given one by
-/// trying to write as much.
+/// Passes on the result of writing an object of about `bytes` bytes. If the error has no reason,
+/// tries to write a file of this size to find out whether the disk is full.
 pub(in crate::store::projects) fn written<T>(
     repository: &Repository,
     bytes: usize,
@@ -63,7 +63,7 @@ fn trial(repository: &Repository, bytes: usize) -> Result<(), FileError> {
     objects.remove_file(TRIAL)
 }
 
-/// The error of libgit2's own writer, which says nothing but leaves `errno` as it was.
+/// Converts an error of libgit2's own writer, which has no reason but leaves `errno` set.
 pub(in crate::store::projects) fn of_writer(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::Other => io::Error::last_os_error(),
@@ -90,7 +90,7 @@ mod tests {
         for errno in [libc::EIO, libc::EROFS, libc::EACCES] {
             assert!(matches!(of_the_system(errno).into(), ProjectError::Git(_)), "{errno}");
         }
-        // A name of a client that only sounds like it.
+        // A name that a client has chosen and that only contains the text of the error.
         let message = format!("no such path: {}", text_of(libc::ENOSPC));
         let of_a_tree = git2::Error::new(ErrorCode::NotFound, ErrorClass::Tree, message);
         assert!(matches!(of_a_tree.into(), ProjectError::Git(_)));

@@ -1,9 +1,9 @@
 //! The mark of a history that this worker wrote, or checked when it was imported.
 //!
-//! It is a message authentication code over whose project it is, made with a key that lies on the
-//! volume and outside of every project. An agent that could write a project's folder could not read
-//! the key, and the mark of one project is none of another. Where it is missing or wrong, the
-//! repository is a stranger's and libgit2 does not see it.
+//! The mark is a message authentication code over user and project, made with a key that is on the
+//! volume but outside of every project. An agent that could write a project's folder could not read
+//! the key, and the mark of one project is not valid for another. If the mark is missing or wrong,
+//! another program wrote the repository, and libgit2 does not read it.
 
 use std::io::Read as _;
 
@@ -15,13 +15,13 @@ use crate::safe_fs::{Dir, FileError, WriteOptions};
 use crate::store::projects::{Project, ProjectError};
 use crate::store::volume::Key;
 
-/// The mark's file in `.git`: a version, the name of the key, and the code, in one line.
+/// The file of the mark in `.git`. It has one line: a version, the name of the key, and the code.
 const FILE: &str = "dreamcore-mark";
 const VERSION: &str = "1";
-/// Longer than a mark.
+/// The largest file that is read, in bytes. A mark is shorter.
 const MAX_BYTES: u64 = 256;
 
-/// Whether the history in `git`, the folder of this project, has its mark.
+/// Whether the history in `git`, the folder of this project, has a valid mark.
 pub(super) fn is_marked(project: &Project, git: &Dir) -> Result<bool, ProjectError> {
     let mut text = Vec::new();
     match git.file(FILE) {
@@ -34,7 +34,7 @@ pub(super) fn is_marked(project: &Project, git: &Dir) -> Result<bool, ProjectErr
     Ok(key.is_some_and(|key| mac(project, &key).verify_slice(&code).is_ok()))
 }
 
-/// Marks the history in `git`, which is or becomes the folder of this project.
+/// Marks the history in `git`, which is or will be the folder of this project.
 pub(in crate::store::projects) fn mark(project: &Project, git: &Dir) -> Result<(), ProjectError> {
     let (name, key) = project.keyring().any()?;
     let code = mac(project, &key).finalize().into_bytes();
@@ -51,7 +51,7 @@ fn mac(project: &Project, key: &Key) -> Hmac<Sha256> {
     mac
 }
 
-/// The name of the key, and the code.
+/// Parses a mark into the name of its key and the code.
 fn parsed(text: &[u8]) -> Option<(Uuid, Vec<u8>)> {
     let text = std::str::from_utf8(text).ok()?.strip_suffix('\n')?;
     let mut words = text.split(' ');

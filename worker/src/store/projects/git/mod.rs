@@ -21,24 +21,25 @@ use super::{Project, ProjectError};
 use crate::safe_fs::{FileError, WriteOptions};
 use crate::types::MAX_VERSION_MESSAGE_BYTES;
 
-/// The file that names versions whose parents are left out.
+/// Git's file that names the versions whose parents are missing.
 pub(super) const SHALLOW: &str = "shallow";
-/// How much of packs is mapped at once, and in one piece. What is mapped counts as the worker's own
-/// memory, and libgit2 by itself maps as much as there is.
+/// How much of the packs libgit2 may map at once, in bytes, and how much in one piece. Mapped
+/// memory counts as the worker's own, and by default libgit2 maps packs of any size.
 const MAPPED_BYTES: usize = 128 << 20;
 const WINDOW_BYTES: usize = 32 << 20;
 const AUTHOR_NAME: &str = "Game Creator";
 const AUTHOR_EMAIL: &str = "gamecreator@dreamcore.app";
 
-/// Settings of libgit2 that hold for the whole process.
+/// Sets the options of libgit2 for the whole process.
 #[allow(unsafe_code, reason = "libgit2's global options have no safe form")]
 pub(super) fn prepare_library() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // Owners differ in projects from before, and root reads them all.
+        // The owner of an older project may be another user, and libgit2 would refuse it.
         // SAFETY: sets a global before any repository is opened, and only here.
         let owners = unsafe { git2::opts::set_verify_owner_validation(false) };
-        // Each snapshot checks once that its objects are there, and does not read each for that.
+        // Each snapshot checks once that its objects exist. libgit2 would read each object for
+        // that.
         git2::opts::strict_object_creation(false);
         // SAFETY: as above.
         let window = unsafe { git2::opts::set_mwindow_size(WINDOW_BYTES) };
@@ -48,7 +49,7 @@ pub(super) fn prepare_library() {
         for level in
             [ConfigLevel::System, ConfigLevel::Global, ConfigLevel::XDG, ConfigLevel::ProgramData]
         {
-            // The configuration of the machine is not ours to use.
+            // The machine's git configuration must not change what a save does.
             // SAFETY: as above.
             results.push(unsafe { git2::opts::set_search_path(level, "") });
         }
@@ -65,7 +66,7 @@ fn author() -> Result<Signature<'static>, git2::Error> {
     Signature::new(AUTHOR_NAME, AUTHOR_EMAIL, &Time::new(seconds, 0))
 }
 
-/// Writes a commit that nothing refers to yet.
+/// Writes a commit to which no reference leads yet.
 pub(super) fn commit(
     repository: &Repository,
     message: &str,
@@ -81,7 +82,7 @@ pub(super) fn commit(
     written(repository, message.len(), id)
 }
 
-/// A version's name without what is more of it than may be read again, should it ever be imported.
+/// The message of a version, cut to the length that an import accepts.
 fn bounded(message: &str) -> &str {
     let mut end = message.len().min(MAX_VERSION_MESSAGE_BYTES);
     while !message.is_char_boundary(end) {
@@ -90,7 +91,7 @@ fn bounded(message: &str) -> &str {
     message.get(..end).unwrap_or_default()
 }
 
-/// The newest version, if there is any.
+/// The newest version. `None` if there is none.
 pub(super) fn head(repository: &Repository) -> Result<Option<Oid>, git2::Error> {
     use git2::ErrorCode::{NotFound, UnbornBranch};
     match repository.head() {
@@ -105,14 +106,15 @@ pub(super) fn tree_of(repository: &Repository, commit: Oid) -> Result<Tree<'_>, 
     repository.find_commit(commit)?.tree()
 }
 
-/// HEAD, or the branch that it stands for, held so that nothing but space can keep it from moving.
+/// HEAD, or the branch that it refers to, locked, so that moving it can only fail for lack of
+/// space.
 pub(super) struct HeldHead<'r> {
     transaction: Transaction<'r>,
     name: String,
 }
 
-/// Takes hold of HEAD, or of the branch that it stands for. A lock that a killed git left behind is
-/// taken away first: whoever saves has taken a turn already.
+/// Locks HEAD, or the branch that it refers to. Removes a lock that a killed git has left first,
+/// which is safe because the caller has the project's turn.
 pub(super) fn hold_head<'r>(
     project: &Project,
     repository: &'r Repository,
@@ -133,7 +135,7 @@ pub(super) fn hold_head<'r>(
 }
 
 impl HeldHead<'_> {
-    /// Moves it to `commit`.
+    /// Moves the reference to `commit`.
     pub(super) fn move_to(mut self, commit: Oid) -> Result<(), git2::Error> {
         let author = author()?;
         self.transaction.set_target(&self.name, commit, Some(&author), "save")?;
@@ -141,7 +143,7 @@ impl HeldHead<'_> {
     }
 }
 
-/// Makes HEAD what it was before a version that cannot be kept.
+/// Moves HEAD back to where it was before a version that cannot be kept.
 pub(super) fn move_head_back(
     project: &Project,
     repository: &Repository,
@@ -149,12 +151,12 @@ pub(super) fn move_head_back(
 ) -> Result<(), ProjectError> {
     match before {
         Some(before) => Ok(hold_head(project, repository)?.move_to(before)?),
-        // There was no branch.
+        // There was no branch before.
         None => Ok(repository.head()?.delete()?),
     }
 }
 
-/// Lets a copy of a history be cut where the original is.
+/// Marks the same versions of a copied history as cut as in the original.
 pub(super) fn copy_cuts(
     from: &Project,
     to: &Project,
@@ -180,7 +182,7 @@ pub(super) fn copy_cuts(
         .replace_file(SHALLOW, options, |file| std::io::Write::write_all(file, text.as_bytes()))?)
 }
 
-/// The abbreviated hash that people see, long enough to be unique now.
+/// The abbreviated hash of a version, long enough to be unique at present.
 pub(super) fn short_id(repository: &Repository, commit: Oid) -> Result<String, git2::Error> {
     let short = repository.find_object(commit, None)?.short_id()?;
     Ok(short.as_str().map_or_else(|_| commit.to_string(), str::to_owned))

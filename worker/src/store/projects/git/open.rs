@@ -12,24 +12,25 @@ use crate::store::projects::{Project, ProjectError, import, journal};
 use crate::store::volume::Activity;
 use crate::store::volume::SAVE;
 
-/// Locks that a killed git left behind. Only whoever may save takes them away.
+/// The locks that a killed git may leave. They are removed only under the project's turn.
 const LOCKS: [&str; 4] = ["index.lock", "HEAD.lock", "packed-refs.lock", "config.lock"];
-/// Folders of a history that libgit2 would follow to wherever a link leads.
+/// The folders of a history that must not be links, because libgit2 would follow them.
 const FOLDERS: [&str; 2] = ["objects", "refs"];
-/// Files of a history for which libgit2 would wait, if a pipe had their name, for ever.
+/// The files of a history that must not be pipes, because libgit2 would wait for a writer for ever.
 const FILES: [&str; 4] = ["HEAD", "config", "index", "packed-refs"];
 /// The branch of a new history.
 const BRANCH: &str = "main";
-/// The relay's hidden state file, in git's list of files that it does not speak of.
+/// The relay's hidden state file, as a line of git's list of excluded files.
 const EXCLUDED: &str = "/.style-pending.json";
 
 /// Why a history must be imported before it is used.
 pub(in crate::store::projects) enum Foreign {
-    /// It has no mark of this worker's.
+    /// The history has no valid mark.
     Unmarked,
-    /// It has, and cannot be read all the same.
+    /// The history has a mark but cannot be read.
     Damaged(git2::Error),
-    /// It has, and this is something else than git makes it: a link, a pipe.
+    /// The history has a mark, but this name in it is not what git makes it: it is a link or a
+    /// pipe.
     Misshapen(&'static str),
 }
 
@@ -43,14 +44,14 @@ impl fmt::Display for Foreign {
     }
 }
 
-/// What is in a project.
+/// The state of a project's history.
 enum Found {
     Nothing,
     Own(Repository),
     Foreign(Foreign),
 }
 
-/// Opens the history for reading, if there is one. For whoever has not taken a turn.
+/// Opens the history for reading. `None` if there is none. For callers without the project's turn.
 pub(in crate::store::projects) fn open(
     project: &Project,
 ) -> Result<Option<Repository>, ProjectError> {
@@ -66,7 +67,7 @@ pub(in crate::store::projects) fn open(
     }
 }
 
-/// The same for whoever has taken a turn.
+/// The same for callers that have the project's turn.
 pub(in crate::store::projects) fn open_in_turn(
     project: &Project,
     writer: &Writer<'_>,
@@ -82,7 +83,8 @@ pub(in crate::store::projects) fn open_in_turn(
     }
 }
 
-/// Opens the history, or begins one. For whoever has taken a turn and is about to save.
+/// Opens the history, or begins one. For callers that have the project's turn and are about to
+/// save.
 pub(in crate::store::projects) fn open_to_write(
     project: &Project,
     writer: &Writer<'_>,
@@ -99,7 +101,7 @@ pub(in crate::store::projects) fn open_to_write(
     open_own(project)
 }
 
-/// Whether the history is this worker's own, whatever state it is in.
+/// Whether this worker wrote the history, whatever state it is in.
 pub(in crate::store::projects) fn is_own(project: &Project) -> Result<bool, ProjectError> {
     folder(project)?.map_or(Ok(false), |git| is_marked(project, &git))
 }
@@ -134,13 +136,13 @@ fn look(project: &Project) -> Result<Found, ProjectError> {
     }
 }
 
-/// Whether it is the repository that is to blame, and not the machine.
+/// Whether an error is the fault of the repository and not of the machine.
 fn is_damage(error: &git2::Error) -> bool {
     use ErrorClass::{Filesystem, NoMemory, Os, Thread};
     !matches!(error.class(), Filesystem | NoMemory | Os | Thread)
 }
 
-/// The folder `.git`, if it is one.
+/// Opens `.git`. `None` if it does not exist.
 fn folder(project: &Project) -> Result<Option<Dir>, ProjectError> {
     match project.dir().folder(".git") {
         Ok(git) => Ok(Some(git)),
@@ -155,7 +157,7 @@ fn open_own(project: &Project) -> Result<Repository, ProjectError> {
 
 /// Opens the repository in this folder.
 pub(in crate::store::projects) fn open_at(path: &Path) -> Result<Repository, git2::Error> {
-    // The shorter way to open a bare repository would not look where its history is cut.
+    // `Repository::open_bare` would ignore the file `shallow`, which says where the history is cut.
     let flags =
         RepositoryOpenFlags::BARE | RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::NO_DOTGIT;
     let repository = Repository::open_ext(path, flags, &[] as &[&Path])?;
@@ -163,16 +165,17 @@ pub(in crate::store::projects) fn open_at(path: &Path) -> Result<Repository, git
     Ok(repository)
 }
 
-/// Makes an empty repository in this folder; where it is.
+/// Makes an empty repository in this folder, and returns its path.
 pub(in crate::store::projects) fn init(around: &Path) -> Result<PathBuf, git2::Error> {
     let mut options = RepositoryInitOptions::new();
-    // No template: it could bring hooks along.
+    // No template, because a template can contain hooks.
     options.external_template(false).initial_head(BRANCH).no_reinit(true);
     Repository::init_opts(around, &options)?;
     Ok(around.join(".git"))
 }
 
-/// Tells git by hand that the hidden files of the relay and of a save are nobody's business.
+/// Adds the hidden files of the relay and of saves to git's list of excluded files, so that `git
+/// status` by hand does not show them.
 pub(in crate::store::projects) fn exclude_own(git: &Dir) -> Result<(), FileError> {
     let text = format!("{EXCLUDED}\n/{SAVE}\n");
     git.make_folder("info")?.replace_file("exclude", WriteOptions::default(), |file| {

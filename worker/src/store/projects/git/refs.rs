@@ -1,40 +1,39 @@
-//! References of our own: one for every version that was saved, under a name that nobody else
-//! writes.
+//! Own references: each save writes one for its version, under a name that no other save uses.
 //!
-//! On a volume the last writer of a file wins, and a branch is a file. So two containers that save
-//! at the same time leave one branch with one of two versions; the other is still found by the
-//! reference that its save wrote, and the next save makes it a parent.
+//! On a volume the last writer of a file wins, and a branch is a file. So if two containers save at
+//! the same time, the branch has only one of the two versions. The reference of the other version
+//! still leads to it, and the next save makes it a parent.
 
 use std::collections::HashSet;
 
 use git2::{ErrorCode, Oid, Repository};
 
-/// Where the references of versions are.
+/// The place of the references of versions.
 pub(in crate::store::projects) const VERSIONS: &str = "refs/dreamcore/versions/";
-/// Where the references of unfinished work are.
+/// The place of the references of partial versions.
 pub(in crate::store::projects) const PARTIAL: &str = "refs/dreamcore/partial/";
 
-/// References of versions that are part of the newest one and kept all the same. While the branch
-/// is being overwritten by another container, these are what leads to its versions.
+/// How many references are kept of versions that the newest one contains. If another container
+/// overwrites the branch, these lead to its versions.
 const KEPT: usize = 8;
-/// Versions that one save makes its parents.
+/// How many stray versions one save makes its parents.
 const MAX_STRAYS: usize = 16;
-/// References that one save removes, so that it never waits for many; each save adds one.
+/// How many references one save removes at most, so that it does not take long. Each save adds one.
 const MAX_PRUNED: usize = 32;
-/// Versions before the newest that are looked at first: each save may make two.
+/// How many of the newest versions are searched first. Each save may make two.
 const RECENT: usize = 4 * KEPT;
 
-/// One of them.
+/// An own reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::store::projects) struct OwnRef {
-    /// The whole name.
+    /// The full name.
     pub(in crate::store::projects) name: String,
-    /// The commit.
+    /// The commit that it refers to.
     pub(in crate::store::projects) id: Oid,
 }
 
 impl OwnRef {
-    /// Writes a new one.
+    /// Writes a new reference.
     pub(in crate::store::projects) fn write(
         repository: &Repository,
         kind: &str,
@@ -46,7 +45,7 @@ impl OwnRef {
         Ok(Self { name, id })
     }
 
-    /// Removes it. One that is not there is no error.
+    /// Removes the reference. It is not an error if it does not exist.
     pub(in crate::store::projects) fn remove(
         &self,
         repository: &Repository,
@@ -59,7 +58,7 @@ impl OwnRef {
     }
 }
 
-/// All of a kind, oldest first. Those that cannot be read are left out.
+/// All references of one place, the oldest first. One that cannot be read is left out.
 pub(in crate::store::projects) fn list(
     repository: &Repository,
     kind: &str,
@@ -75,19 +74,20 @@ pub(in crate::store::projects) fn list(
     Ok(found)
 }
 
-/// How the versions that have a reference stand to the newest one.
+/// The relation of the versions with own references to the newest version.
 #[derive(Debug, Default)]
 pub(in crate::store::projects) struct Standing {
-    /// Versions that it does not contain: somebody else saved them at the same time.
+    /// Versions that the newest one does not contain, because another container saved them at the
+    /// same time.
     pub(in crate::store::projects) strays: Vec<Oid>,
-    /// References of versions that it contains, oldest first.
+    /// References of versions that the newest one contains, the oldest first.
     merged: Vec<OwnRef>,
-    /// All references.
+    /// The number of all references.
     count: usize,
 }
 
 impl Standing {
-    /// Looks at all of them but those of saves that are under way.
+    /// Reads all references except those of saves that are in progress.
     pub(in crate::store::projects) fn of(
         repository: &Repository,
         head: Option<Oid>,
@@ -106,7 +106,7 @@ impl Standing {
                 standing.merged.push(own);
                 continue;
             }
-            // A commit that cannot be read cannot be a parent.
+            // A commit that cannot be read cannot become a parent.
             let readable = || super::tree_of(repository, own.id).is_ok();
             let has_room = standing.strays.len() < MAX_STRAYS;
             if has_room && !standing.strays.iter().copied().any(contained) && readable() {
@@ -117,8 +117,7 @@ impl Standing {
         Ok(standing)
     }
 
-    /// Removes references of contained versions after another version was saved, but for the
-    /// newest few.
+    /// After a save, removes references of contained versions, except the newest ones.
     pub(in crate::store::projects) fn prune(
         &self,
         repository: &Repository,
@@ -128,8 +127,8 @@ impl Standing {
     }
 }
 
-/// Which of these versions are among the last of the newest one's history. Nearly always all of
-/// them, and then this one short walk takes the place of a long one for each.
+/// Which of these versions are among the last versions of the history. Nearly always all are, and
+/// then this short walk replaces a long one for each.
 fn recent(
     repository: &Repository,
     head: Option<Oid>,
@@ -143,7 +142,7 @@ fn recent(
     let mut walk = repository.revwalk()?;
     walk.push(head)?;
     for id in walk.take(RECENT) {
-        // Where the history is damaged, whoever asks for each version finds out.
+        // If the history is damaged, the search for each single version reports it.
         let Ok(id) = id else { break };
         if wanted.remove(&id) {
             found.insert(id);
@@ -155,7 +154,7 @@ fn recent(
     Ok(found)
 }
 
-/// Whether `older` is part of the history of `newer`.
+/// Whether `older` is in the history of `newer`.
 pub(in crate::store::projects) fn is_ancestor(
     repository: &Repository,
     older: Oid,

@@ -1,9 +1,9 @@
-//! What becomes of the repository that was imported: it is kept for the operator.
+//! Keeps the old repository after an import, for the operator.
 //!
-//! It moves into the new one whole, in `.git/before-dreamcore`, by one rename. Then it is packed into
-//! a compressed archive, if it is of an ordinary size and of ordinary files. A folder that could be
-//! mistaken for a repository, with its hooks and its configuration, is better not left lying about;
-//! but nothing is lost if it is.
+//! One rename moves it whole into the new repository, to `.git/before-dreamcore`. Then it is packed
+//! into a compressed archive, if it has an ordinary size and only ordinary files. An archive is
+//! better than a folder, because an operator could run git in the folder, and git would run its
+//! hooks. If it stays a folder, nothing is lost.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -15,20 +15,20 @@ use flate2::write::GzEncoder;
 use crate::safe_fs::{Dir, FileError, Kind, WriteOptions, empty};
 use crate::store::projects::ProjectError;
 
-/// The folder in `.git` that holds what was there before.
+/// The folder in `.git` that contains old repositories.
 pub(in crate::store::projects) const FOLDER: &str = "before-dreamcore";
-/// What an archive is called after its name.
+/// The ending of an archive's name.
 const ENDING: &str = ".tar.gz";
-/// Repositories with more than this stay folders: a request waits meanwhile, and removing many files
-/// takes longer than anything else that it waits for.
+/// Repositories with more bytes or files than this stay folders, because a request waits while one
+/// is packed, and removing many files takes long.
 const MAX_BYTES: u64 = 64 << 20;
 const MAX_FILES: usize = 2_000;
 const MAX_DEPTH: usize = 64;
 const MAX_TIME: Duration = Duration::from_secs(10);
 
-/// Why a folder stays as it is.
+/// Why an old repository stays a folder.
 enum Kept {
-    /// There is too much of it, or something that is no plain file.
+    /// It is too large, or contains something that is not a plain file.
     AsItIs(&'static str),
     Failed(ProjectError),
 }
@@ -39,8 +39,8 @@ impl<E: Into<ProjectError>> From<E> for Kept {
     }
 }
 
-/// Packs what was kept under this name. `git` is the new repository. Failing costs nothing but
-/// space.
+/// Packs the old repository of this name. `git` is the new repository. If this fails, the folder
+/// stays, which only costs space.
 pub(super) fn compress(git: &Dir, name: &str) -> String {
     match archived(git, name) {
         Ok(archive) => format!(".git/{FOLDER}/{archive}"),
@@ -139,7 +139,7 @@ impl Archive<'_> {
         header.set_size(size);
         header.set_mode(0o644);
         header.set_mtime(u64::try_from(stat.st_mtime).unwrap_or_default());
-        // A file that became shorter meanwhile is filled up, so that the archive stays whole.
+        // A file that has become shorter is filled up with zeroes, so that the archive stays valid.
         let content = file.chain(io::repeat(0)).take(size);
         Ok(self.tar.append_data(&mut header, path, content)?)
     }

@@ -1,8 +1,8 @@
-//! Writing the objects of an imported history as one pack.
+//! Writes the objects of an imported history as one pack.
 //!
-//! One file instead of thousands, because volumes count them. Objects are compressed and not
-//! compared with each other; when a project has many packs, upkeep joins the small ones and does
-//! that.
+//! A pack is one file instead of thousands, and volumes limit the number of files. Objects are
+//! compressed but not stored as deltas. When a project has many packs, upkeep joins the small ones
+//! and makes deltas.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -16,12 +16,12 @@ use sha1::{Digest as _, Sha1};
 
 use crate::store::projects::ProjectError;
 
-/// Compressed bytes that wait in memory before they are written.
+/// How many compressed bytes are collected in memory before they are written.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// Nobody changes a pack.
+/// The mode of a pack, which is never changed.
 const MODE: u32 = 0o444;
 
-/// A pack that is being written. libgit2 makes its index meanwhile.
+/// A pack that is being written. libgit2 makes its index at the same time.
 pub(super) struct Pack {
     indexer: Indexer<'static>,
     hash: Sha1,
@@ -31,13 +31,13 @@ pub(super) struct Pack {
 impl Pack {
     /// Begins a pack in this folder.
     pub(super) fn begin(folder: &Path) -> Result<Self, ProjectError> {
-        // What refers to what was checked when the objects were received.
+        // References between objects were checked when the objects were received.
         let indexer = Indexer::new(None, folder, MODE, false)?;
         let encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
         Ok(Self { indexer, hash: Sha1::new(), encoder })
     }
 
-    /// Takes in what is told of the objects.
+    /// Takes the next event about the objects.
     pub(super) fn take(&mut self, event: Event<'_>) -> Result<(), ProjectError> {
         match event {
             Event::Count(count) => {
@@ -60,7 +60,7 @@ impl Pack {
         }
     }
 
-    /// Ends it: from here on it is in the repository.
+    /// Finishes the pack. From then on it is a part of the repository.
     pub(super) fn finish(mut self) -> Result<(), ProjectError> {
         let sum = std::mem::take(&mut self.hash).finalize();
         self.indexer.write_all(&sum).map_err(refused)?;
@@ -73,7 +73,7 @@ impl Pack {
     }
 }
 
-/// libgit2's writer wraps its own error.
+/// Converts an error of libgit2's writer, which wraps the error of libgit2.
 fn refused(error: io::Error) -> ProjectError {
     match error.downcast::<git2::Error>() {
         Ok(error) => error.into(),
@@ -81,8 +81,8 @@ fn refused(error: io::Error) -> ProjectError {
     }
 }
 
-/// What stands before an object: three bits for its kind, and its length, seven bits a byte but
-/// for the first, which has four.
+/// The header of an object in a pack: three bits for its kind, and its length with four bits in the
+/// first byte and seven in each further one.
 fn head(kind: Kind, length: u64) -> Vec<u8> {
     let kind = match kind {
         Kind::Tree => 2,
