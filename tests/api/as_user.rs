@@ -1,14 +1,15 @@
-//! A worker that is not root cannot change users; it says so, and confines with what is left.
+//! A worker that is not root cannot change users. It reports that, and applies the other
+//! mechanisms.
 
 use harness::{Ids, Setup, is_root, leftovers, terminal};
 
-/// Nobody's user on any machine that tests run on.
+/// The number of a user that no machine on which tests run has.
 const USER: u32 = 1234;
 
 #[tokio::test]
 async fn generations_work_without_root_and_readiness_says_what_is_missing() {
     if !is_root() {
-        // Every other test has shown it already.
+        // If the tests run as an ordinary user, every other test shows this.
         return;
     }
     let worker = Setup::default().as_user(USER).start().await;
@@ -43,7 +44,7 @@ async fn a_folder_that_cannot_be_read_is_an_error_and_not_an_empty_project() {
     }
     let worker = Setup::default().as_user(USER).start().await;
     let ids = Ids::new();
-    // Made by root, as another program may have done.
+    // Root writes the file, as another program may have done.
     worker.put(ids, "index.html", "<p>");
     let folder = worker.project(ids);
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);

@@ -11,7 +11,7 @@ use crate::files::most_memory_kib;
 use crate::raw::Raw;
 use crate::support::{head, refused};
 
-/// Sends a body as a form.
+/// Sends a form with this body.
 async fn form(worker: &Worker, query: &str, boundary: &str, body: Vec<u8>) -> Answer {
     let content_type = format!("multipart/form-data; boundary={boundary}");
     let request = worker.request(Method::POST, &format!("upload_asset?{query}"));
@@ -23,7 +23,7 @@ fn part(disposition: &str, content: &[u8]) -> Vec<u8> {
     [head.as_bytes(), content, b"\r\n"].concat()
 }
 
-/// What is on the disk of a user's assets, hidden things included.
+/// All files and folders of a user's assets on the disk, the hidden ones too.
 fn on_disk(worker: &Worker, user: Uuid) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(worker.data().join(format!("users/{user}/assets"))) else {
         return Vec::new();
@@ -34,7 +34,7 @@ fn on_disk(worker: &Worker, user: Uuid) -> Vec<String> {
     entries.map(name).collect()
 }
 
-/// Waits until nothing of an upload is left.
+/// Waits until no file of an upload is left.
 async fn nothing_is_left(worker: &Worker, user: Uuid) {
     for _ in 0..200 {
         if on_disk(worker, user).is_empty() {
@@ -49,7 +49,7 @@ async fn nothing_is_left(worker: &Worker, user: Uuid) {
 async fn a_form_is_taken_as_browsers_send_it() {
     let worker = Setup::default().start().await;
     let user = Uuid::new_v4();
-    // Larger than a piece, with what looks like a boundary inside.
+    // The file is larger than a piece, and contains bytes that look like a boundary.
     let mut bytes = png(700_000);
     bytes.extend(b"--X\r\n --X\r\n--x\r\n-");
     let body = [
@@ -63,7 +63,7 @@ async fn a_form_is_taken_as_browsers_send_it() {
     let asset = answer.json();
     assert_eq!((&asset["filename"], &asset["size"]), (&"画像.png".into(), &bytes.len().into()));
     assert!(worker.get(asset["url"].as_str().unwrap()).await.body == bytes);
-    // The query's name counts where there is one.
+    // If the query has a name, it counts.
     let query = format!("user_id={user}&filename=b.png");
     assert_eq!(form(&worker, &query, "X", body).await.json()["filename"], "b.png");
 }
@@ -124,7 +124,7 @@ async fn only_what_is_on_the_list_is_taken_whatever_it_calls_itself() {
     assert_eq!(refused(&worker, &answer, "empty"), 400);
     assert!(!worker.data().join(format!("users/{user}")).exists(), "nothing was made");
 
-    // A page that begins as an image is served as the image that it says it is, and as nothing else.
+    // A page that begins like an image is served as that kind of image and as nothing else.
     let polyglot = b"GIF89a/*<script>alert(1)</script>*/=1".to_vec();
     let asset = uploaded(&worker, user, "evil.html", polyglot).await;
     let answer = worker.get(asset["url"].as_str().unwrap()).await;
@@ -171,7 +171,7 @@ async fn an_asset_may_be_as_large_as_is_set_and_no_larger() {
     assert_eq!(refused(&worker, &answer, "one more"), 413);
     assert_eq!(answer.json()["code"], "BODY_TOO_LARGE");
 
-    // Not said beforehand how much it is.
+    // The length of this body is not announced.
     let target = format!("/upload_asset?user_id={user}&filename=a.png");
     let mut raw = Raw::open(&worker).await;
     raw.send(format!("{}Transfer-Encoding: chunked\r\n\r\n", head("POST", &target))).await;
@@ -243,7 +243,7 @@ async fn a_crash_leaves_no_half_asset_and_the_rest_is_cleared_away_later() {
     let folder = worker.data().join(format!("users/{user}/assets"));
     let left = on_disk(&worker, user).into_iter().find(|name| name.starts_with('.'));
     let left = folder.join(left.expect("what the crash left"));
-    // It could be the upload of another worker, so it stays for an hour.
+    // A young draft may belong to another worker, so it stays for an hour.
     let hour_ago = SystemTime::now() - Duration::from_mins(61);
     std::fs::File::open(&left).unwrap().set_modified(hour_ago).unwrap();
     assert_eq!(listed(&worker, user).await, [kept]);

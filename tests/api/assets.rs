@@ -1,4 +1,4 @@
-//! Assets: uploaded, fetched, listed, deleted and brought back.
+//! Assets are uploaded, sent, listed, deleted and restored.
 
 use harness::{Answer, Setup, Worker};
 use reqwest::Method;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::support::refused;
 
-/// A file that is a PNG as far as anybody can tell from its beginning.
+/// A file of this length that begins like a PNG.
 pub(crate) fn png(length: usize) -> Vec<u8> {
     let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
     bytes.extend((bytes.len()..length).map(|n| u8::try_from(n * 7 % 251).expect("below 251")));
@@ -107,14 +107,14 @@ async fn the_list_has_the_newest_first_and_nothing_of_others() {
         expected.insert(0, asset);
         tokio::time::sleep(std::time::Duration::from_millis(3)).await;
     }
-    // The same bytes and name again are another asset.
+    // A second upload of the same bytes under the same name is another asset.
     let again = uploaded(&worker, user, "0.png", png(100)).await;
     assert_ne!(again["id"], expected[4]["id"]);
     assert_eq!(again["sha256"], expected[4]["sha256"]);
     expected.insert(0, again);
     uploaded(&worker, other, "other.png", png(100)).await;
     assert_eq!(listed(&worker, user).await, expected);
-    // Nobody has an asset under somebody else's id.
+    // A user does not get another user's asset.
     let answer = worker.get(&address(other, &expected[0])).await;
     assert_eq!(refused(&worker, &answer, "other"), 404);
 }
@@ -173,7 +173,7 @@ async fn what_was_deleted_is_gone_and_can_be_brought_back() {
     assert_eq!(answer.json(), json!({ "success": true, "asset": asset }));
     assert!(worker.get(&address(user, &asset)).await.body == bytes);
     assert_eq!(listed(&worker, user).await, [kept, asset.clone()]);
-    // One that is there is no error; one that never was is.
+    // Restoring an asset that is not deleted succeeds; restoring one that never existed fails.
     assert_eq!(worker.post("restore_asset", &one(user, &asset)).await.status, 200);
     let none = json!({ "user_id": user, "asset_id": Uuid::new_v4() });
     let answer = worker.post("restore_asset", &none).await;
@@ -222,7 +222,7 @@ async fn a_user_has_a_quota_and_deleting_makes_room_only_so_often() {
     assert_eq!(answer.json()["code"], "QUOTA_EXCEEDED");
     worker.post("delete_asset", &one(user, &first)).await;
     let second = uploaded(&worker, user, "b.png", png(6000)).await;
-    // Not back into a place that is taken.
+    // Restoring fails if the quota is used up by other assets.
     let answer = worker.post("restore_asset", &one(user, &first)).await;
     assert_eq!(refused(&worker, &answer, "restore"), 413);
     worker.post("delete_asset", &one(user, &second)).await;
@@ -235,7 +235,7 @@ async fn a_user_has_a_quota_and_deleting_makes_room_only_so_often() {
     let answer = upload(&worker, user, "f.png", png(100)).await;
     assert_eq!(refused(&worker, &answer, "count"), 413);
     assert_eq!(listed(&worker, user).await.len(), 3);
-    // Others are not concerned.
+    // The quota of another user is not affected.
     uploaded(&worker, Uuid::new_v4(), "a.png", png(6000)).await;
 }
 

@@ -1,4 +1,4 @@
-//! Without the secret there is nothing to be had and nothing to be learned.
+//! A client without the secret gets nothing and learns nothing about the endpoints.
 
 use harness::{SECRET, Setup, Worker};
 use reqwest::Method;
@@ -20,7 +20,7 @@ async fn status_with(worker: &Worker, secrets: &[&[u8]]) -> u16 {
 async fn only_the_exact_secret_opens_once() {
     let worker = Setup::default().start().await;
     let secret = SECRET.as_bytes();
-    // 404: the project does not exist, so the request came through.
+    // 404 means that the request was accepted: the project does not exist.
     assert_eq!(status_with(&worker, &[secret]).await, 404);
     let with_space = format!("{SECRET} x");
     let upper = SECRET.to_uppercase();
@@ -81,7 +81,7 @@ async fn the_secret_counts_in_its_header_only() {
     }
 }
 
-/// Everything that differs from answer to answer is taken out.
+/// The answer to a client without the secret, without the parts that differ from answer to answer.
 async fn what_a_stranger_sees(worker: &Worker, request: reqwest::RequestBuilder) -> String {
     let mut answer = worker.send(request).await;
     answer.headers.remove("date");

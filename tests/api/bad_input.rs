@@ -1,4 +1,4 @@
-//! Bodies that no client of ours sends: each is refused with a 4xx, and nothing is begun.
+//! Malformed bodies: each is refused with a 4xx, and no run is started.
 
 use harness::{Ids, Setup, Worker};
 use reqwest::Method;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::raw::Raw;
 use crate::support::{ID, everything, head, logged, refused};
 
-/// Largest body, as the worker documents it in its refusal.
+/// The largest JSON body, in bytes, as the worker names it in its refusal.
 const MAX_BODY_BYTES: usize = 8 << 20;
 
 async fn post_bytes(worker: &Worker, kind: &str, body: Vec<u8>) -> harness::Answer {
@@ -15,7 +15,7 @@ async fn post_bytes(worker: &Worker, kind: &str, body: Vec<u8>) -> harness::Answ
     worker.send(request.header("Content-Type", kind).body(body)).await
 }
 
-/// Sends bodies that must be refused with this status, and checks that nothing came of any.
+/// Sends bodies that must be refused with this status, and checks that none had an effect.
 async fn all_refused(status: u16, bodies: Vec<Vec<u8>>) {
     let worker = Setup::default().start().await;
     let before = everything(&worker).await;
@@ -156,7 +156,7 @@ async fn what_is_not_the_json_we_want_is_refused() {
         let (before, after) = good.split_once("a game").expect("the prompt");
         bodies.push([before.as_bytes(), broken, after.as_bytes()].concat());
     }
-    // Other encodings, and what a compressing client would send.
+    // The body in other encodings, and compressed.
     bodies.push(good.encode_utf16().flat_map(u16::to_le_bytes).collect());
     bodies.push(b"\x1f\x8b\x08\x00\x00\x00\x00\x00".to_vec());
     all_refused(400, bodies).await;
@@ -180,7 +180,7 @@ async fn other_media_types_are_refused() {
         let answer = post_bytes(&worker, kind, with(|_| ())).await;
         assert_eq!(refused(&worker, &answer, kind), 415, "{kind}");
     }
-    // These are JSON, so it is the body that is looked at.
+    // These types are JSON, so the body is parsed.
     for kind in [
         "application/json",
         "application/json; charset=utf-8",
@@ -198,7 +198,7 @@ async fn a_body_that_is_too_large_is_refused_however_it_comes() {
     let worker = Setup::default().start().await;
     let before = everything(&worker).await;
     let head = format!("{}Content-Type: application/json\r\n", head("POST", "/generate_game"));
-    // Said in advance: refused at once, before anything is sent.
+    // If the length is announced, the request is refused before the body is sent.
     let length = MAX_BODY_BYTES + 1;
     for said in [length.to_string(), u64::MAX.saturating_sub(2).to_string()] {
         let answer = Raw::ask(&worker, format!("{head}Content-Length: {said}\r\n\r\n")).await;
@@ -207,7 +207,7 @@ async fn a_body_that_is_too_large_is_refused_however_it_comes() {
         assert_eq!(refused(&worker, &answer, &said), 413);
         assert_eq!(answer.json()["code"], "BODY_TOO_LARGE");
     }
-    // Not said: refused as soon as it is too much.
+    // If it is not announced, the request is refused as soon as the body is too large.
     let mut raw = Raw::open(&worker).await;
     raw.send(format!("{head}Transfer-Encoding: chunked\r\n\r\n")).await;
     let chunk = [format!("{:x}\r\n", 1 << 20).as_bytes(), &vec![b' '; 1 << 20], b"\r\n"].concat();
@@ -215,7 +215,7 @@ async fn a_body_that_is_too_large_is_refused_however_it_comes() {
         raw.send(&chunk).await;
     }
     assert_eq!(raw.answer().await.status, 413);
-    // As large as it may be, and refused for another reason.
+    // A body of the largest size is refused for another reason.
     let answer = post_bytes(&worker, "application/json", vec![b' '; MAX_BODY_BYTES]).await;
     assert_eq!(refused(&worker, &answer, "blanks"), 400);
     assert_eq!(everything(&worker).await, before);
@@ -232,7 +232,7 @@ async fn a_body_that_breaks_off_begins_nothing() {
         raw.send(format!("{head}Content-Length: {said}\r\n\r\n{sent}")).await;
         drop(raw);
     }
-    // A length that lies to the short side cuts the JSON, and the rest is no request.
+    // If the announced length is too short, the JSON is cut, and the rest is not a valid request.
     let mut raw = Raw::open(&worker).await;
     raw.send(format!("{head}Content-Length: 10\r\n\r\n{body}")).await;
     assert_eq!(raw.answer().await.status, 400);
@@ -264,7 +264,7 @@ async fn aliases_nulls_and_unknown_fields_are_accepted() {
         let events = worker.stream("generate_game", &body).await.collect().await;
         assert_eq!(harness::terminal(&events).kind(), "done", "{n}: {events:?}");
     }
-    // Deep, but where nobody looks: skipped without recursion.
+    // Deep nesting in an unknown field is skipped without recursion.
     let deep = format!(
         r#"{{"x":{}{},"user_id":"{ID}","project_id":"nil","prompt":"a"}}"#,
         "[".repeat(100_000),

@@ -11,7 +11,7 @@ use crate::parameters::{Kind, Place, Takes, parameters};
 use crate::raw::Raw;
 use crate::support::{ID, everything, head, refused};
 
-/// Every byte as `%xx`.
+/// Encodes every byte as `%xx`.
 fn encoded(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         write!(text, "%{byte:02x}").expect("a String takes everything");
@@ -19,7 +19,7 @@ fn encoded(bytes: &[u8]) -> String {
     })
 }
 
-/// As little encoded as a query allows, so that slashes and dots stand there as they are.
+/// Encodes only what a query requires, so that slashes and dots stay as they are.
 fn barely_encoded(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         if byte.is_ascii_graphic() && !b"%&+#\"<>\\^`{|}".contains(byte) {
@@ -31,7 +31,7 @@ fn barely_encoded(bytes: &[u8]) -> String {
     })
 }
 
-/// A query that is right but for one parameter.
+/// A query that is valid except for one parameter.
 fn with_parameter(parameters: &[(String, Kind)], name: &str, value: &str) -> String {
     let others = parameters.iter().filter(|(other, _)| *other != name);
     others.fold(format!("{name}={value}"), |query, (other, kind)| {
@@ -39,7 +39,7 @@ fn with_parameter(parameters: &[(String, Kind)], name: &str, value: &str) -> Str
     })
 }
 
-/// A JSON text that is right but for one place, in which this text stands between quotes.
+/// A JSON text that is valid except for one place, which has this text between quotes.
 fn with_place(place: &Place, text: &[u8]) -> Vec<u8> {
     let mut body = place.body.clone();
     *body.pointer_mut(&place.pointer).expect("the place") = "HERE".into();
@@ -48,10 +48,10 @@ fn with_place(place: &Place, text: &[u8]) -> Vec<u8> {
     [&body[..=at], text, &body[at + 5..]].concat()
 }
 
-/// The ways to write a value in JSON: as it is, and with every character escaped.
+/// The forms of a value in JSON: as it is, and with every character escaped.
 fn json_spellings(payload: &Payload) -> Vec<Vec<u8>> {
     let Ok(text) = std::str::from_utf8(&payload.bytes) else {
-        // No JSON at all; sent nevertheless.
+        // A value that is not UTF-8 cannot be JSON, but is sent all the same.
         return vec![payload.bytes.clone()];
     };
     let plain = serde_json::to_vec(text).expect("text is JSON");
@@ -62,17 +62,17 @@ fn json_spellings(payload: &Payload) -> Vec<Vec<u8>> {
     vec![plain[1..plain.len() - 1].to_vec(), escaped.into_bytes()]
 }
 
-/// One connection, on which one request follows the other.
+/// A connection on which the requests are sent one after the other.
 struct Attack {
     worker: Worker,
     raw: Raw,
     before: Vec<String>,
     asked: usize,
-    /// Refused, but not as they should be; all of them are shown at the end.
+    /// The requests that were not refused as they should be. All are shown at the end.
     wrong: Vec<String>,
 }
 
-/// What stands in every file that no request may show.
+/// The content of every file that no request may show.
 const PRIVATE: &str = "seen by nobody";
 
 impl Attack {
@@ -82,7 +82,7 @@ impl Attack {
         let ids = Ids { user: id, project: id };
         worker.put(ids, "folder/a.txt", "a");
         worker.put(ids, "page.html", "<p>");
-        // What a slip would find.
+        // Files that a mistake in the checks would show.
         for hidden in [".git/config", ".env", "folder/.git/HEAD", ".claude/settings.json"] {
             worker.put(ids, hidden, PRIVATE);
         }
@@ -112,7 +112,7 @@ impl Attack {
             assert!(!text.contains(secret), "{what}: {text}");
         }
         self.asked += 1;
-        // A worker may end a connection after so many requests; begin another before that.
+        // A new connection for every 500 requests, in case a server limits the requests of one.
         if self.asked.is_multiple_of(500) {
             self.raw = Raw::open(&self.worker).await;
         }
@@ -142,7 +142,7 @@ impl Attack {
     }
 }
 
-/// Everything in the worker's folders, and the names beside them.
+/// All files in the worker's folders, and the names beside the folders.
 async fn surroundings(worker: &Worker) -> Vec<String> {
     let mut found = everything(worker).await;
     let data = worker.data();

@@ -1,7 +1,7 @@
-//! The payloads that every parameter must withstand: `corpus/*.txt`, and those that are too long to
-//! stand in a file.
+//! The hostile values that are sent in every parameter: those of `corpus/*.txt`, and some that are
+//! too long for a file.
 
-/// A value, and the status with which a path is refused that has it.
+/// A hostile value, and the status with which it is refused as a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Payload {
     pub(crate) status: u16,
@@ -9,14 +9,14 @@ pub(crate) struct Payload {
 }
 
 impl Payload {
-    /// For messages.
+    /// The value in a printable form, for messages.
     pub(crate) fn shown(&self) -> String {
         let shown = self.bytes.escape_ascii().to_string();
         shown.chars().take(100).collect()
     }
 }
 
-/// Values as they are meant, before any encoding.
+/// Values before any encoding.
 pub(crate) fn paths() -> Vec<Payload> {
     let mut all = read(include_str!("corpus/paths.txt"));
     let bad = |text: String| Payload { status: 400, bytes: text.into_bytes() };
@@ -35,7 +35,7 @@ pub(crate) fn paths() -> Vec<Payload> {
     all
 }
 
-/// Values as they stand in a query.
+/// Values that are put into a query as they are.
 pub(crate) fn encodings() -> Vec<Payload> {
     read(include_str!("corpus/encodings.txt"))
 }

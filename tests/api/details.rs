@@ -1,4 +1,4 @@
-//! `list_files?details=1`: what is known of each file beside its name.
+//! `list_files?details=1`: size, time and hash of each file.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ fn hashes(listing: &Value) -> BTreeMap<String, String> {
     details.iter().map(|detail| (text(&detail["path"]), text(&detail["hash"]))).collect()
 }
 
-/// What git itself says of the files on the disk.
+/// The hashes of the files on the disk, computed by git itself.
 fn hashed_by_git(worker: &Worker, ids: Ids, paths: &[&str]) -> BTreeMap<String, String> {
     let folder = worker.project(ids);
     let hash = |path: &str| git(&folder, &["hash-object", "--no-filters", path]).trim().to_owned();
@@ -54,7 +54,7 @@ async fn each_file_has_its_size_time_and_hash_and_the_plain_list_stays_as_it_is(
         })
     );
     assert_eq!(hashes(&listing)["empty"], "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391");
-    // No history is begun for it.
+    // The request has not begun a history.
     assert!(!worker.project(ids).join(".git").exists());
     git(&worker.project(ids), &["init", "--quiet"]);
     assert_eq!(hashes(&listing), hashed_by_git(&worker, ids, &paths));
@@ -69,20 +69,20 @@ async fn the_index_is_used_where_it_is_current_and_never_where_it_is_not() {
         worker.put(ids, path, path);
     }
     let folder = worker.project(ids);
-    // Long enough before the index for the kernel's clock of files.
+    // The files must be older than the index by more than the resolution of their times.
     tokio::time::sleep(std::time::Duration::from_millis(30)).await;
     git(&folder, &["init", "--quiet"]);
     git(&folder, &["add", "--all"]);
     assert_eq!(hashes(&details(&worker, ids).await), hashed_by_git(&worker, ids, &paths));
 
-    // Changed content of the same size and with the same time of change.
+    // The content changes, but size and time of change stay the same.
     let modified = std::fs::metadata(folder.join("c.js")).unwrap().modified().unwrap();
     std::fs::write(folder.join("c.js"), "C.JS").unwrap();
     let file = std::fs::File::options().write(true).open(folder.join("c.js")).unwrap();
     file.set_modified(modified).unwrap();
     assert_eq!(hashes(&details(&worker, ids).await), hashed_by_git(&worker, ids, &paths));
 
-    // A broken index, none, and one that is no file.
+    // An index that is damaged, one that is missing, and one that is not a file.
     let index = folder.join(".git/index");
     for broken in [Some("DIRC broken"), None] {
         std::fs::remove_file(&index).unwrap();

@@ -1,4 +1,4 @@
-//! Reading a project: what is served, as what, and how it is listed.
+//! Reading a project: which files are served and listed, and with which headers.
 
 use std::io::{Seek as _, SeekFrom, Write as _};
 
@@ -16,7 +16,7 @@ fn target(ids: Ids, path: &str) -> String {
     format!("/get_file?user_id={}&project_id={}&path={path}", ids.user, ids.project)
 }
 
-/// Bytes that differ from place to place, so that a lost or doubled block shows.
+/// Bytes without a repetition, so that a lost or doubled block is noticed.
 fn pattern(length: usize) -> Vec<u8> {
     (0..length / 8)
         .flat_map(|n| (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())
@@ -62,7 +62,7 @@ async fn the_first_other_page_stands_in_for_a_missing_index_and_for_nothing_else
     let answer = worker.get_file(ids, "index.html").await;
     assert_eq!(refused(&worker, &answer, "no page"), 404);
 
-    // Each of these comes first by name and is no file that could be served.
+    // Each of these names comes first but is not a file that can be served.
     std::fs::create_dir(worker.project(ids).join("aa.html")).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", worker.project(ids).join("ab.html")).unwrap();
     worker.put(ids, "elsewhere", "second name");
@@ -157,7 +157,7 @@ async fn the_relays_state_can_be_read_and_is_never_listed() {
     assert_eq!(worker.list_files(ids).await.json(), json!({ "files": [] }));
 }
 
-/// The most memory that the worker has ever taken.
+/// The peak memory of the worker.
 pub(crate) fn most_memory_kib(worker: &Worker) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", worker.pid()))
         .expect("the worker lives");
@@ -174,7 +174,7 @@ async fn a_large_file_passes_through_in_small_pieces() {
     worker.put(ids, "assets/film.mp4", &content);
     let before = most_memory_kib(&worker);
     let mut answers = Vec::new();
-    // Three at once, none of them in a hurry.
+    // Three slow clients at the same time.
     for _ in 0..3 {
         let request = worker.request(Method::GET, &target(ids, "assets/film.mp4"));
         answers.push((request.send().await.unwrap(), 0));
@@ -201,7 +201,7 @@ async fn a_file_that_is_replaced_while_it_is_sent_arrives_as_it_was() {
     raw.send(format!("{}\r\n", head("GET", &target(ids, "a.bin")))).await;
     let answer = raw.head().await;
     assert_eq!(answer.status, 200);
-    // More than all buffers in between can hold is still to come.
+    // More bytes are left than all buffers in between can hold.
     worker.put(ids, "new", "new");
     let place = worker.project(ids).join("a.bin");
     std::fs::rename(worker.project(ids).join("new"), place).unwrap();
@@ -220,7 +220,8 @@ async fn a_file_that_changes_its_size_while_it_is_sent_is_never_padded_or_run_ov
     let file = || std::fs::File::options().write(true).open(&path).unwrap();
     let request = format!("{}\r\n", head("GET", &target(ids, "a.bin")));
 
-    // Grown: exactly what was promised, and the connection can be used again.
+    // If the file grows, the client gets exactly the announced length, and can use the connection
+    // again.
     let mut raw = Raw::open(&worker).await;
     raw.send(&request).await;
     raw.head().await;
@@ -231,7 +232,7 @@ async fn a_file_that_changes_its_size_while_it_is_sent_is_never_padded_or_run_ov
     raw.send("GET /version HTTP/1.1\r\nHost: t\r\n\r\n").await;
     assert_eq!(raw.answer().await.status, 200);
 
-    // Shrunk: the connection breaks off, so that the client knows.
+    // If the file shrinks, the connection is closed early, so the client notices it.
     let mut raw = Raw::open(&worker).await;
     raw.send(&request).await;
     raw.head().await;

@@ -1,4 +1,4 @@
-//! Starting, refusing to start, what is said about it, and what is never said.
+//! The start of a worker: when it refuses to start, what it reports, and that it shows no secret.
 
 use std::process::Command;
 
@@ -57,7 +57,7 @@ async fn a_running_worker_shows_no_secret_in_its_environment() {
     let worker = setup.var("MODAL_IDENTITY_TOKEN", "eyJ-not-to-be-seen").start().await;
     let environment = std::fs::read(format!("/proc/{}/environ", worker.pid()));
     if !is_root() {
-        // The file is root's, because the worker may not be traced.
+        // The file belongs to root, because the worker may not be traced.
         assert!(environment.is_err());
         return;
     }
@@ -65,7 +65,7 @@ async fn a_running_worker_shows_no_secret_in_its_environment() {
     for secret in [SECRET, REAL_KEY, "AIza-not-to-be-seen", "eyJ-not-to-be-seen"] {
         assert!(!environment.contains(secret), "{environment}");
     }
-    // It is the right file, and what is not secret stays.
+    // The file is the right one: it contains the values that are not secret.
     assert!(environment.contains("MODAL_INTERNAL_SECRET=xxxx"), "{environment}");
     assert!(environment.contains("DREAMCORE_LOG=debug"), "{environment}");
 }

@@ -1,4 +1,4 @@
-//! Which names are answered, and how the others are refused.
+//! The names and methods of endpoints: which are served, and how others are refused.
 
 use dreamcore_worker::api::{ENDPOINTS, Method as Of, Takes};
 use harness::{Ids, Setup};
@@ -17,7 +17,7 @@ async fn every_endpoint_answers_the_same_in_both_spellings() {
         for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE] {
             let mut answers = Vec::new();
             for name in [endpoint.name.to_owned(), endpoint.name.replace('_', "-")] {
-                // Too little for any endpoint to begin something.
+                // An empty body, with which no endpoint does anything.
                 let request = worker.request(method.clone(), &name).json(&json!({}));
                 let answer = worker.send(request).await;
                 let status = refused(&worker, &answer, &format!("{method} {name}"));
@@ -73,7 +73,7 @@ async fn names_that_are_nearly_right_are_not_found() {
         "/index.html",
         "/%E7%94%BB",
     ] {
-        // Written by hand, because HTTP clients clean what they send.
+        // Written by hand, because HTTP clients normalize the path.
         let raw = Raw::ask(&worker, format!("{}\r\n", head("GET", path))).await;
         let answer = raw.into_answer();
         assert_eq!(refused(&worker, &answer, path), 404, "{path}");

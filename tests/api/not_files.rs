@@ -1,4 +1,4 @@
-//! What lies in a project and is no ordinary file: served to nobody, listed nowhere, followed never.
+//! Entries of a project that are not ordinary files are never served, listed or followed.
 
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
@@ -34,7 +34,8 @@ async fn links_and_special_files_do_not_exist_for_clients() {
     symlink("itself", folder.join("itself")).unwrap();
     std::fs::hard_link(&private, folder.join("hard.html")).unwrap();
     nix::unistd::mkfifo(&folder.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    // Made under a shorter name: the path of a socket has 107 bytes at most.
+    // The socket is made under a shorter path and then renamed, because its path may have at most
+    // 107 bytes.
     let short = worker.data().join("s");
     let _listener = UnixListener::bind(&short).unwrap();
     std::fs::rename(short, folder.join("socket")).unwrap();
@@ -94,7 +95,8 @@ async fn folders_of_users_and_projects_are_not_followed_if_they_are_links() {
     symlink(users.join(other.user.to_string()), users.join(linked_user.user.to_string())).unwrap();
     for ids in [linked_project, linked_user] {
         for answer in [worker.get_file(ids, "index.html").await, worker.list_files(ids).await] {
-            // Somebody has changed the volume by hand: not "there is nothing", and not content.
+            // The volume was changed by hand. That is an error, and neither "not found" nor a
+            // success.
             assert_eq!(answer.status, 503, "{answer:?}");
             assert_eq!(answer.json()["code"], "STORAGE_ERROR");
             assert!(!answer.text().contains("index.html"));

@@ -1,5 +1,5 @@
-//! Where endpoints take values that name something, as the description of all endpoints says: a new
-//! endpoint is attacked without a word about it here.
+//! Finds the parameters of endpoints that name something, from the `OpenAPI` document. So a new
+//! endpoint is attacked without a change of these tests.
 
 use dreamcore_worker::api::{ENDPOINTS, Method, openapi};
 use serde_json::{Value, json};
@@ -7,24 +7,25 @@ use serde_json::{Value, json};
 use crate::corpus::Payload;
 use crate::support::ID;
 
-/// What a value is to an endpoint.
+/// What a value means to an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A file of the project.
+    /// The path of a file in the project.
     Path,
-    /// A UUID; no payload is one.
+    /// A UUID. No hostile value is one.
     Id,
-    /// A skill.
+    /// The name of a skill.
     Skill,
-    /// A version.
+    /// The hash of a version.
     Version,
-    /// A file to be written. A bad one is an error of the stream; a good one is written.
+    /// The path of a file to be written. A bad one ends the stream with an error; a good one is
+    /// written.
     Written,
 }
 
 impl Kind {
-    /// The kind of a named type; `None` for text that is kept or sent on as text, and for choices and
-    /// names of which every value is harmless or has tests of its own.
+    /// The kind of a type. `None` for text that is only stored or passed on, and for types whose
+    /// values are harmless or have tests of their own.
     fn of(name: &str, in_body: bool) -> Option<Self> {
         match name {
             "UserId" | "ProjectId" | "AssetId" => Some(Self::Id),
@@ -38,7 +39,7 @@ impl Kind {
         }
     }
 
-    /// A value that is right.
+    /// A valid value.
     pub(crate) fn good(self) -> &'static str {
         match self {
             Self::Path | Self::Written => "index.html",
@@ -48,7 +49,7 @@ impl Kind {
         }
     }
 
-    /// The status that this payload must have; `None` where it is a good value.
+    /// The status with which this value must be refused. `None` if it is valid.
     pub(crate) fn expects(self, payload: &Payload) -> Option<u16> {
         let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-_".contains(b);
         let is_skill =
@@ -63,19 +64,19 @@ impl Kind {
             Self::Skill => (!is_skill).then_some(400),
             Self::Version => (!is_version).then_some(400),
             Self::Written if payload.status != 400 => None,
-            // What is no text is no JSON.
+            // A value that is not UTF-8 is not valid JSON.
             Self::Written if std::str::from_utf8(&payload.bytes).is_err() => Some(400),
             Self::Written => Some(200),
         }
     }
 }
 
-/// Where an endpoint takes values that name something.
+/// The parameters of an endpoint that name something.
 #[derive(Debug)]
 pub(crate) enum Takes {
     /// Parameters of the query.
     Query(Vec<(String, Kind)>),
-    /// The same, with a file as the body.
+    /// Parameters of the query, with a file as the body.
     Upload(Vec<(String, Kind)>),
     /// Places in a JSON body.
     Json(Vec<Place>),
@@ -84,14 +85,14 @@ pub(crate) enum Takes {
 /// A place in a JSON body.
 #[derive(Debug)]
 pub(crate) struct Place {
-    /// Where, as a JSON pointer.
+    /// The place as a JSON pointer.
     pub(crate) pointer: String,
     pub(crate) kind: Kind,
-    /// A body that is right, with this place in it.
+    /// A valid body that has this place.
     pub(crate) body: Value,
 }
 
-/// Every endpoint that takes anything, and each of its values that names something.
+/// Every endpoint with parameters, and those of its parameters that name something.
 pub(crate) fn parameters() -> Vec<(&'static str, Takes)> {
     let document: Value = serde_json::from_str(openapi::CHECKED_IN).expect("it is JSON");
     let taken = ENDPOINTS.iter().filter_map(|endpoint| {
@@ -117,7 +118,7 @@ pub(crate) fn parameters() -> Vec<(&'static str, Takes)> {
     taken.collect()
 }
 
-/// The name of a type that is referred to, whether it may be missing or not.
+/// The name of the type to which a schema refers, also if the value is optional.
 fn name_of(schema: &Value) -> Option<&str> {
     let direct = schema["$ref"].as_str();
     let optional = || schema["anyOf"].as_array()?.iter().find_map(|one| one["$ref"].as_str());
@@ -128,7 +129,7 @@ fn resolved<'d>(document: &'d Value, schema: &'d Value) -> &'d Value {
     name_of(schema).map_or(schema, |name| &document["components"]["schemas"][name])
 }
 
-/// Every place below a schema, each in a body that is right.
+/// Every place in a schema, each with a valid body.
 fn places(document: &Value, schema: &Value) -> Vec<Place> {
     let schema = resolved(document, schema);
     let mut found = Vec::new();
@@ -142,7 +143,8 @@ fn places(document: &Value, schema: &Value) -> Vec<Place> {
     found
 }
 
-/// The values in a field that name something: where in it, what, and the field with it.
+/// The values in a field that name something: the pointer, the kind, and a valid field with the
+/// value.
 fn leaves(document: &Value, field: &Value) -> Vec<(String, Kind, Value)> {
     let schema = resolved(document, field);
     if let Some(items) = schema.get("items") {
@@ -157,7 +159,7 @@ fn leaves(document: &Value, field: &Value) -> Vec<(String, Kind, Value)> {
     kind.map(|kind| (String::new(), kind, kind.good().into())).into_iter().collect()
 }
 
-/// A value that is right: what must be there.
+/// A valid value of a schema, with the required fields only.
 fn good(document: &Value, schema: &Value) -> Value {
     if let Some(kind) = name_of(schema).and_then(|name| named_leaf(document, name)) {
         return kind.good().into();

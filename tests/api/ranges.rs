@@ -1,4 +1,4 @@
-//! Parts of files, and requests that depend on what the client has (RFC 9110).
+//! Ranges of files, and conditional requests (RFC 9110).
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -16,7 +16,7 @@ fn target(ids: Ids, path: &str) -> String {
     format!("/get_file?user_id={}&project_id={}&path={path}", ids.user, ids.project)
 }
 
-/// A request for `a.txt` with these fields, as the client wrote them.
+/// Sends a request for `a.txt` with these headers.
 async fn ask(worker: &Worker, ids: Ids, method: Method, fields: &[(&str, &str)]) -> Answer {
     let mut request = worker.request(method, &target(ids, "a.txt"));
     for (name, value) in fields {
@@ -94,7 +94,7 @@ async fn what_is_no_single_byte_range_gets_the_whole_file() {
         assert_eq!(answer.text(), CONTENT, "{range}");
         assert_eq!(answer.header("content-range"), "", "{range}");
     }
-    // A thousand ranges are not put together either.
+    // A thousand ranges are ignored too.
     let many: Vec<String> = (0..1000).map(|n| format!("{n}-{n}")).collect();
     let range = format!("bytes={}", many.join(","));
     let answer = ask(&worker, ids, Method::GET, &[("range", &range)]).await;
@@ -134,7 +134,7 @@ async fn what_the_client_has_already_is_not_sent_again() {
             vec![("if-none-match", listed.as_str())],
             vec![("if-none-match", "*")],
             vec![("if-modified-since", modified)],
-            // The tag counts, and the date does not.
+            // If there is a tag, the date does not count.
             vec![("if-none-match", etag), ("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT")],
             vec![("if-none-match", etag), ("range", "bytes=0-1")],
         ] {
@@ -198,7 +198,7 @@ async fn a_range_for_one_version_gets_the_whole_of_the_next() {
         assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, CONTENT), "{field}");
     }
 
-    // Replaced as a save does it: the same size, in the same second.
+    // The file is replaced, as a save does, by one of the same size in the same second.
     worker.put(ids, "new", CONTENT.to_uppercase());
     let folder = worker.project(ids);
     std::fs::rename(folder.join("new"), folder.join("a.txt")).unwrap();
@@ -231,7 +231,7 @@ async fn half_a_gigabyte_costs_no_more_memory_than_a_small_file() {
     worker.put(ids, "large", "beginning");
     let place = worker.project(ids).join("large");
     let mut file = std::fs::File::options().write(true).open(&place).unwrap();
-    // A hole: the disk holds next to nothing of it.
+    // A sparse file, which uses hardly any space.
     file.set_len(SIZE - 3).unwrap();
     std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0)).unwrap();
     file.write_all(b"end").unwrap();
@@ -241,7 +241,7 @@ async fn half_a_gigabyte_costs_no_more_memory_than_a_small_file() {
     }
     let before = most_memory_kib(&worker);
 
-    // Slow clients take a little and wait.
+    // Slow clients read a little and then wait.
     let mut slow = Vec::new();
     for _ in 0..8 {
         let mut raw = Raw::open(&worker).await;
@@ -251,7 +251,7 @@ async fn half_a_gigabyte_costs_no_more_memory_than_a_small_file() {
         assert!(raw.body(9).await == b"beginning");
         slow.push(raw);
     }
-    // A fast one takes all of it meanwhile.
+    // A fast client reads all of it in the meantime.
     let mut fast = worker.request(Method::GET, &target(ids, "large")).send().await.unwrap();
     let (mut seen, mut last) = (0, Vec::new());
     while let Some(chunk) = fast.chunk().await.unwrap() {
@@ -269,7 +269,7 @@ async fn half_a_gigabyte_costs_no_more_memory_than_a_small_file() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_a_file_is_saved_again_and_again_every_answer_is_one_version() {
-    // One is read at once, and the other is sent in pieces.
+    // The smaller file is read at once, and the larger one is sent in pieces.
     for size in [20_000, 900_000] {
         let (worker, ids) = worker_with_file().await;
         let (folder, stop) = (worker.project(ids), std::sync::atomic::AtomicBool::new(false));
@@ -279,7 +279,8 @@ async fn while_a_file_is_saved_again_and_again_every_answer_is_one_version() {
                     if stop.load(std::sync::atomic::Ordering::Relaxed) {
                         return;
                     }
-                    // Another size too, so that a length from one and bytes of the other would show.
+                    // The sizes differ too, so a length of one version with bytes of the other
+                    // would be noticed.
                     let content = vec![version; size + usize::from(version)];
                     std::fs::write(folder.join("new"), content).unwrap();
                     std::fs::rename(folder.join("new"), folder.join("a.txt")).unwrap();

@@ -1,5 +1,5 @@
-//! Requests that two readers could understand differently, and targets that name an endpoint only
-//! after somebody cleans them: nothing is cleaned, and nothing hides in anything else.
+//! Requests that two parsers could understand differently, and targets that name an endpoint only
+//! after normalization. The worker does not normalize, and no request can hide in another one.
 
 use std::time::Duration;
 
@@ -8,10 +8,11 @@ use harness::{SECRET, Setup, Worker};
 use crate::raw::Raw;
 use crate::support::{head, query, refused};
 
-/// What is hidden in another request. Its answer would be a 200, and the end of the connection.
+/// The request that is hidden in another one. Its answer would be a 200, and it would end the
+/// connection.
 const HIDDEN: &str = "GET /version HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
 
-/// Everything that the worker answers to these bytes until it closes the connection.
+/// Sends bytes, and returns everything that the worker answers until it closes the connection.
 async fn all_answers(worker: &Worker, bytes: &[u8]) -> String {
     let mut raw = Raw::open(worker).await;
     raw.send(bytes).await;
@@ -91,7 +92,7 @@ async fn whoever_has_no_secret_reaches_nothing_through_an_open_endpoint() {
         let answer = Raw::ask(&worker, request).await.into_answer();
         assert_eq!(refused(&worker, &answer, path), 401, "{path}");
     }
-    // A secret in other places, or a second one, is none.
+    // A secret in another header, or a second secret, does not count.
     for header in [
         format!("X_Modal_Secret: {SECRET}\r\n"),
         format!("X-Modal-Secret: wrong\r\nX-Modal-Secret: {SECRET}\r\n"),
@@ -147,7 +148,7 @@ async fn no_request_hides_in_the_body_of_another() {
     let worker = Setup::default().start().await;
     let length = HIDDEN.len();
     let mut wrong = Vec::new();
-    // Whichever of two lengths is believed, the rest must not be read as a request.
+    // Whichever of the two lengths counts, the rest must not be parsed as a request.
     for (headers, body) in [
         (format!("Content-Length: 0\r\nContent-Length: {length}"), String::new()),
         (format!("Content-Length: {length}\r\nContent-Length: 0"), String::new()),
@@ -190,7 +191,7 @@ async fn no_request_hides_in_the_body_of_another() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    // The twin: two requests that are two are both answered.
+    // For comparison: two separate requests are both answered.
     let request = head("POST", "/generate_game");
     for (headers, body) in
         [("Content-Length: 2", "{}"), ("Transfer-Encoding: chunked", "0\r\n\r\n")]

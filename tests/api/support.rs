@@ -1,4 +1,4 @@
-//! What these tests share: what a refusal must look like, and what must not change on disk.
+//! Shared code of these tests: checks of refusals and of the disk.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use harness::{Answer, SECRET, Worker};
 use reqwest::{Method, RequestBuilder};
 
-/// An ordinary id.
+/// A valid id.
 pub(crate) const ID: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
 
-/// Checks that an answer is a refusal as the contract wants it: a 4xx, a text, a code, an id, and
-/// nothing of the machine. Returns the status.
+/// Checks that an answer is a refusal as the contract defines it: a 4xx with a text, a code and a
+/// request id, and without a path of the machine. Returns the status.
 pub(crate) fn refused(worker: &Worker, answer: &Answer, what: &str) -> u16 {
     let status = answer.status.as_u16();
     assert!((400..500).contains(&status), "{what}: {answer:?}");
@@ -27,7 +27,7 @@ pub(crate) fn refused(worker: &Worker, answer: &Answer, what: &str) -> u16 {
     status
 }
 
-/// A request without the secret.
+/// Makes a request without the secret.
 pub(crate) fn anonymous(worker: &Worker, method: Method, path: &str) -> RequestBuilder {
     let mut url: reqwest::Url = worker.base_url().parse().expect("a URL");
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
@@ -36,17 +36,17 @@ pub(crate) fn anonymous(worker: &Worker, method: Method, path: &str) -> RequestB
     reqwest::Client::builder().no_proxy().build().expect("an HTTP client").request(method, url)
 }
 
-/// The query of an ordinary request.
+/// The query of a valid request.
 pub(crate) fn query(path: &str) -> String {
     format!("user_id={ID}&project_id={ID}&path={path}")
 }
 
-/// The head of a request with the secret, up to and without its empty line.
+/// The head of a request with the secret, without the empty line at its end.
 pub(crate) fn head(method: &str, target: &str) -> String {
     format!("{method} {target} HTTP/1.1\r\nHost: test\r\nX-Modal-Secret: {SECRET}\r\n")
 }
 
-/// Everything below the worker's folders, with kind and size.
+/// All entries below the worker's folders, with kind and size.
 pub(crate) async fn everything(worker: &Worker) -> Vec<String> {
     worker.settled().await;
     let mut found = Vec::new();

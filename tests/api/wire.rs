@@ -1,8 +1,8 @@
-//! The wire, in snapshots: what each endpoint answers, what a generation streams, and how requests are
-//! refused. A change of it shows in a review as a change of a file in `snapshots/`.
+//! The wire in snapshots: the answers of each endpoint, the stream of a generation, and refusals.
+//! If the wire changes, a review shows a change of a file in `snapshots/`.
 //!
-//! `INSTA_UPDATE=always` writes the files anew. What differs from run to run is replaced by what it
-//! is: `[hash]`, `[time]`.
+//! `INSTA_UPDATE=always` writes the files anew. Values that differ from run to run are replaced by
+//! their meaning, for example `[hash]` or `[time]`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::support::{anonymous, head};
 
 const SNAPSHOTS: &str = "tests/api/snapshots";
 const GIF: &[u8] = b"GIF89a\x01\x00\x01\x00\x00\x00\x00;";
-/// Headers that are part of the contract.
+/// The headers that are part of the contract.
 const HEADERS: &[&str] = &[
     "accept-ranges",
     "allow",
@@ -30,7 +30,7 @@ const HEADERS: &[&str] = &[
     "x-accel-buffering",
     "x-content-type-options",
 ];
-/// Fields whose values differ from run to run, and what stands in their place.
+/// Fields whose values differ from run to run, and their replacements.
 const CHANGING: &[(&str, &str)] = &[
     ("created_at", "[time]"),
     ("date", "[time]"),
@@ -45,12 +45,12 @@ const CHANGING: &[(&str, &str)] = &[
     ("version", "[version]"),
 ];
 
-/// What was seen, by the name of its snapshot.
+/// The answers, by the names of their snapshots.
 struct Seen {
     worker: Worker,
     ids: Ids,
     snapshots: BTreeMap<String, Value>,
-    /// Texts that differ from run to run, and what they are.
+    /// Texts that differ from run to run, and their replacements.
     names: Vec<(String, &'static str)>,
 }
 
@@ -70,7 +70,7 @@ impl Seen {
         assert_eq!(before, None, "{name} is there twice");
     }
 
-    /// The value without what differs from run to run.
+    /// A value with everything replaced that differs from run to run.
     fn normal(&self, value: Value) -> Value {
         match value {
             Value::String(text) => {
@@ -130,7 +130,7 @@ impl Seen {
         body
     }
 
-    /// The hash of a version, 0 being the newest.
+    /// The hash of the version at this place in the list, where 0 is the newest.
     async fn hash(&self, place: usize) -> String {
         let (user, project) = (self.ids.user, self.ids.project);
         let target = format!("get_versions?user_id={user}&project_id={project}");
@@ -150,14 +150,14 @@ fn shown(answer: &Answer) -> Value {
     let mut headers = headers(&answer.headers);
     let is_json = answer.header("content-type") == "application/json";
     if is_json {
-        // It follows from the body, and differs with what was replaced in it.
+        // It follows from the body, and so differs with the values that are replaced in it.
         headers.remove("content-length");
     }
     let body = if is_json { answer.json() } else { answer.text().into() };
     json!({ "status": answer.status.as_u16(), "headers": headers, "body": body })
 }
 
-/// Events, with the pieces of a text as one: where it is cut depends on time.
+/// Joins the pieces of a text into one event, because where a text is cut depends on timing.
 fn joined(events: Vec<Event>) -> Vec<Value> {
     let mut all: Vec<Value> = Vec::new();
     for Event(event) in events {
@@ -239,7 +239,7 @@ async fn the_worker(seen: &mut Seen) {
     seen.ask("health/live", live).await;
     let version = seen.worker.request(Method::GET, "version");
     seen.ask("version", version).await;
-    // What protects the worker differs from machine to machine; which fields say so does not.
+    // The mechanisms differ from machine to machine, but the fields do not.
     let mut ready = shown(&seen.worker.get("health/ready").await);
     for (_, value) in ready["body"]["confinement"].as_object_mut().expect("it is tested") {
         *value = "[of this machine]".into();
@@ -270,7 +270,7 @@ async fn refusals(seen: &mut Seen) {
     seen.ask("refused RANGE_NOT_SATISFIABLE", part).await;
     let other = seen.worker.request(Method::GET, &page).header("If-Match", "\"other\"");
     seen.ask("refused PRECONDITION_FAILED", other).await;
-    // Refused by its head: the body is never sent.
+    // The worker refuses the request by its head, before the body is sent.
     let large = format!("{}Content-Length: 9437184\r\n\r\n", head("POST", "/restore_version"));
     let answer = Raw::ask(&seen.worker, large).await.into_answer();
     seen.keep("refused BODY_TOO_LARGE", shown(&answer));

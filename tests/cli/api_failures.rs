@@ -1,4 +1,4 @@
-//! What becomes of a run when the model API fails for good, and when it fails for a moment.
+//! Runs whose model API fails for good, or only for a moment.
 //!
 //! The waits are settings; here they are seconds. With their defaults a run whose API only fails
 //! ends after 100 s, whether it fails at once or never answers.
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::support::{expect_done, expect_error, expect_failure, only, spoken, visible};
 
-/// Short patience, and room for a few runs at the same time.
+/// A worker with short time limits and several slots.
 fn impatient(scripts: ScriptSet) -> Setup {
     Setup::default()
         .scripts(scripts)
@@ -44,7 +44,7 @@ async fn fails(worker: &Worker, (script, code, _): &(&str, &str, Script)) {
     let took = began.elapsed();
     expect_failure(worker, &events, code);
     assert_eq!(visible(&worker.project(ids)), before, "{script}");
-    // Patience, and what a start and an end take on a busy machine.
+    // The time limits, and the time for a start and an end on a busy machine.
     assert!(took < Duration::from_secs(20), "{script}: {took:?}");
     if ["s429", "s500", "s529", "ok"].contains(script) {
         assert!(waits(&events) > 0, "{script}: {events:#?}");
@@ -81,7 +81,7 @@ async fn an_api_that_fails_for_good_has_a_code_for_each_reason() {
         tokio::join!(fails(&worker, &pair[0]), fails(&worker, &pair[1]));
     }
     assert_eq!(leftovers(&worker), Vec::<String>::new());
-    // The worker is none the worse for it.
+    // The worker still works.
     expect_done(&worker, &worker.generate(Ids::new(), "again").await);
 }
 

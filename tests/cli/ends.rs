@@ -1,5 +1,5 @@
-//! Ends that come from outside: a client that leaves, a worker that dies, and requests that must
-//! wait for each other.
+//! Runs that end from outside: the client leaves or the worker dies; and requests that wait for
+//! each other.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +13,8 @@ use crate::support::{
     GOOD, Scene, expect_done, expect_error, processes_with, spoken, until, visible,
 };
 
-/// The contract says 2 s after the client left; a machine that runs other tests too may take longer.
+/// How long the end of a run may take after its client has left. The contract says 2 s, but a
+/// machine that runs other tests too may take longer.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
 
 fn daemons(mark: &str) -> String {
@@ -45,7 +46,7 @@ async fn a_client_that_leaves_takes_every_process_with_it() {
         let mut stream = worker.generate_stream(ids, &format!("[script:{script}]")).await;
         stream.next_of(kind).await;
         if script == "working" {
-            // The foreground one is there too once the others are.
+            // When the daemons are up, the foreground process is too.
             until("the daemons are up", Duration::from_secs(20), || {
                 processes_with(&mark).len() >= 4
             })
@@ -58,7 +59,7 @@ async fn a_client_that_leaves_takes_every_process_with_it() {
         .await;
         assert_eq!(visible(&worker.project(ids)), before, "{script}");
     }
-    // The project is free at once.
+    // The turn of the project is free at once.
     let events = worker.generate(ids, "[script:quick]").await;
     expect_done(&worker, &events);
     assert_eq!(worker.get_file(ids, "index.html").await.text(), "new\n");
@@ -164,7 +165,8 @@ async fn runs_at_the_same_time_do_not_see_each_other() {
     let (a, b) = (Ids::new(), Ids::new());
     let (first, second) =
         tokio::join!(worker.generate(a, "[script:a]"), worker.generate(b, "[script:b]"));
-    // `kill -9 -1` ends all that the agent may signal: its own CLI, and nobody else's.
+    // `kill -9 -1` kills everything that the agent may signal: its own CLI, but not that of another
+    // run.
     for (ids, events, name) in [(a, first, "anna"), (b, second, "bert")] {
         let end = harness::terminal(&events);
         if end.kind() == "done" {
@@ -224,7 +226,7 @@ async fn launchers_that_are_killed_with_their_worker_leave_nothing_that_harms() 
         std::fs::read_to_string(path.join("status")).is_ok_and(|status| status.contains(&parent))
     });
     assert_eq!(launchers.len(), 1);
-    // The worker cannot tidy up after the launcher if it is stopped before it learns of the end.
+    // A worker that is stopped before it learns of the launcher's end cannot clean up.
     worker.signal(Signal::SIGSTOP);
     let pid = launchers[0].file_name().and_then(|name| name.to_str()?.parse().ok()).unwrap();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
@@ -242,7 +244,7 @@ async fn launchers_that_are_killed_with_their_worker_leave_nothing_that_harms() 
     expect_done(&worker, &events);
 }
 
-/// What was mounted into a sandbox's root must survive the removal of that root.
+/// Checks that what was mounted into a sandbox's root still exists after the removal of that root.
 fn launcher_and_system_are_whole(launcher: &str) -> bool {
     ["/usr/bin/env", "/etc/passwd", "/dev/null", launcher]
         .iter()

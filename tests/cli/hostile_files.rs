@@ -1,5 +1,5 @@
-//! What an agent can leave in its copy of a project, from links to names that break terminals: it is
-//! refused as a whole or becomes an ordinary file, and never reaches the project half.
+//! Files that an agent can leave in its copy of a project, from links to names that break
+//! terminals. Either they become ordinary files of the project or the whole run is refused.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -66,7 +66,7 @@ async fn names_that_no_client_could_ask_for_are_refused() {
         "echo x > ' leading'",
         "mkdir 'folder '; echo x > 'folder /a.js'",
         "echo x > '~'",
-        // Written from right to left: it would look like another name.
+        // A name with a character that reverses the direction, which would look like another name.
         r"echo x > $'\u202egpj.exe'",
         "for i in $(seq 90); do mkdir d && cd d; done; echo x > deep.js",
         "for i in $(seq 40); do mkdir d && cd d; done; echo x > deep.js",
@@ -97,10 +97,10 @@ async fn too_much_is_refused() {
         let message = rejected(&scene, mess).await;
         assert!(message.contains(said), "{mess}: {message}");
     }
-    // The kernel does not even let it be made.
+    // The kernel refuses to make such a large file.
     let huge = "truncate -s 1T huge; head -c 3000000 /dev/zero > cut; rm -f cut; echo $(stat -c %s huge) >&2; rm -f huge; echo x > a";
     scene.succeed(Ids::new(), huge).await;
-    // What is exactly at the limit is not over it.
+    // Files that are exactly at the limits are accepted.
     let most = "for i in $(seq 100); do echo $i > f$i; done; head -c 1000000 /dev/zero > f1";
     scene.succeed(Ids::new(), most).await;
 }
@@ -212,10 +212,10 @@ async fn the_folder_itself_cannot_be_replaced() {
         let attack = format!("( {attack} ) 2>/dev/null; cd \"$PWD\"; echo '<p>x</p>' > index.html");
         let events = scene.succeed(ids, &attack).await;
         assert_eq!(changes(&events), ["create index.html"], "{attack}");
-        // And the place can be used again.
+        // The slot can be used again.
         scene.succeed(ids, "echo again > again.txt").await;
     }
-    // Removing everything is a change like any other: the version before still has it.
+    // Removing all files is an ordinary change: the version before still has them.
     let ids = Ids::new();
     scene.succeed(ids, "echo x > index.html; mkdir a; echo y > a/b").await;
     let events = scene.succeed(ids, "rm -rf \"$PWD\" 2>/dev/null").await;
@@ -225,16 +225,17 @@ async fn the_folder_itself_cannot_be_replaced() {
     has_git_identity(&folder);
 }
 
-/// Files of a project that the agent never sees can be in the way of what it makes.
+/// Hidden files of a project, which the agent does not see, can be in the way of files that it
+/// makes.
 #[tokio::test]
 async fn what_is_in_the_way_in_the_project_stops_the_save_before_it_begins() {
     let scene = Scene::start(Setup::default()).await;
     for (present, script) in [
-        // A folder that is not empty after its visible files are gone.
+        // A folder that is not empty after its visible files are removed.
         ("mkdir a; echo x > a/x; echo y > a/.kept", "rm -r a; echo file > a"),
         ("mkdir a; echo x > a/x; ln -s /etc/passwd a/link", "rm -r a; echo file > a"),
         ("mkdir -p a/b/.git", "rm -rf a; echo file > a"),
-        // A link where a folder has to be.
+        // A link in the place of a folder.
         ("ln -s /tmp a", "mkdir a; echo x > a/x"),
         ("mkdir z; ln -s /tmp z/a", "mkdir -p z/a; echo x > z/a/x"),
         ("mkfifo a", "mkdir a; echo x > a/x"),

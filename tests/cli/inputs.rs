@@ -1,4 +1,4 @@
-//! What a request brings along: the prompt in all its forms, and skills.
+//! The inputs of a request: the prompt in all its forms, and skills.
 
 use harness::script::{Script, text, tool};
 use harness::{Event, Ids, Setup, Worker, git};
@@ -14,7 +14,7 @@ async fn post(worker: &Worker, ids: Ids, more: serde_json::Value) -> Vec<Event> 
     worker.stream("generate_game", &body).await.collect().await
 }
 
-/// The first message of the conversation, as the model API got it.
+/// The first message of the conversation, as the model API received it.
 fn asked(worker: &Worker) -> String {
     let requests = worker.api.requests();
     let main = requests.iter().find(|r| r.body["tools"].as_array().is_some_and(|t| !t.is_empty()));

@@ -1,5 +1,5 @@
-//! The real key and the worker's secret are nowhere that an agent can look, and the token that it
-//! does have is good for one run and nothing but messages.
+//! An agent finds neither the real key nor the worker's secret, and the token that it has is valid
+//! only for one run and only for messages.
 //!
 //! The agent here is the real CLI with Bash calls that search the sandbox. Their output is in the
 //! next request to the model API, which is recorded. Patterns are written so that they do not find
@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 
 use crate::support::{answers, expect_done, expect_error, visible};
 
-/// Finds the real key, and the secret, without containing either.
+/// A pattern that matches the real key and the secret without containing them.
 const PATTERN: &str = "sk-ant-real-ke[y]|456789abcdef012345678[9]|-real-key-of-the-tes[t]";
 
 fn bash(command: &str) -> harness::script::Block {
     tool("Bash", json!({"command": command}))
 }
 
-/// Everything that the model API was sent, as text.
+/// All requests to the model API, as text.
 fn sent(worker: &Worker) -> String {
     let bodies = worker.api.requests().into_iter().map(|request| request.body.to_string());
     bodies.collect::<Vec<_>>().join("\n")
@@ -47,11 +47,11 @@ async fn the_agent_finds_neither_the_key_nor_the_secret() {
     expect_done(&worker, &events);
 
     let [environment, searched, processes] = answers(&worker).try_into().expect("three answers");
-    // The probes did run, and find what is there.
+    // The searches have run, and find what they can find.
     assert!(environment.contains("ANTHROPIC_API_KEY=dreamcore-run-"), "{environment}");
     let mut found = searched.lines().filter(|line| line.starts_with("FOUND-")).peekable();
     assert!(found.peek().is_some() && searched.contains("searched-all"), "{searched}");
-    // The CLI itself, which may lie below a folder that is searched, knows what keys look like.
+    // The CLI's own file contains texts like keys, and may be in a folder that is searched.
     let cli = format!("FOUND-{}", claude().display());
     assert!(found.all(|line| line.ends_with("/bait.txt") || line == cli), "{searched}");
     assert!(processes.starts_with("1\n") && processes.ends_with("listed-all"), "{processes}");
@@ -116,7 +116,7 @@ async fn the_broker_serves_messages_of_allowed_models_and_nothing_else() {
         with("tools", json!([{"type": "web_search_20250305", "name": "web_search"}])),
         with("mcp_servers", json!([{"type": "url", "url": "https://example.org", "name": "x"}])),
         with("container", json!("c")),
-        // The API would fetch these itself, which is a way out with whatever the address says.
+        // The API would fetch these itself, which would be a way out of the sandbox.
         user(json!({"type": "image", "source": url})),
         user(json!({"type": "document", "source": url})),
         user(json!({"type": "image", "source": {"type": "file", "file_id": "file_1"}})),
@@ -131,7 +131,7 @@ async fn the_broker_serves_messages_of_allowed_models_and_nothing_else() {
         user(
             json!({"type": "tool_addition", "tool": {"type": "tool_definition", "definition": {"type": "web_fetch_20250910"}}}),
         ),
-        // Another model, another price, a conversation that the API keeps.
+        // Fields that change the model or the price, or that make the API keep the conversation.
         with("fallbacks", json!([{"model": "gpt-5"}])),
         with("service_tier", json!("auto")),
         with("speed", json!("fast")),
@@ -214,7 +214,7 @@ async fn a_run_cannot_ask_for_more_than_its_budget() {
         let ids = Ids::new();
         let events = worker.generate(ids, "test").await;
         let end = expect_error(&worker, &events, "QUOTA_EXCEEDED");
-        // What was done is kept, but not as a part of the project.
+        // The work so far is kept as a partial version, outside of the project's history.
         assert!(!end.text("partial_version").is_empty(), "{end:?}");
         assert!(visible(&worker.project(ids)).is_empty());
         let asked = worker.api.requests().iter().filter(|r| r.path == "/v1/messages").count();

@@ -1,4 +1,4 @@
-//! The stream as bytes: what a proxy and the relay's parser see.
+//! The bytes of a stream, as a proxy and the relay's parser see them.
 
 use std::time::{Duration, Instant};
 
@@ -56,8 +56,8 @@ async fn a_fast_stream_arrives_whole_and_in_order() {
     expect_done(&worker, &events);
     let text = spoken(&events);
     assert_eq!(text.len(), 5_000 * 64);
-    // The CLI's own copy of the whole, in what it keeps as the last words, says whether the pieces
-    // are complete and in order.
+    // The CLI's result contains the whole text, so it shows whether the pieces are complete and in
+    // order.
     let summary = crate::support::only(&events, "result").text("summary").to_owned();
     assert!(text == summary, "the pieces are not the whole");
 }
@@ -98,7 +98,7 @@ async fn a_client_that_does_not_read_costs_no_memory() {
     ));
     let mut stream = scene.worker.generate_stream(Ids::new(), "test").await;
     let mut events = vec![stream.next_of("stream").await];
-    // What is written is far less than a queue of 256 such events, so only bytes stop the run.
+    // The run writes far fewer than 256 events, so only the limit in bytes makes it wait.
     tokio::time::sleep(Duration::from_secs(3)).await;
     let held_kb = resident_kb(&scene);
     events.extend(stream.collect().await);

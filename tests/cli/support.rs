@@ -1,5 +1,5 @@
-//! What these tests share: a worker whose CLI is a shell script, what a failed run must look like,
-//! and a way to see that a folder was not touched.
+//! Shared code of these tests: a worker whose CLI is a shell script, checks of failed runs, and a
+//! check that a folder was not changed.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use harness::{Event, Ids, Setup, Worker, git, leftovers, terminal};
 use serde_json::Value;
 
-/// The line of a CLI that succeeded.
+/// The result line of a CLI that succeeded.
 pub(crate) const GOOD: &str =
     r#"echo '{"type":"result","subtype":"success","is_error":false,"result":"ok"}'"#;
 
-/// A worker with a shell script in the CLI's place; the script can be another one for each run.
+/// A worker whose CLI is a shell script. The script can be changed for each run.
 pub(crate) struct Scene {
     /// The worker.
     pub(crate) worker: Worker,
@@ -23,37 +23,41 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// Starts one. Runs are quick, so a broken test must not wait for minutes.
+    /// Starts the worker. Its time limits are short, so that a failing test does not wait for
+    /// minutes.
     pub(crate) async fn start(setup: Setup) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let setup = setup.instead_of_claude(folder.path(), "exit 1");
         Self { worker: setup.start().await, folder }
     }
 
-    /// Makes these lines the CLI of the runs that follow.
+    /// Makes these lines the CLI of the next runs.
     pub(crate) fn script(&self, lines: &str) {
-        // Renamed into place: a file that is open for writing cannot be executed.
+        // The script is renamed into place, because a file that is open for writing cannot be
+        // executed.
         let new = self.folder.path().join("new");
         fs::write(&new, format!("#!/bin/bash\n{lines}\n")).expect("a script is written");
         fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).expect("it is executable");
         fs::rename(new, self.folder.path().join("claude")).expect("it is renamed");
     }
 
-    /// One run of these lines.
+    /// Runs these lines once.
     pub(crate) async fn run(&self, ids: Ids, lines: &str) -> Vec<Event> {
         self.script(lines);
         self.worker.generate(ids, "test").await
     }
 
-    /// A run that makes these files ready to be saved, and succeeds.
+    /// Runs these lines as a CLI that succeeds, and checks that the run succeeds.
     pub(crate) async fn succeed(&self, ids: Ids, lines: &str) -> Vec<Event> {
-        // Like the CLI, it touches nothing before it has its prompt: the project is copied until then.
+        // Like the CLI, the script waits for its prompt, because the project is still being copied
+        // before.
         let events = self.run(ids, &format!("read -r prompt\n{lines}\n{GOOD}")).await;
         expect_done(&self.worker, &events);
         events
     }
 
-    /// A run on a project with one version that ends with this code and changes nothing.
+    /// Runs these lines on a project with one version, and checks that the run ends with this code
+    /// and changes nothing.
     pub(crate) async fn fail(&self, ids: Ids, lines: &str, code: &str) -> Event {
         let folder = self.worker.project(ids);
         if !folder.exists() {
@@ -75,15 +79,15 @@ pub(crate) fn expect_done(worker: &Worker, events: &[Event]) {
     assert_eq!(leftovers(worker), Vec::<String>::new());
 }
 
-/// As [`expect_failure`], and that nothing is left behind by this run, or any other of this worker.
+/// Like [`expect_failure`], and also checks that no run of this worker has left anything behind.
 pub(crate) fn expect_error(worker: &Worker, events: &[Event], code: &str) -> Event {
     let end = expect_failure(worker, events, code);
     assert_eq!(leftovers(worker), Vec::<String>::new());
     end
 }
 
-/// Checks that the run failed with this code and said so as the relay wants it. Returns the last
-/// event.
+/// Checks that the run failed with this code and reported it in the form that the relay expects.
+/// Returns the last event.
 pub(crate) fn expect_failure(worker: &Worker, events: &[Event], code: &str) -> Event {
     let end = terminal(events).clone();
     assert_eq!(end.text("code"), code, "{events:#?}\n{}", worker.log());
@@ -118,7 +122,7 @@ pub(crate) fn only<'a>(events: &'a [Event], kind: &str) -> &'a Event {
     first
 }
 
-/// Everything that the assistant said.
+/// All text of the assistant.
 pub(crate) fn spoken(events: &[Event]) -> String {
     let pieces = events.iter().filter(|event| event.kind() == "stream");
     pieces.map(|event| event.text("content")).collect()
@@ -135,7 +139,7 @@ pub(crate) fn changes(events: &[Event]) -> Vec<String> {
     files.iter().map(line).collect()
 }
 
-/// What each tool call of the newest conversation said.
+/// The result of each tool call in the newest conversation.
 pub(crate) fn answers(worker: &Worker) -> Vec<String> {
     let requests = worker.api.requests();
     let last = requests.iter().rev().find(|request| request.body["tools"].is_array());
@@ -151,8 +155,8 @@ pub(crate) fn answers(worker: &Worker) -> Vec<String> {
     results.map(words).collect()
 }
 
-/// Every name below a folder with its kind, mode, time, and content: equal before and after means
-/// that nothing was touched.
+/// Every entry below a folder with kind, mode, time and content. If it is equal before and after,
+/// nothing was changed.
 pub(crate) fn fingerprint(folder: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     visit(folder, &mut lines);
@@ -160,8 +164,8 @@ pub(crate) fn fingerprint(folder: &Path) -> Vec<String> {
     lines
 }
 
-/// The same without git's own folder and the time of the project's folder: a run that fails leaves
-/// its work in there as a version of its own.
+/// The same without `.git` and the time of the project's folder, because a failed run keeps its
+/// work there as a partial version.
 pub(crate) fn visible(folder: &Path) -> Vec<String> {
     let git = folder.join(".git").display().to_string();
     let own = format!("{} ", folder.display());
@@ -208,7 +212,7 @@ pub(crate) fn processes_with(text: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Waits until `true`, or panics after so long.
+/// Waits until `holds` returns true. Panics after `patience`.
 pub(crate) async fn until(what: &str, patience: Duration, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
@@ -217,7 +221,7 @@ pub(crate) async fn until(what: &str, patience: Duration, mut holds: impl FnMut(
     }
 }
 
-/// Whether the tests run as root. If not, says loudly what is not looked at.
+/// Whether the tests run as root. If not, reports that the test is skipped.
 #[expect(clippy::print_stderr, reason = "a test that looks at nothing must say so")]
 pub(crate) fn root_or_skip(test: &str) -> bool {
     let root = harness::is_root();

@@ -1,5 +1,5 @@
-//! The CLI's own tools, told to reach what is not theirs. Every attempt has its twin: the same tool
-//! in the project works. What the tools answered is in the requests to the model API.
+//! The CLI's own tools are told to reach files outside of the project. For comparison, the same
+//! tool works in the project. The answers of the tools are in the requests to the model API.
 
 use harness::script::{Block, Script, text, tool};
 use harness::{Ids, REAL_KEY, SECRET, Setup, Worker, leftovers, terminal};
@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use crate::support::answers;
 
-/// In every file that must not be read. Patterns that look for it are written so that they do not
-/// contain it.
+/// The text in every file that must not be read. Patterns that search for it are written so that
+/// they do not contain it.
 const MARKER: &str = "dreamcore-marker-of-another-user";
 const MARKER_PATTERN: &str = "dreamcore-marke[r]-of-another-user";
 
-/// What stands around the attacker's project.
+/// The folders around the attacker's project.
 struct Around {
     worker: Worker,
     own: Ids,
@@ -20,8 +20,8 @@ struct Around {
     _folders: tempfile::TempDir,
 }
 
-/// Runs these calls, one a turn, beside another user's project and another run's folder. Gives
-/// what each answered.
+/// Runs these calls, one per turn, beside another user's project and another run's folder. Returns
+/// the answer of each.
 async fn calls(blocks: impl FnOnce(&str) -> Vec<Block>) -> (Around, Vec<String>) {
     let folders = tempfile::Builder::new().prefix("dc-").tempdir().expect("a folder");
     let (own, other) = (Ids::new(), Ids::new());
@@ -48,7 +48,7 @@ async fn calls(blocks: impl FnOnce(&str) -> Vec<Block>) -> (Around, Vec<String>)
     assert_eq!(leftovers(&worker), Vec::<String>::new());
     let answers = answers(&worker);
     assert_eq!(answers.len(), count, "{answers:#?}");
-    // The calls themselves never contain one of these.
+    // The calls themselves do not contain one of these texts.
     let sent: String = worker.api.requests().iter().map(|r| r.body.to_string()).collect();
     for secret in [MARKER, REAL_KEY, SECRET, "root:*:", "root:$", "MODAL_INTERNAL_SECRET"] {
         assert!(!sent.contains(secret), "{secret} was sent to the model API");
@@ -117,7 +117,7 @@ async fn links_made_by_bash_are_read_neither_by_read_nor_by_clients() {
             read("{{cwd}}/c/etc/shadow"),
             read("{{cwd}}/d.txt"),
             read("{{cwd}}/e/index.html"),
-            // A link that stays is the end of the run, which tests/cli/hostile_files.rs shows.
+            // A link that stays would end the run; tests/cli/hostile_files.rs shows that.
             bash("rm good.txt a.txt b.txt c d.txt e; echo removed"),
         ]
     })
@@ -151,7 +151,7 @@ async fn write_and_edit_change_the_project_and_nothing_else() {
     for path in ["planted.txt", ".git/hooks/pre-commit"] {
         assert!(!worker.project(*other).join(path).exists(), "{path}");
     }
-    // Its own copy has no .git, so what it makes there goes with the copy.
+    // The private copy has no .git, so a .git that the agent makes is removed with the copy.
     assert!(!worker.project(*own).join(".git/hooks/pre-commit").exists());
     for path in ["/etc/cron.d/x", "/usr/bin/x"] {
         assert!(!std::path::Path::new(path).exists(), "{path}");

@@ -1,4 +1,4 @@
-//! `apply_files`: all files or none, one version a call.
+//! `apply_files` changes all files or none, as one version per request.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -46,7 +46,7 @@ async fn files_are_created_changed_and_removed_as_one_version() {
         ]),
     )
     .await;
-    // Neither what was not there nor what stays the same is listed.
+    // Files that did not exist, and files that stay the same, are not listed.
     assert_eq!(
         changes,
         ["update index.html 8", "delete js/ゲーム.js 0", "create new/deep/file.txt 1"]
@@ -83,7 +83,7 @@ async fn no_change_is_no_version() {
         assert_eq!(applied(&worker, ids, nothing).await, Vec::<String>::new());
     }
     assert_eq!(messages(&worker, ids).await, ["変更"]);
-    // Nothing is made for nothing.
+    // Without changes no project and no version is made.
     let none = Ids::new();
     assert_eq!(
         applied(&worker, none, json!([{ "path": "x", "action": "delete" }])).await,
@@ -150,7 +150,7 @@ async fn quotas_are_kept_and_what_is_there_stays() {
         let end = refused(&worker, ids, files, "QUOTA_EXCEEDED").await;
         assert_eq!(end.0["recoverable"], false);
     }
-    // What makes room counts.
+    // Files that are removed in the same request make room.
     applied(
         &worker,
         ids,
@@ -170,7 +170,7 @@ async fn the_relays_state_file_belongs_to_no_version() {
     let worker = Setup::default().start().await;
     let ids = Ids::new();
     let state = ".style-pending.json";
-    // Before anything else is there.
+    // The state file is written before the project has any other file.
     assert_eq!(
         applied(&worker, ids, json!([{ "path": state, "content": "" }])).await,
         ["create .style-pending.json 0"]
@@ -252,7 +252,7 @@ async fn a_version_may_be_called_anything() {
     let worker = Setup::default().start().await;
     let ids = Ids::new();
     for (sent, seen) in [
-        // A list of versions shows first lines.
+        // A list of versions shows only the first line of a message.
         (json!("背景を変更\n\n詳しい説明"), "背景を変更"),
         (json!("--amend"), "--amend"),
         (json!(""), "ファイルを更新"),

@@ -1,4 +1,5 @@
-//! Repositories that no git would write: small on the disk, and endless for whoever believes them.
+//! Repositories that git would not write: small on the disk, but without end for a program that
+//! trusts them.
 
 #![allow(clippy::unwrap_used, reason = "these are tests throughout")]
 
@@ -11,19 +12,19 @@ use flate2::write::ZlibEncoder;
 use harness::git;
 use sha1::{Digest as _, Sha1};
 
-/// How git marks a file and a folder in a tree.
+/// Git's modes of a file and of a folder in a tree.
 pub(crate) const FILE: &str = "100644";
 pub(crate) const FOLDER: &str = "40000";
 
-/// The name of an object: 40 hexadecimal digits.
+/// The id of an object: 40 hexadecimal digits.
 pub(crate) type Id = String;
 
-/// A `.git` under construction.
+/// A `.git` that a test builds.
 pub(crate) struct Bomb {
     git: PathBuf,
 }
 
-/// Content that is a beginning and then one byte, over and over.
+/// Content that consists of a beginning and then of one byte, repeated.
 pub(crate) struct Filled<'a> {
     pub(crate) start: &'a [u8],
     pub(crate) filler: u8,
@@ -42,7 +43,7 @@ impl Filled<'_> {
         }
     }
 
-    /// The name that an object of this content has.
+    /// The id of an object with this content.
     pub(crate) fn id(&self, kind: &str) -> Id {
         let mut hash = Sha1::new();
         hash.update(format!("{kind} {}\0", self.length));
@@ -84,7 +85,7 @@ impl Bomb {
         fs::write(path, text).unwrap();
     }
 
-    /// Lets the branch end in this version.
+    /// Sets the branch to this version.
     pub(crate) fn branch_at(&self, id: &str) {
         self.put("refs/heads/main", format!("{id}\n"));
     }
@@ -95,14 +96,14 @@ impl Bomb {
         self.filled(kind, &filled)
     }
 
-    /// Writes an object that is larger than it looks.
+    /// Writes an object whose content is much larger than its file.
     pub(crate) fn filled(&self, kind: &str, content: &Filled<'_>) -> Id {
         let id = content.id(kind);
         self.loose(&id, &format!("{kind} {}\0", content.length), content);
         id
     }
 
-    /// Writes an object's file, whatever it says of itself.
+    /// Writes the file of an object with any header.
     pub(crate) fn loose(&self, id: &str, header: &str, content: &Filled<'_>) {
         let (fan, rest) = id.split_at(2);
         let folder = self.git.join("objects").join(fan);
@@ -125,7 +126,7 @@ impl Bomb {
         self.object("tree", &content)
     }
 
-    /// What a version says before its message ends.
+    /// The text of a commit.
     pub(crate) fn commit_text(tree: &str, parents: &[&str], message: &str) -> String {
         let parents: Vec<_> = parents.iter().map(|id| format!("parent {id}\n")).collect();
         let person = "Old <old@x> 1700000000 +0900";
@@ -144,8 +145,7 @@ impl Bomb {
         self.tree(&[(FILE, "index.html", &file)])
     }
 
-    /// Writes a pack and its index. Each entry has the type that packs know it by, what stands
-    /// between its head and its content, its content, and the object that it is.
+    /// Writes a pack and its index.
     pub(crate) fn pack(&self, entries: &[PackEntry]) {
         let mut pack = b"PACK\0\0\0\x02".to_vec();
         pack.extend(u32::try_from(entries.len()).unwrap().to_be_bytes());
@@ -172,7 +172,7 @@ impl Bomb {
             index.extend(u32::try_from(count).unwrap().to_be_bytes());
         }
         index.extend(places.iter().flat_map(|(id, _)| id));
-        // Nobody looks at the checksums of single objects.
+        // No reader checks the checksums of single objects.
         index.extend(places.iter().flat_map(|_| [0; 4]));
         index.extend(places.iter().flat_map(|(_, place)| place.to_be_bytes()));
         index.extend(sum);
@@ -216,7 +216,7 @@ fn distance(pack: &mut Vec<u8>, mut distance: usize) {
     pack.extend(bytes.iter().rev());
 }
 
-/// A delta that says its base twice.
+/// A delta whose result is its base, repeated twice.
 pub(crate) fn twice(length: usize) -> Vec<u8> {
     let mut delta = Vec::new();
     for mut length in [length, 2 * length] {
@@ -230,7 +230,7 @@ pub(crate) fn twice(length: usize) -> Vec<u8> {
         let mut copied = 0;
         while copied < length {
             let piece = (length - copied).min(0xff_ffff);
-            // All four bytes of where, all three of how much.
+            // The instruction has all four bytes of the offset and all three of the length.
             delta.push(0xff);
             delta.extend(u32::try_from(copied).unwrap().to_le_bytes());
             delta.extend(&u32::try_from(piece).unwrap().to_le_bytes()[..3]);

@@ -12,7 +12,7 @@ use crate::support::{applied, apply, files, healthy, messages, write};
 
 #[tokio::test]
 async fn every_one_of_many_saves_at_once_is_there() {
-    // Two workers on one folder, as while one takes over from the other.
+    // Two workers on one volume, as when one replaces the other.
     let first = Setup::default().start().await;
     let second = Setup::default().var("DREAMCORE_DATA_DIR", first.data().display()).start().await;
     let ids = Ids::new();
@@ -105,7 +105,7 @@ async fn what_is_saved_during_a_run_is_merged_with_it() {
     assert_eq!(messages(&worker, ids).await, ["走って", "変更", "変更"]);
     healthy(&folder);
 
-    // Different files: both, and a word about it.
+    // Different files were changed, so both changes are kept, and a warning says so.
     let mut stream = worker.generate_stream(ids, "もう一度").await;
     stream.next_of("log").await;
     write(&worker, ids, "third.txt", "3").await;

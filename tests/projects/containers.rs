@@ -1,5 +1,5 @@
-//! Two containers on a volume where the last writer of a file wins: two workers, each with a copy of
-//! the volume of its own, whose changed files are exchanged in every order.
+//! Two containers on a volume where the last writer of a file wins: two workers, each with a copy
+//! of the volume of its own, whose changed files are exchanged in every order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,7 +11,7 @@ use crate::support::{files, messages, tidy, write};
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// What a container sees of the volume, and what it saw last time it was in agreement with it.
+/// A container: its view of the volume, and the state of the volume when both were last the same.
 struct Container {
     worker: Worker,
     base: Files,
@@ -49,12 +49,13 @@ fn replace(root: &Path, content: &Files) {
 impl Container {
     async fn start() -> Self {
         let worker = Setup::default().start().await;
-        // The self-test has files of its own on the volume, which is about to be replaced.
+        // The self-test has files on the volume, whose files are about to be replaced.
         worker.settled().await;
         Self { worker, base: Files::new() }
     }
 
-    /// What it changed since it was last in agreement: new content, or `None` for a file that went.
+    /// What the container has changed since then: new content, or `None` for a file that was
+    /// removed.
     fn changed(&self) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
         let now = read(&self.worker.data());
         let gone = self.base.keys().filter(|path| !now.contains_key(*path));
@@ -73,7 +74,7 @@ impl Container {
     }
 }
 
-/// Numbers that are the same in every run.
+/// A generator of numbers that are the same in every run.
 struct Dice(u64);
 
 impl Dice {
@@ -84,7 +85,8 @@ impl Dice {
     }
 }
 
-/// Both write their changes to the volume at once: of a file that both changed, either may win.
+/// Both containers write their changes to the volume. Of a file that both have changed, either
+/// version may win.
 fn exchange(volume: &mut Files, containers: &mut [Container; 2], dice: &mut Dice) {
     let [a, b] = [containers[0].changed(), containers[1].changed()];
     let paths: BTreeSet<_> = a.keys().chain(b.keys()).cloned().collect();
@@ -138,10 +140,10 @@ async fn no_version_of_two_containers_is_ever_lost() {
             }
             let folder = container.worker.project(ids);
             git(&folder, &["fsck"]);
-            // What was ever saved is in some version that the list shows.
+            // Everything that was saved is in a version of the list.
             let listed = messages(&container.worker, ids).await.len();
             assert!(listed >= saved.len(), "{seed}: {listed} of {}", saved.len());
-            // And the next save makes all of them one history again.
+            // The next save joins all of them into one history.
             write(&container.worker, ids, "last.txt", "x").await;
             let contents = git(&folder, &["log", "-m", "-p", "--format=%H", "HEAD"]);
             for text in &saved {

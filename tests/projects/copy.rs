@@ -1,4 +1,4 @@
-//! `copy_project`: remixes.
+//! Copying a project: `copy_project`.
 
 use std::fs;
 use std::time::{Duration, SystemTime};
@@ -40,7 +40,7 @@ async fn a_copy_has_the_files_and_if_asked_the_history() {
             if history { &["リミックス", "変更", "変更"] } else { &["リミックス"] };
         assert_eq!(messages(&worker, to).await, expected);
         healthy(&folder);
-        // They are two projects from now on.
+        // From now on the two projects are independent.
         write(&worker, to, "index.html", "remix").await;
         assert_eq!(worker.get_file(ids, "index.html").await.text(), "1");
         if history {
@@ -90,7 +90,7 @@ async fn what_a_crash_left_beside_projects_goes_after_an_hour_and_not_before() {
         fs::File::open(&folder).unwrap().set_modified(since).unwrap();
         folder
     };
-    // Nobody of this machine holds any of them. A young one may be another container's.
+    // No worker of this machine holds these drafts. A young one may belong to another container.
     let young = left("young", SystemTime::now());
     let old = left("old", hours(2));
     let held = left("held", hours(2));

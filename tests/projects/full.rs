@@ -1,5 +1,5 @@
-//! A full volume: whoever asks and wherever the space ends, the answer is `STORAGE_FULL` and nothing
-//! has changed, or all of it has.
+//! A full volume: at every endpoint, and wherever the space ends, either the answer is
+//! `STORAGE_FULL` and nothing has changed, or the whole change was made.
 
 use std::path::Path;
 
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use crate::support::{about, applied, files, hash, tidy};
 
-/// The smallest thing that is an upload.
+/// The smallest file that is accepted as an upload.
 const GIF: &[u8] = b"GIF89a\x01\x00\x01\x00\x00\x00\x00;";
-/// Files of the project. Their names fill the tree of the folder, which is a large object for git.
+/// The number of files in the project. Their names make the tree of the folder a large object.
 const FILES: usize = 600;
 
 /// A worker whose volume is a small disk, and a project with two versions.
@@ -35,13 +35,14 @@ impl Scene {
         Self { disk, worker, ids, older }
     }
 
-    /// What must not change by what is refused.
+    /// The state of the project, which a refused request must not change.
     fn state(&self) -> (Vec<String>, String) {
         let folder = self.worker.project(self.ids);
         (files(&folder), git(&folder, &["log", "--format=%H"]))
     }
 
-    /// Asks with less and less space, until nothing is left, and says how often it was refused.
+    /// Repeats a request with less and less space, until none is left. Returns how often it was
+    /// refused.
     async fn refused(&self, ask: impl AsyncFn(u64) -> Option<Value>) -> usize {
         let mut refused = 0;
         for free_kib in (0..64_u32).chain((64..512).step_by(16)).rev().map(u64::from) {
@@ -70,7 +71,7 @@ fn file(path: &str, content: &str) -> Value {
     json!({ "path": path, "content": content })
 }
 
-/// The body of an error; nothing of a success.
+/// The body of an error. `None` for a success.
 fn error_of(answer: &Answer) -> Option<Value> {
     let status = answer.status.as_u16();
     assert!(status == 200 || status == 507, "{status} {}", answer.text());
@@ -109,7 +110,7 @@ async fn snapshots_restored_versions_and_copies() {
     let scene = Scene::begin().await;
     let folder = scene.worker.project(scene.ids);
     let refused = scene.refused(async |free| {
-        // By another program, which has just found the space.
+        // Another program changes a file, for which there still is space.
         overwrite(&folder, free);
         let answer = scene.post("create_version_snapshot", json!({})).await;
         overwrite(&folder, 1_000_000);
@@ -131,14 +132,14 @@ async fn snapshots_restored_versions_and_copies() {
         let answer = scene.post("copy_project", to).await;
         let place = scene.worker.project(Ids { user: scene.ids.user, ..target });
         assert_eq!(place.exists(), answer.is_none());
-        // Room for the next one.
+        // Makes room for the next request.
         drop(std::fs::remove_dir_all(place));
         answer
     });
     assert!(refused.await > 20, "copies");
 }
 
-/// Changes a file in place, so that no space is needed for it.
+/// Changes a file in place, which needs no space.
 fn overwrite(folder: &Path, number: u64) {
     std::fs::write(folder.join("index.html"), format!("{number:09}")).expect("it is written");
 }

@@ -1,6 +1,6 @@
-//! Projects whose `.git` was written to hurt whoever opens it. Each is opened through every endpoint
-//! that looks at a history. Meanwhile the worker's memory stays low and its health is answered at
-//! once; every request ends with the right answer, and the project goes on.
+//! Projects whose `.git` was written to harm the program that reads it. Each is opened by every
+//! endpoint that reads a history. The worker's memory stays low and it answers `/health/live` at
+//! once; every request gets the right answer, and the project can be used afterwards.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -15,20 +15,20 @@ use uuid::Uuid;
 use crate::bombs::{Bomb, DELTA, FILE, FOLDER, Filled, PackEntry, twice};
 use crate::support::{about, apply, files, healthy};
 
-/// The most memory that the worker may have had, in KiB.
+/// The largest peak of the worker's memory, in KiB.
 const MOST_MEMORY_KIB: u64 = 300 * 1024;
-/// The longest that the worker's health may take.
+/// How long an answer to `/health/live` may take.
 const PROMPT: Duration = Duration::from_secs(1);
-/// No request may take longer.
+/// How long a request may take.
 const DEADLINE: Duration = Duration::from_mins(2);
-/// Nobody's user on any machine that tests run on.
+/// The number of a user that no machine on which tests run has.
 const USER: u32 = 1234;
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// The worker's own peak of memory since the last call of [`forget_peak`]; 0 where the kernel does
-/// not say.
+/// The peak of the worker's own memory since the last call of [`forget_peak`]. 0 if the kernel does
+/// not show it.
 fn peak_kib(worker: &Worker) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", worker.pid())).expect("it lives");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -36,23 +36,23 @@ fn peak_kib(worker: &Worker) -> u64 {
 }
 
 fn forget_peak(worker: &Worker) {
-    // gVisor has no such file, and no peak either.
+    // gVisor has neither this file nor the peak.
     drop(fs::write(format!("/proc/{}/clear_refs", worker.pid()), "5"));
 }
 
-/// A worker, and a project that is a bomb.
+/// A worker with a hostile project.
 struct Siege {
     worker: Worker,
     ids: Ids,
 }
 
-/// What all requests together saw.
+/// The results of all requests together.
 #[derive(Debug, Default)]
 struct Seen {
-    /// What the versions are called before anything is saved, the newest first.
+    /// The messages of the versions before anything is saved, the newest first.
     names: Vec<String>,
     diff: String,
-    /// The slowest request.
+    /// The time of the slowest request.
     longest: Duration,
 }
 
@@ -66,7 +66,7 @@ impl Siege {
         worker.settled().await;
         let ids = Ids::new();
         let project = worker.project(ids);
-        // On another thread, so that connections that are kept alive are looked after meanwhile.
+        // On another thread, so that the runtime can serve open connections in the meantime.
         let built = tokio::task::spawn_blocking(move || build(&Bomb::new(&project)));
         built.await.expect("it is built");
         give_away(&worker);
@@ -98,7 +98,7 @@ impl Siege {
         assert_eq!(terminal(&events).kind(), "done", "{events:#?}\n{}", self.worker.log());
     }
 
-    /// Everything that can be asked of a history.
+    /// Sends every request that reads a history.
     async fn requests(&self) -> Seen {
         let mut seen = Seen::default();
         let longest = &mut seen.longest;
@@ -128,7 +128,7 @@ impl Siege {
         seen
     }
 
-    /// The same, while somebody asks for the worker's health and its memory is measured.
+    /// The same, while the worker's health is requested and its memory is measured.
     async fn endured(&self) -> Seen {
         forget_peak(&self.worker);
         let health = async {
@@ -153,14 +153,14 @@ impl Siege {
         seen
     }
 
-    /// What was put aside of the old repository.
+    /// The names of old repositories that were kept.
     fn kept(&self) -> Vec<String> {
         let folder = self.project().join(".git/before-dreamcore");
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
         entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     }
 
-    /// The history is as it was, and the old repository is kept.
+    /// Checks that the history is as before and that the old repository is kept.
     async fn is_kept(&self, names: &[&str]) -> Seen {
         let seen = self.endured().await;
         assert_eq!(seen.names, names);
@@ -168,14 +168,14 @@ impl Siege {
         seen
     }
 
-    /// There is a new history, which begins with the files as they were.
+    /// Checks that there is a new history, which begins with the files as they were.
     async fn is_begun_anew(&self) {
         self.is_kept(&["最初のバージョン"]).await;
         assert!(self.worker.log().contains("are left out"), "{}", self.worker.log());
     }
 }
 
-/// The worker may be another user than the test, which made the folders.
+/// Gives the files to the worker's user, which may be another one than the test's.
 fn give_away(worker: &Worker) {
     fn visit(path: &Path, owner: u32) {
         chown(path, Some(owner), Some(owner)).expect("it is ours");
@@ -192,7 +192,7 @@ fn give_away(worker: &Worker) {
     }
 }
 
-/// Eleven levels of ten folders each, all the same.
+/// A tree of eleven levels with ten equal folders each.
 fn wide(bomb: &Bomb) {
     let mut tree = bomb.tree_of("x");
     let names: Vec<_> = (0..10).map(|number| format!("folder{number}")).collect();
@@ -218,7 +218,7 @@ async fn the_same_below_newer_versions_cuts_the_history_there() {
     let siege = siege.await;
     let seen = siege.is_kept(&["drei", "zwei"]).await;
     assert!(seen.diff.contains("-2") && seen.diff.contains("+3"), "{}", seen.diff);
-    // By hand, git says the same.
+    // The command line of git shows the same.
     let log = git(&siege.project(), &["log", "--format=%s"]);
     assert!(log.ends_with("drei\nzwei\n"), "{log}");
 }
@@ -271,7 +271,7 @@ async fn a_file_of_four_gibibytes() {
     siege.await.is_kept(&["eins"]).await;
 }
 
-/// A loose object says how long it is, and goes on.
+/// A loose object is longer than its header says.
 #[tokio::test]
 async fn an_object_that_is_longer_than_it_says() {
     let siege = Siege::new(|bomb| {
@@ -327,7 +327,7 @@ async fn two_thousand_packs() {
     assert_eq!(seen.names.len(), 21);
 }
 
-/// Each entry of a pack is twice the one before it: thirty of them stand for a gibibyte.
+/// Each entry of a pack is twice as large as the one before: thirty of them stand for 1 GiB.
 #[tokio::test]
 async fn a_pack_of_deltas_that_double_each_other() {
     let siege = Siege::new(|bomb| {
@@ -360,12 +360,12 @@ async fn a_pack_of_deltas_without_an_end() {
         for number in 0..20_000 {
             let (kind, mut id, content) = same(&id);
             if number < 19_999 {
-                // Only the last has a name that is asked for.
+                // Only the last object has an id that is looked up.
                 id = format!("{number:040x}");
             }
             entries.push(PackEntry { kind, base: Some(entries.len() - 1), content, id });
         }
-        // The first is not found by its name, so that the whole chain must be followed.
+        // The first object cannot be found by its id, so the whole chain must be followed.
         entries[0].id = "f".repeat(40);
         bomb.pack(&entries);
         let tree = bomb.tree(&[(FILE, "index.html", &id)]);
@@ -379,13 +379,13 @@ async fn a_pack_of_deltas_without_an_end() {
 #[tokio::test]
 async fn indices_that_lie() {
     let siege = Siege::new(|bomb| {
-        // Git's index: more entries than there are atoms, and a tree of trees.
+        // An index of git that announces four billion entries, and has a tree of trees.
         let mut index = b"DIRC\0\0\0\x02\xff\xff\xff\xff".to_vec();
         index.extend(b"TREE\x7f\xff\xff\xff");
         index.extend("\0-1 2000000000\n".repeat(1000).as_bytes());
         index.extend([0; 20]);
         bomb.put("index", index);
-        // Of a pack: four billion objects, of which none is there.
+        // The index of a pack that announces four billion objects and contains none.
         let mut idx = b"\xfftOc\0\0\0\x02".to_vec();
         idx.extend([0xff; 4].repeat(256));
         idx.extend([0; 40]);
@@ -398,7 +398,7 @@ async fn indices_that_lie() {
     siege.await.is_kept(&["eins"]).await;
 }
 
-/// What makes git see another history than the one that was saved.
+/// Files that make git show another history than the one that was saved.
 #[tokio::test]
 async fn grafts_replacements_and_notes_change_nothing() {
     let siege = Siege::new(|bomb| {

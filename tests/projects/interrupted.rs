@@ -1,5 +1,5 @@
-//! A save that is killed, or that an error meets, at every single step: the project is as before or
-//! as after, whoever looks at it next, and the next save works.
+//! Saves that are killed, or whose system calls fail, at every single step. Afterwards the project
+//! is as before or as after the save, whichever request opens it next, and the next save works.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::strace::{CHANGING, Strace};
 use crate::support::{about, action, files, healthy, messages, write};
 
-/// What a client does, and the project before and after.
+/// A request of a client, and the project before and after it.
 struct Scenario {
     worker: Worker,
     ids: Ids,
@@ -65,7 +65,7 @@ impl Scenario {
             { "path": "a/b.txt", "action": "delete" },
         ]);
         crate::support::applied(&worker, ids, second).await;
-        // Something that no version has.
+        // A file that no version has.
         worker.put(ids, "unsaved.txt", "x");
 
         let body = about(ids, &body(&hash));
@@ -83,14 +83,14 @@ impl Scenario {
         copy(&self.template.path().join("project"), &self.worker.project(self.ids));
     }
 
-    /// The client's request; its answer, unless the worker dies.
+    /// Sends the client's request. Returns its answer, unless the worker dies.
     async fn act(&self) -> Option<String> {
         let request = self.worker.request(reqwest::Method::POST, self.endpoint).json(&self.body);
         let answer = request.timeout(Duration::from_secs(20)).send().await.ok()?;
         answer.text().await.ok()
     }
 
-    /// Waits until no save is under way: one goes on when the way to its client breaks.
+    /// Waits until no save is in progress. A save goes on if the connection to its client breaks.
     async fn quiet(&self) {
         let folder = self.worker.project(self.ids).join(".dreamcore");
         for _ in 0..500 {
@@ -101,7 +101,8 @@ impl Scenario {
         }
     }
 
-    /// The state is one of the two, git is content, and the next save works.
+    /// Checks that the project has one of the two states, that `git fsck` finds no error, and that
+    /// the next save works.
     async fn check(&self, what: &str) -> bool {
         let now = state(&self.worker, self.ids).await;
         let log = self.worker.log();
@@ -141,8 +142,8 @@ impl Scenario {
         assert!(before >= 15 && after >= 10, "{before} ended as before, {after} as after");
     }
 
-    /// Lets each call of each kind fail once. Writes are left out: the runtime itself does not bear
-    /// that those to its own pipes fail, and full disks of all sizes are elsewhere.
+    /// Makes each call of each kind fail once. Writes are left out, because the runtime does not
+    /// survive a failed write to its own pipes, and other tests fill the disk.
     async fn refused_everywhere(self, error: &str) {
         let (mut failed, mut went_on) = (0, 0);
         for name in CHANGING {
@@ -161,7 +162,7 @@ impl Scenario {
                 });
                 let is_error =
                     answer.as_ref().is_some_and(|text| text.contains("\"code\":\"STORAGE_"));
-                // An error on the way to the client says nothing of the save.
+                // An error in the connection to the client says nothing about the save.
                 if is_done {
                     assert_eq!(now, self.after, "{what}: {answer:?}");
                     went_on += 1;
@@ -261,7 +262,7 @@ async fn a_restore_may_find_the_disk_broken_anywhere() {
     }
 }
 
-/// The first look at a project after a kill mends it, whatever it is that looks.
+/// The first request for a project after a kill finishes the save, whichever request it is.
 #[tokio::test]
 async fn whoever_looks_first_mends() {
     if !root_or_skip("whoever_looks_first_mends") {
@@ -271,7 +272,7 @@ async fn whoever_looks_first_mends() {
     let query = format!("user_id={}&project_id={}", scenario.ids.user, scenario.ids.project);
     for look in ["get_file", "list_files", "get_versions"] {
         scenario.reset();
-        // The second file that is moved into its place.
+        // The kill comes when the second file is moved into its place.
         let strace = Strace::attach(&scenario.worker, "renameat", "signal=KILL", 2);
         assert_eq!(scenario.act().await.filter(|text| text.contains("done")), None);
         scenario.worker.ended(Duration::from_secs(5)).await;

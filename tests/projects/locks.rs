@@ -1,5 +1,5 @@
-//! File systems that know no locks: saves take turns all the same, because the worker itself notes
-//! who is at it.
+//! File systems without locks: saves still take turns, because the worker keeps its own list of
+//! held folders.
 
 use harness::{Ids, Setup, git, terminal};
 use reqwest::Method;
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::strace::Strace;
 use crate::support::{about, action, apply, files, hash, healthy};
 
-/// What file systems say that have no locks, or whose server gives none.
+/// The errors of file systems that have no locks, or whose server refuses them.
 const ANSWERS: [&str; 3] = ["ENOLCK", "EOPNOTSUPP", "ENOSYS"];
 
 #[tokio::test]

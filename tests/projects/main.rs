@@ -1,4 +1,4 @@
-//! Projects: files and versions as clients see them, and what is on the volume afterwards.
+//! Projects: files and versions as clients see them, and the files on the volume afterwards.
 
 #![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 

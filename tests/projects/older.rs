@@ -1,4 +1,4 @@
-//! Projects from before: made by other programs, by other users, with every habit of git.
+//! Older projects, which other programs or other users have made, with all features of git.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -23,7 +23,7 @@ fn shell(folder: &Path, script: &str) {
     assert!(status.expect("it works").success(), "{script}");
 }
 
-/// A project that a script made.
+/// Makes a project with a shell script.
 fn made(worker: &Worker, script: &str) -> Ids {
     let ids = Ids::new();
     fs::create_dir_all(worker.project(ids)).expect("it works");
@@ -104,11 +104,11 @@ async fn a_project_without_history_gets_one_when_it_is_asked_for() {
     assert!(again.get("autoInitialized").is_none(), "{again}");
     assert_eq!(again["commits"], answer["commits"]);
     healthy(&worker.project(ids));
-    // Nothing to make a version of.
+    // A project without files gets no version.
     let empty = made(&worker, ":");
     let answer = action(&worker, empty, "git_log", json!({})).await.json();
     assert_eq!(answer["commits"], json!([]));
-    // The first save keeps what was there before.
+    // The first save makes a version of the existing files first.
     let ids = made(&worker, "echo 1 > index.html");
     write(&worker, ids, "index.html", "2").await;
     assert_eq!(messages(&worker, ids).await, ["変更", "最初のバージョン"]);

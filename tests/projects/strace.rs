@@ -1,4 +1,5 @@
-//! Interrupting a worker at one system call: strace kills it there, or makes the call fail.
+//! Interrupts a worker at a single system call: strace kills the worker there, or makes the call
+//! fail.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -8,7 +9,7 @@ use harness::Worker;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// Calls that change something on a disk, or wait for it.
+/// The system calls that change something on a disk or wait for it.
 pub(crate) const CHANGING: &[&str] = &[
     "mkdir",
     "mkdirat",
@@ -57,7 +58,8 @@ impl Strace {
             .stderr(Stdio::piped())
             .spawn()
             .expect("strace is missing: apt-get install strace");
-        // It says so for each thread; the first is the process itself, and all are stopped by then.
+        // strace reports each thread that it attaches to. The first report is of the process
+        // itself, and all threads are stopped by then.
         let mut line = String::new();
         let stderr = child.stderr.take().expect("it is piped");
         let mut reader = BufReader::new(stderr);
@@ -67,10 +69,10 @@ impl Strace {
         Self { child, output }
     }
 
-    /// Detaches. Whether the call was reached.
+    /// Detaches. Returns whether the call was reached.
     pub(crate) fn detach(mut self) -> bool {
         let pid = Pid::from_raw(self.child.id().cast_signed());
-        // It ends by itself when the worker does.
+        // strace ends by itself when the worker does.
         kill(pid, Signal::SIGINT).ok();
         self.child.wait().expect("it is our child");
         let output = fs::read_to_string(self.output.path()).expect("it was written");

@@ -1,4 +1,4 @@
-//! What these tests share: requests of one line, and a look at the volume.
+//! Shared code of these tests: short requests, and checks of the volume.
 
 use std::fs;
 use std::path::Path;
@@ -15,13 +15,13 @@ pub(crate) fn about(ids: Ids, further: &Value) -> Value {
     body
 }
 
-/// `apply_files` with these files.
+/// Sends `apply_files` with these files.
 pub(crate) async fn apply(worker: &Worker, ids: Ids, files: Value) -> Vec<Event> {
     let body = about(ids, &json!({ "files": files, "commit_message": "変更" }));
     worker.stream("apply_files", &body).await.collect().await
 }
 
-/// The same; it succeeds. Returns what changed, as `action path size`.
+/// The same, and checks that it succeeds. Returns what has changed, as `action path size`.
 pub(crate) async fn applied(worker: &Worker, ids: Ids, files: Value) -> Vec<String> {
     let events = apply(worker, ids, files).await;
     assert_eq!(terminal(&events).kind(), "done", "{events:#?}\n{}", worker.log());
@@ -40,12 +40,12 @@ pub(crate) async fn applied(worker: &Worker, ids: Ids, files: Value) -> Vec<Stri
         .collect()
 }
 
-/// One file with this text; it succeeds.
+/// Writes one file with this text, and checks that it succeeds.
 pub(crate) async fn write(worker: &Worker, ids: Ids, path: &str, text: &str) {
     applied(worker, ids, json!([{ "path": path, "content": text }])).await;
 }
 
-/// The same; it fails with this code. Returns the last event.
+/// Sends `apply_files`, and checks that it fails with this code. Returns the last event.
 pub(crate) async fn refused(worker: &Worker, ids: Ids, files: Value, code: &str) -> Event {
     let events = apply(worker, ids, files).await;
     let end = terminal(&events).clone();
@@ -55,14 +55,14 @@ pub(crate) async fn refused(worker: &Worker, ids: Ids, files: Value, code: &str)
     end
 }
 
-/// An action of `apply_files`.
+/// Sends an action of `apply_files`.
 pub(crate) async fn action(worker: &Worker, ids: Ids, action: &str, further: Value) -> Answer {
     let mut body = about(ids, &further);
     body["action"] = action.into();
     worker.post("apply_files", &body).await
 }
 
-/// The versions, as `message`s from the newest on.
+/// The messages of the versions, from the newest on.
 pub(crate) async fn messages(worker: &Worker, ids: Ids) -> Vec<String> {
     let commits = commits(worker, ids).await;
     commits.iter().map(|c| c["message"].as_str().unwrap_or_default().to_owned()).collect()
@@ -75,7 +75,7 @@ pub(crate) async fn commits(worker: &Worker, ids: Ids) -> Vec<Value> {
     answer.json()["commits"].as_array().expect("a list").clone()
 }
 
-/// The hash of the version with this place in the list, 0 being the newest.
+/// The hash of the version at this place in the list, where 0 is the newest.
 pub(crate) async fn hash(worker: &Worker, ids: Ids, place: usize) -> String {
     commits(worker, ids).await[place]["hash"].as_str().expect("a hash").to_owned()
 }
@@ -106,15 +106,15 @@ fn visit(root: &Path, folder: &Path, found: &mut Vec<String>) {
     }
 }
 
-/// Checks that git by hand is happy, that there is nothing that no version has, and that no save
-/// left anything behind.
+/// Checks that git's command line finds no error and no unsaved change, and that no save has left
+/// anything behind.
 pub(crate) fn healthy(folder: &Path) {
     git(folder, &["fsck", "--strict"]);
     assert_eq!(git(folder, &["status", "--porcelain"]), "");
     tidy(folder);
 }
 
-/// Checks that no save left anything behind.
+/// Checks that no save has left anything behind.
 pub(crate) fn tidy(folder: &Path) {
     let names =
         fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("it is ours").file_name());
