@@ -33,6 +33,8 @@
 //!
 //! # How it is built
 //!
+//! [`google`] is what stands before Vertex AI: a token server, and the check of the tokens that it gave.
+//!
 //! [`script`], [`block`] and [`fault`] are what a test author writes. A request body becomes a
 //! `Question` (`question`), a turn and a question become a `Message` (`message`, of blocks made
 //! `ready`), a message and a fault become a `Plan`, a list of steps (`plan`), and only `play` and
@@ -42,6 +44,7 @@ pub mod block;
 pub mod builtin;
 pub mod fault;
 mod form;
+pub mod google;
 mod message;
 mod plan;
 mod play;
@@ -55,6 +58,7 @@ mod wire;
 
 pub use block::{Block, emit, text, thinking, tool};
 pub use fault::Fault;
+pub use google::Google;
 pub use record::Recorded;
 pub use script::{Script, ScriptSet, Turn};
 pub use server::{Options, ScriptedApi};

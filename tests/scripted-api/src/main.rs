@@ -66,7 +66,8 @@ async fn run(arguments: Arguments) -> io::Result<()> {
     }
 
     let mut terminated = signal(SignalKind::terminate())?;
-    let options = Options { listen: arguments.listen, expect_key: arguments.key };
+    let options =
+        Options { listen: arguments.listen, expect_key: arguments.key, ..Options::default() };
     let api = ScriptedApi::start(scripts, options).await?;
     eprintln!("scripted-api: all answers are scripted; none of them comes from a model");
     announce(&api)?;

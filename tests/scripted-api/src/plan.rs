@@ -46,7 +46,7 @@ pub(crate) enum Wait {
 }
 
 impl Wait {
-    fn new(ms: Option<u64>) -> Self {
+    pub(crate) fn new(ms: Option<u64>) -> Self {
         ms.map_or(Self::Forever, |ms| Self::For(Duration::from_millis(ms)))
     }
 }

@@ -8,7 +8,9 @@ use std::{fmt, io, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
-use hyper::{Method, Request, Response, body::Incoming, http::request::Parts, service::service_fn};
+use hyper::{
+    Method, Request, Response, Uri, body::Incoming, http::request::Parts, service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::{
@@ -17,6 +19,7 @@ use tokio::{
 };
 
 use crate::{
+    google::{self, Google},
     plan::{Answer, Plan},
     play::{self, Body},
     question::tokens,
@@ -36,11 +39,17 @@ pub struct Options {
     pub listen: SocketAddr,
     /// The only `x-api-key` that `/v1/…` accepts, if any is required.
     pub expect_key: Option<String>,
+    /// What every path begins with, as of a proxy that knows its clients by it: `/a/SECRET`.
+    pub path: String,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 0)), expect_key: None }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            expect_key: None,
+            path: String::new(),
+        }
     }
 }
 
@@ -54,7 +63,9 @@ pub struct ScriptedApi {
 
 struct Server {
     state: State,
+    google: Google,
     expect_key: Option<String>,
+    path: String,
 }
 
 impl fmt::Debug for Server {
@@ -69,8 +80,12 @@ impl ScriptedApi {
     pub async fn start(scripts: ScriptSet, options: Options) -> io::Result<Self> {
         let listener = TcpListener::bind(options.listen).await?;
         let addr = listener.local_addr()?;
-        let server =
-            Arc::new(Server { state: State::new(scripts), expect_key: options.expect_key });
+        let server = Arc::new(Server {
+            state: State::new(scripts),
+            google: Google::default(),
+            expect_key: options.expect_key,
+            path: options.path,
+        });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&server))).abort_handle();
         Ok(Self { addr, server, accepting })
     }
@@ -87,12 +102,27 @@ impl ScriptedApi {
 
     /// What `ANTHROPIC_BASE_URL` has to be.
     pub fn base_url(&self) -> String {
-        format!("http://{}", self.addr)
+        format!("http://{}{}", self.addr, self.server.path)
     }
 
     /// What was received so far, oldest first: the last 500 requests.
     pub fn requests(&self) -> Vec<Recorded> {
         self.server.state.seen()
+    }
+
+    /// Where `DREAMCORE_VERTEX_BASE_URL` has to point.
+    pub fn vertex_url(&self) -> String {
+        format!("{}/v1", self.base_url())
+    }
+
+    /// What lets clients in to Vertex AI.
+    pub fn google(&self) -> &Google {
+        &self.server.google
+    }
+
+    /// The configuration with which a client exchanges an identity token here.
+    pub fn federation(&self, impersonates: bool) -> String {
+        google::federation(&self.base_url(), impersonates)
     }
 
     /// Forgets what was received so far; attempts stay counted.
@@ -138,7 +168,11 @@ async fn serve(stream: TcpStream, server: Arc<Server>) {
 impl Server {
     /// The route table.
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Closed> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        match within(&parts.uri, &self.path) {
+            Some(uri) => parts.uri = uri,
+            None => return Ok(self.respond(no_such(&parts)).await),
+        }
         if (&parts.method, parts.uri.path()) == (&Method::GET, "/_scripted/requests") {
             let seen = wire::to_json(&self.state.seen());
             return Ok(self.respond(Answer::whole(200, wire::JSON, seen)).await);
@@ -153,6 +187,21 @@ impl Server {
 
         let answer = match (&parts.method, parts.uri.path()) {
             (&Method::GET | &Method::HEAD, "/api/hello") => hello(),
+            (&Method::POST, path) if google::is_token_server(path) => {
+                match self.google.token(path, &parts.headers, &bytes) {
+                    Plan::Answer(answer) => answer,
+                    Plan::Close => return Err(Closed),
+                }
+            }
+            (&Method::POST, path) if path.starts_with(google::PROJECTS) => {
+                match self.vertex(&mut recorded, &parts, bytes.len()) {
+                    Plan::Answer(answer) => answer,
+                    Plan::Close => {
+                        self.state.record(recorded);
+                        return Err(Closed);
+                    }
+                }
+            }
             (_, path) if path.starts_with("/v1/") && !self.has_key(&parts) => {
                 Answer::error(401, "authentication_error", "invalid x-api-key")
             }
@@ -171,12 +220,32 @@ impl Server {
                 let count = json!({"input_tokens": tokens(bytes.len())});
                 Answer::whole(200, wire::JSON, wire::to_json(&count))
             }
-            (method, path) => {
-                Answer::error(404, "not_found_error", &format!("no such endpoint: {method} {path}"))
-            }
+            _ => no_such(&parts),
         };
         self.state.record(recorded);
         Ok(self.respond(answer).await)
+    }
+
+    /// Claude on Vertex AI: the model stands in the path, and the body is of another form.
+    fn vertex(&self, recorded: &mut Recorded, parts: &Parts, bytes: usize) -> Plan {
+        if let Err(answer) = self.google.lets_in(&parts.headers) {
+            return Plan::Answer(answer);
+        }
+        let Some((model, method)) = google::called(parts.uri.path()) else {
+            return Plan::Answer(google::error(404, "NOT_FOUND", "no such method"));
+        };
+        if let Err(message) = google::check(&recorded.body, model, method) {
+            return Plan::Answer(Answer::error(400, "invalid_request_error", &message));
+        }
+        if model == google::COUNTER {
+            let count = json!({"input_tokens": tokens(bytes)});
+            return Plan::Answer(Answer::whole(200, wire::JSON, wire::to_json(&count)));
+        }
+        let mut body = recorded.body.clone();
+        body["model"] = json!(model);
+        let (plan, taken_as) = self.state.plan(&body, bytes);
+        recorded.taken_as = taken_as;
+        plan
     }
 
     fn has_key(&self, parts: &Parts) -> bool {
@@ -204,6 +273,17 @@ impl Server {
             response
         })
     }
+}
+
+/// The same address without what all of them begin with.
+fn within(uri: &Uri, prefix: &str) -> Option<Uri> {
+    uri.path_and_query()?.as_str().strip_prefix(prefix)?.parse().ok()
+}
+
+/// Repeats the path, as many servers do.
+fn no_such(parts: &Parts) -> Answer {
+    let message = format!("no such endpoint: {} {}", parts.method, parts.uri.path());
+    Answer::error(404, "not_found_error", &message)
 }
 
 fn hello() -> Answer {
