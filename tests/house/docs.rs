@@ -33,15 +33,16 @@ fn the_settings_are_documented() {
          Settings come from the environment, are read once at start and checked all together: a \
          worker that starts has understood every one of them. A name that begins with `DREAMCORE_` \
          and is not in this table is refused as a typing mistake. An empty value counts as not \
-         set. A secret has no default, is never shown, and is taken out of the worker's own \
+         set. A secret that is given is never shown, and is taken out of the worker's own \
          environment once it is read.\n\n\
          This page is printed from `worker/src/config/settings.rs`, and so is \
          `dreamcore-worker --help`.\n\n\
          | setting | default | meaning |\n| --- | --- | --- |\n",
     );
     for setting in SETTINGS {
-        let without = if setting.is_secret { "secret" } else { "" };
-        let default = setting.default.map_or(without.to_owned(), |d| format!("`{d}`"));
+        let default = setting.default.map(|default| format!("`{default}`"));
+        let secret = setting.is_secret.then(|| "secret".to_owned());
+        let default = default.into_iter().chain(secret).collect::<Vec<_>>().join(", ");
         let (name, help) = (setting.name, cell(setting.help));
         writeln!(text, "| `{name}` | {default} | {help} |").expect("a String takes everything");
     }

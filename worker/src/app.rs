@@ -7,7 +7,7 @@ use crate::assist::{self, Assist};
 use crate::blocking;
 use crate::models::broker::Broker;
 use crate::models::messages::Messages;
-use crate::models::{self, client};
+use crate::models::{self, Providers, client};
 use crate::runs::guard::{Allowance, Guard};
 use crate::runs::import;
 use crate::runs::permits::{Line, Turns};
@@ -83,7 +83,9 @@ impl App {
             disk_bytes: settings.runs.disk_bytes,
             disk_reserve_bytes: settings.runs.disk_reserve_bytes,
         };
-        let messages = Messages::new(settings.models.anthropic.clone(), client::new()?);
+        let client = client::new()?;
+        let providers = Arc::new(Providers::new(&settings.models, &client));
+        let messages = Messages::new(Arc::clone(&providers), client.clone());
         let assist = Assist::new(messages, settings.assist.clone());
         let proof = proof::begin(&settings.runs, &settings.store, &launcher, &scratch);
         let importer = import::importer(launcher.clone(), scratch.clone(), proof.clone());
@@ -96,7 +98,7 @@ impl App {
             scratch,
             slots: Line::new(settings.runs.max_runs),
             turns: Turns::default(),
-            broker: Broker::new(settings.models.anthropic.clone())?,
+            broker: Broker::new(settings.models.lending.clone(), providers, client),
             guard: Guard::start(allowance).map_err(StartError::Guard)?,
             launcher,
             proof: proof.clone(),

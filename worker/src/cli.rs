@@ -89,8 +89,10 @@ pub(crate) fn launcher_path(config: &Config) -> Result<PathBuf, String> {
 /// Logs where the worker listens. The protections are logged later, when the self-test has
 /// finished.
 pub(crate) fn report_start(app: &App, address: SocketAddr) {
-    if app.settings.models.anthropic.api_key.is_none() {
-        tracing::warn!("ANTHROPIC_API_KEY is not set; every generation will end with AUTH_ERROR");
+    if !app.settings.models.has_provider() {
+        tracing::warn!(
+            "neither ANTHROPIC_API_KEY nor DREAMCORE_VERTEX_PROJECT is set; every generation will end with AUTH_ERROR"
+        );
     }
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
 }

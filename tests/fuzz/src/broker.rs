@@ -1,7 +1,7 @@
 //! The broker's check of a request from a sandbox: it does not panic, uses little memory, gives
 //! short reasons, and lets no request through that would make the API fetch or run something.
 
-use dreamcore_worker::models::broker::Request;
+use dreamcore_worker::models::broker::{Form, Request};
 use serde_json::{Map, Value};
 
 use crate::growth_of;
@@ -60,7 +60,8 @@ pub fn broker(data: &[u8]) {
     }
     body.extend_from_slice(after);
     let models = ["claude-".to_owned()];
-    let (result, growth) = growth_of(|| Request::parse(&body, &models));
+    let form = Form::Anthropic;
+    let (result, growth) = growth_of(|| Request::parse(&body, form, &models));
     assert!(growth <= MAX_GROWTH_BYTES, "reading {} bytes took {growth} more", body.len());
     match result {
         Err(reason) => assert!(reason.len() <= MAX_REASON_BYTES, "{} bytes", reason.len()),

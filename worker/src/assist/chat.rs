@@ -7,7 +7,7 @@ use serde_json::json;
 use super::Assist;
 use super::clip::{clip, clip_line, head};
 use super::conversation::{self, Entry};
-use crate::models::broker::ApiFailure;
+use crate::models::ApiFailure;
 use crate::models::messages::{Answer, Form, NoAnswer, Question};
 
 /// How much of the game's specification the model reads, in bytes.

@@ -27,7 +27,7 @@ use serde_json::Value;
 
 pub use settings::Settings;
 
-use crate::models::broker::ApiFailure;
+use crate::models::ApiFailure;
 use crate::models::messages::{Answer, Form, Messages, NoAnswer, Question, Role, Turn};
 
 /// Asks short questions. Clones share one client.

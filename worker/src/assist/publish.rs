@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::clip::{clip, clip_line, head, tail};
 use super::{Assist, about_data};
-use crate::models::broker::ApiFailure;
+use crate::models::ApiFailure;
 use crate::models::messages::{Form, NoAnswer, Question};
 
 const MAX_TITLE_CHARS: usize = 50;

@@ -8,6 +8,7 @@
 mod environment;
 mod reader;
 mod settings;
+mod vertex;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ pub use reader::{ConfigError, SettingError};
 use settings as s;
 pub use settings::{SETTINGS, Setting};
 
-use crate::models::{self, Anthropic, Gemini};
+use crate::models::{self, Anthropic, Gemini, Lending};
 use crate::store::assets::AssetLimits;
 use crate::store::projects::FileLimits;
 use crate::{app, assist, runs, server, store};
@@ -116,7 +117,11 @@ fn models_settings(r: &mut Reader) -> models::Settings {
     models::Settings {
         anthropic: Anthropic {
             api_key: r.optional(&s::ANTHROPIC_API_KEY, reader::header_secret),
-            base_url: r.required(&s::ANTHROPIC_BASE_URL, reader::base_url),
+            base_url: r.required(&s::ANTHROPIC_BASE_URL, reader::secret_base_url),
+        },
+        vertex: vertex::settings(r),
+        first: r.required(&s::FIRST_PROVIDER, reader::provider),
+        lending: Lending {
             first_byte_timeout: r.required(&s::API_FIRST_BYTE_TIMEOUT_S, reader::seconds),
             stall_timeout: r.required(&s::API_STALL_TIMEOUT_S, reader::seconds),
             give_up: r.required(&s::API_GIVE_UP_S, reader::seconds),

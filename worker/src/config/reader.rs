@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::settings::{SETTINGS, Setting};
 use super::{LogFormat, MIN_SECRET_CHARS};
+use crate::models::{Federation, ProviderKind, Subject};
 use crate::runs::ConfinementPolicy;
 use crate::types::Secret;
 
@@ -70,7 +71,12 @@ impl Reader {
         reader
     }
 
-    fn error(&mut self, name: &str, problem: impl Into<String>) {
+    /// Whether one of these settings is wrong.
+    pub(super) fn has_errors_of(&self, settings: &[&Setting]) -> bool {
+        self.errors.iter().any(|error| settings.iter().any(|setting| setting.name == error.name))
+    }
+
+    pub(super) fn error(&mut self, name: &str, problem: impl Into<String>) {
         self.errors.push(SettingError { name: name.to_owned(), problem: problem.into() });
     }
 
@@ -158,6 +164,15 @@ placeholder! {
     u64 => 0;
     LogFormat => LogFormat::Auto;
     ConfinementPolicy => ConfinementPolicy::Strict;
+    ProviderKind => ProviderKind::Anthropic;
+    BTreeMap<String, String> => BTreeMap::new();
+    Federation => Federation {
+        audience: String::new(),
+        subject_token_type: String::new(),
+        token_url: String::new(),
+        service_account_impersonation_url: None,
+        subject: Subject::Missing,
+    };
 }
 
 pub(super) fn socket_addr(text: &str) -> Parsed<SocketAddr> {
@@ -274,6 +289,19 @@ pub(super) fn base_url(text: &str) -> Parsed<String> {
         Some(url) => Ok(url.as_str().trim_end_matches('/').to_owned()),
         None => Err("must be an http:// or https:// URL without user, query or fragment".into()),
     }
+}
+
+/// The same for an address whose path may be a secret.
+pub(super) fn secret_base_url(text: &str) -> Parsed<Secret> {
+    base_url(text).map(Secret::new)
+}
+
+pub(super) fn provider(text: &str) -> Parsed<ProviderKind> {
+    let kinds = [ProviderKind::Anthropic, ProviderKind::Vertex];
+    kinds
+        .into_iter()
+        .find(|kind| kind.name() == text)
+        .ok_or_else(|| "must be anthropic or vertex".into())
 }
 
 pub(super) fn log_filter(text: &str) -> Parsed<String> {

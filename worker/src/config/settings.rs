@@ -6,7 +6,7 @@
 pub struct Setting {
     /// The name of the environment variable.
     pub name: &'static str,
-    /// Whether its value must not be shown. Such a value is read as a
+    /// Whether a value that is given must not be shown. Such a value is read as a
     /// [`Secret`](crate::types::Secret) and then overwritten in the environment.
     pub is_secret: bool,
     /// The default in the form in which an operator would write it. `None` if there is none.
@@ -114,9 +114,27 @@ settings! {
     ASSET_BASE_URL = "DREAMCORE_ASSET_BASE_URL", None,
         "What the URLs of assets begin with, for example https://assets.example.com. Without it they are relative: /get_asset?user_id=…&asset_id=….";
     ANTHROPIC_API_KEY = secret "ANTHROPIC_API_KEY", None,
-        "Key for the model API. It stays in the worker; the CLI gets a token that is good for one run. Without it every run ends with AUTH_ERROR.";
-    ANTHROPIC_BASE_URL = "ANTHROPIC_BASE_URL", Some("https://api.anthropic.com"),
-        "Where the broker forwards model requests to.";
+        "Key for the model API. It stays in the worker; the CLI gets a token that is good for one run. Without it and without DREAMCORE_VERTEX_PROJECT every run ends with AUTH_ERROR.";
+    ANTHROPIC_BASE_URL = secret "ANTHROPIC_BASE_URL", Some("https://api.anthropic.com"),
+        "Where requests to the Anthropic API go. It may have a path, as of a proxy that knows its clients by it: https://host/a/SECRET.";
+    VERTEX_PROJECT = "DREAMCORE_VERTEX_PROJECT", None,
+        "Google Cloud project whose Vertex AI serves Claude. With it, runs and short questions may go there; it needs DREAMCORE_VERTEX_SERVICE_ACCOUNT or DREAMCORE_VERTEX_FEDERATION.";
+    VERTEX_LOCATION = "DREAMCORE_VERTEX_LOCATION", Some("global"),
+        "Location of that service: global, or a region such as europe-west1.";
+    VERTEX_BASE_URL = secret "DREAMCORE_VERTEX_BASE_URL", None,
+        "Where requests to Vertex AI go, version included. Default: https://aiplatform.googleapis.com/v1 for global, else https://LOCATION-aiplatform.googleapis.com/v1.";
+    VERTEX_SERVICE_ACCOUNT = secret "DREAMCORE_VERTEX_SERVICE_ACCOUNT", None,
+        "Key of a service account, as the JSON that Google hands out.";
+    VERTEX_FEDERATION = "DREAMCORE_VERTEX_FEDERATION", None,
+        "Workload Identity Federation, so that no key is needed: the JSON that gcloud iam workload-identity-pools create-cred-config writes. The identity token comes from DREAMCORE_IDENTITY_TOKEN_FILE, else from MODAL_IDENTITY_TOKEN.";
+    IDENTITY_TOKEN_FILE = "DREAMCORE_IDENTITY_TOKEN_FILE", None,
+        "File with an OIDC identity token that somebody keeps fresh; read for every exchange.";
+    IDENTITY_TOKEN = secret "MODAL_IDENTITY_TOKEN", None,
+        "The identity token that Modal gives a container.";
+    VERTEX_MODELS = "DREAMCORE_VERTEX_MODELS", Some("claude-opus-4-5=claude-opus-4-5@20251101,claude-sonnet-4-5=claude-sonnet-4-5@20250929,claude-haiku-4-5=claude-haiku-4-5@20251001"),
+        "What models are called on Vertex AI where that is not the same: NAME=NAME_THERE, separated by commas. A date at the end of a name is set off by @ without being listed.";
+    FIRST_PROVIDER = "DREAMCORE_FIRST_PROVIDER", Some("anthropic"),
+        "Who is asked first where both are set: anthropic or vertex. The other one is asked while it fails.";
     API_FIRST_BYTE_TIMEOUT_S = "DREAMCORE_API_FIRST_BYTE_TIMEOUT_S", Some("50"),
         "Longest wait for a streamed model answer to begin, in seconds.";
     API_STALL_TIMEOUT_S = "DREAMCORE_API_STALL_TIMEOUT_S", Some("50"),

@@ -21,7 +21,7 @@ fn a_secret_is_all_that_is_required() {
     assert_eq!(config.app.store.data_dir, PathBuf::from("/data"));
     assert_eq!(config.app.runs.timeout, Duration::from_mins(9));
     assert_eq!(config.app.runs.max_runs, 1);
-    assert_eq!(config.app.models.anthropic.base_url, "https://api.anthropic.com");
+    assert_eq!(config.app.models.anthropic.base_url.expose(), "https://api.anthropic.com");
 }
 
 #[test]
@@ -78,11 +78,16 @@ fn the_root_endpoint_may_be_spelt_either_way() {
 
 #[test]
 fn debug_shows_no_secret() {
-    let config =
-        read(&[("MODAL_INTERNAL_SECRET", SECRET), ("ANTHROPIC_API_KEY", "sk-ant-123456789")])
-            .unwrap();
+    let config = read(&[
+        ("MODAL_INTERNAL_SECRET", SECRET),
+        ("ANTHROPIC_API_KEY", "sk-ant-123456789"),
+        ("ANTHROPIC_BASE_URL", "https://host/a/s3cr3t-path"),
+    ])
+    .unwrap();
     let shown = format!("{config:?}");
-    assert!(!shown.contains(SECRET) && !shown.contains("sk-ant"), "{shown}");
+    for secret in [SECRET, "sk-ant", "s3cr3t-path"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
 }
 
 #[test]
@@ -93,4 +98,67 @@ fn every_default_is_valid_and_every_name_is_unique() {
     seen.dedup();
     assert_eq!(seen.len(), before);
     assert!(SETTINGS.iter().all(|s| s.help.ends_with('.')));
+}
+
+const ACCOUNT: &str = r#"{"type":"service_account","client_email":"a@p.iam.gserviceaccount.com",
+    "private_key_id":"k","private_key":"hush-hush","project_id":"p"}"#;
+const FEDERATION: &str = r#"{"type":"external_account","audience":"//iam.googleapis.com/x",
+    "subject_token_type":"urn:ietf:params:oauth:token-type:jwt",
+    "token_url":"https://sts.googleapis.com/v1/token","credential_source":{"file":"/x"}}"#;
+
+fn with_secret(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let secret = [("MODAL_INTERNAL_SECRET", SECRET)];
+    read(&[&secret, vars].concat())
+}
+
+#[test]
+fn vertex_is_set_by_a_project_and_one_identity() {
+    let (project, account) =
+        (("DREAMCORE_VERTEX_PROJECT", "p-1"), ("DREAMCORE_VERTEX_SERVICE_ACCOUNT", ACCOUNT));
+    let federation = ("DREAMCORE_VERTEX_FEDERATION", FEDERATION);
+    let token = ("MODAL_IDENTITY_TOKEN", "eyJ.a.b");
+    assert!(with_secret(&[]).unwrap().app.models.vertex.is_none());
+    let vertex = with_secret(&[project, account]).unwrap().app.models.vertex.unwrap();
+    assert!(matches!(vertex.identity, models::Identity::ServiceAccount(_)));
+    assert_eq!(vertex.models["claude-haiku-4-5"], "claude-haiku-4-5@20251001");
+    let vertex = with_secret(&[project, federation, token]).unwrap().app.models.vertex.unwrap();
+    let models::Identity::Federation(federated) = vertex.identity else { panic!() };
+    assert_eq!(federated.subject, models::Subject::Given(crate::types::Secret::new("eyJ.a.b")));
+    // The platform's token alone asks for nothing.
+    assert!(with_secret(&[token]).unwrap().app.models.vertex.is_none());
+}
+
+#[test]
+fn half_of_vertex_is_a_mistake_that_names_the_other_half() {
+    let project = ("DREAMCORE_VERTEX_PROJECT", "p-1");
+    let account = ("DREAMCORE_VERTEX_SERVICE_ACCOUNT", ACCOUNT);
+    let federation = ("DREAMCORE_VERTEX_FEDERATION", FEDERATION);
+    for (vars, name, word) in [
+        (vec![project], "DREAMCORE_VERTEX_PROJECT", "needs"),
+        (vec![account], "DREAMCORE_VERTEX_PROJECT", "is required"),
+        (vec![project, federation], "DREAMCORE_VERTEX_FEDERATION", "MODAL_IDENTITY_TOKEN"),
+        (vec![project, account, federation], "DREAMCORE_VERTEX_FEDERATION", "one of them"),
+        (
+            vec![project, ("DREAMCORE_VERTEX_SERVICE_ACCOUNT", "{}")],
+            "DREAMCORE_VERTEX_SERVICE_ACCOUNT",
+            "private_key",
+        ),
+        (
+            vec![project, ("DREAMCORE_VERTEX_FEDERATION", r#"{"audience":"x"}"#)],
+            "DREAMCORE_VERTEX_FEDERATION",
+            "token_url",
+        ),
+        (
+            vec![("DREAMCORE_VERTEX_PROJECT", "p/../q"), account],
+            "DREAMCORE_VERTEX_PROJECT",
+            "lower-case",
+        ),
+        (vec![("DREAMCORE_FIRST_PROVIDER", "google")], "DREAMCORE_FIRST_PROVIDER", "vertex"),
+        (vec![("DREAMCORE_VERTEX_MODELS", "a")], "DREAMCORE_VERTEX_MODELS", "pairs"),
+    ] {
+        let errors = with_secret(&vars).unwrap_err().0;
+        let found = errors.iter().find(|error| error.name == name);
+        assert!(found.is_some_and(|error| error.problem.contains(word)), "{vars:?}: {errors:?}");
+        assert!(!format!("{errors:?}").contains("hush-hush"));
+    }
 }

@@ -1,9 +1,17 @@
-//! Model APIs: the broker, through which runs use the API without getting the key, and the worker's
-//! own questions.
+//! Model APIs: who answers, how the worker asks, and the broker that lends the CLI a key it never
+//! sees.
 
 pub mod broker;
 pub mod client;
+mod failure;
+mod google;
 pub mod messages;
+mod providers;
+mod redact;
 mod settings;
 
-pub use settings::{Anthropic, Gemini, Settings};
+pub use failure::ApiFailure;
+pub use providers::Providers;
+pub use settings::{
+    Anthropic, Federation, Gemini, Identity, Lending, ProviderKind, Settings, Subject, Vertex,
+};

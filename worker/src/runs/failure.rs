@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::api::ErrorCode;
 use crate::blocking::BrokeOff;
-use crate::models::broker::ApiFailure;
+use crate::models::ApiFailure;
 use crate::sandbox::launch::LaunchError;
 use crate::store::projects::ProjectError;
 

@@ -37,9 +37,10 @@ pub(super) async fn generate(context: Context) {
 }
 
 async fn work(context: &Context, debug: &mut Debug) -> Result<Success, Failure> {
-    if context.resources.models.anthropic.api_key.is_none() {
-        // Without a key the CLI would try for minutes before it fails.
-        return Err(Failure::new(ErrorCode::AuthError, "the worker has no ANTHROPIC_API_KEY"));
+    if !context.resources.models.has_provider() {
+        // The CLI would try for minutes before it says so.
+        let message = "the worker has neither ANTHROPIC_API_KEY nor DREAMCORE_VERTEX_PROJECT";
+        return Err(Failure::new(ErrorCode::AuthError, message));
     }
     let proof = wait::proof(context).await?;
     let permits = wait::permits(context).await?;
@@ -71,7 +72,7 @@ async fn work_in(
     let watch = Watch {
         deadline: run.began() + resources.settings.timeout,
         idle_timeout: resources.settings.idle_timeout,
-        give_up: resources.models.anthropic.give_up,
+        give_up: resources.models.lending.give_up,
     };
     let ledger = lease.ledger();
     let report = driver.run(stdin, &prompt, &context.log, ledger, watch, run.cancel()).await;

@@ -146,16 +146,17 @@ async fn start_cli(
     };
     let token = Broker::new_token();
     let paths = claude::Paths { claude: settings.claude_bin.clone(), plugin };
-    let patience = resources.models.anthropic.give_up + CLI_PATIENCE;
-    let model = settings.model.as_deref();
-    let program = claude::program(&paths, workspace, port, &token, model, patience.as_millis());
+    let patience = resources.models.lending.give_up + CLI_PATIENCE;
+    let dialect = resources.broker.dialect();
+    let api = claude::Api { port, token, dialect, timeout_ms: patience.as_millis() };
+    let program = claude::program(&paths, workspace, &api, settings.model.as_deref());
     let plan = confinement.policy.plan(program);
     let mut confined = resources.launcher.start(&plan).await.map_err(Failure::from)?;
     let Some(listener) = outer.or_else(|| confined.listener.take()) else {
         confined.handle.kill().await;
         return Err(Failure::new(ErrorCode::SandboxError, "no listener came out of the sandbox"));
     };
-    let lease = resources.broker.lend(listener, token, own_network);
+    let lease = resources.broker.lend(listener, api.token, own_network);
     Ok(Alive { confined, lease })
 }
 

@@ -36,7 +36,7 @@ pub(super) fn judge(
             return Err(Failure::new(ErrorCode::CliTimeout, message));
         }
         Ended::ApiDown(failure) => {
-            let limit = seconds(resources.models.anthropic.give_up);
+            let limit = seconds(resources.models.lending.give_up);
             let message = format!("the model API has only failed for {limit}");
             return Err(Failure::new(code_of_api(failure), message));
         }

@@ -66,6 +66,7 @@ pub(super) fn empty(status: StatusCode) -> Response<Body> {
     response
 }
 
-fn full(text: String) -> Body {
-    Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync()
+/// A body that is at hand.
+pub(super) fn full(text: impl Into<Bytes>) -> Body {
+    Full::new(text.into()).map_err(|never| match never {}).boxed_unsync()
 }

@@ -10,18 +10,24 @@
 //! own.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 
 use super::content::{Budget, Look};
+use super::head;
+use crate::models::providers::BODY_VERSION;
 
 /// The longest text that is kept, in bytes: the name of a model.
 const MAX_TEXT_BYTES: usize = 128;
 /// How much of an unknown name an answer repeats, in characters.
 const MAX_NAME_CHARS: usize = 64;
 
-/// The fields that are allowed without a check. They say how the model answers, and nothing about
-/// where or by which service. The CLI sends the first half of them.
+/// The API's own words about a field that it does not know; the CLI learns from them what to leave out.
+const UNKNOWN: &str = "Extra inputs are not permitted";
+
+/// What a request may say beside what is looked at: how the model answers, and nothing about where
+/// and by whom. The CLI sends the first half of them.
 const HARMLESS: [&str; 11] = [
     "context_management",
     "metadata",
@@ -36,26 +42,54 @@ const HARMLESS: [&str; 11] = [
     "top_p",
 ];
 
-/// The parts of a request that the broker needs.
+/// Whose form a body has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form<'p> {
+    /// The Anthropic API's: the model stands in the body.
+    Anthropic,
+    /// That of Vertex AI: the body says its version.
+    Vertex {
+        /// The model that the address names. Where it names none, the body does.
+        model: Option<&'p str>,
+    },
+}
+
+/// What the broker must know of a request.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Request {
-    /// The name of the model.
-    model: String,
-    /// Whether the answer is streamed as events.
+    /// The model that is asked.
+    pub(super) model: String,
+    /// Where in a body of Vertex's form the version stands, with its name.
+    pub(super) version_at: Option<Range<usize>>,
+    /// Where in such a body the model stands, with its name.
+    pub(super) model_at: Option<Range<usize>>,
+    /// Whether the answer comes as events.
     pub(super) stream: bool,
     /// The largest number of tokens that the model may write, if the request limits it.
     pub(super) max_tokens: Option<u64>,
 }
 
 impl Request {
-    /// Checks a request. The error is the reason why it must not be forwarded.
-    pub fn parse(body: &[u8], allowed_models: &[String]) -> Result<Self, String> {
+    /// Reads a request and refuses what must not be forwarded, with the reason.
+    pub fn parse(body: &[u8], form: Form, allowed_models: &[String]) -> Result<Self, String> {
         let budget = Budget::default();
+        let top = Top { budget: &budget, form, body_at: body.as_ptr().addr() };
         let mut json = serde_json::Deserializer::from_slice(body);
-        let request = json
-            .deserialize_any(Top(&budget))
+        let mut request = json
+            .deserialize_any(top)
             .and_then(|request| json.end().map(|()| request))
             .map_err(|error| error.to_string())?;
+        if let Form::Vertex { model } = form {
+            if request.version_at.is_none() {
+                return Err("anthropic_version: Field required".to_owned());
+            }
+            if let Some(model) = model {
+                model.clone_into(&mut request.model);
+            }
+            if !head::is_model(&request.model) {
+                return Err("model: must be a model's name".to_owned());
+            }
+        }
         if !allowed_models.iter().any(|prefix| request.model.starts_with(prefix.as_str())) {
             return Err("this model is not allowed here".to_owned());
         }
@@ -65,7 +99,12 @@ impl Request {
 
 /// Reads the top level of a request.
 #[derive(Clone, Copy)]
-struct Top<'a>(&'a Budget);
+struct Top<'a> {
+    budget: &'a Budget,
+    form: Form<'a>,
+    /// The address of the body's first byte, to know where in it a text stands.
+    body_at: usize,
+}
 
 impl<'de> Visitor<'de> for Top<'_> {
     type Value = Request;
@@ -82,11 +121,11 @@ impl<'de> Visitor<'de> for Top<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Request, A::Error> {
         let mut request = Request::default();
         let mut seen: Vec<Field> = Vec::new();
-        while let Some(field) = map.next_key_seed(FieldSeed)? {
+        while let Some((field, at)) = map.next_key_seed(FieldSeed)? {
             if seen.contains(&field) {
                 return Err(A::Error::custom(format_args!("{field}: is there twice")));
             }
-            self.read(&field, &mut map, &mut request)?;
+            self.read(&field, at, &mut map, &mut request)?;
             seen.push(field);
         }
         Ok(request)
@@ -97,14 +136,35 @@ impl Top<'_> {
     fn read<'de, A: MapAccess<'de>>(
         self,
         field: &Field,
+        at: Option<usize>,
         map: &mut A,
         request: &mut Request,
     ) -> Result<(), A::Error> {
         let refuse = |what: &str| Err(A::Error::custom(format_args!("{field}: {what}")));
         match field {
-            Field::Model => match map.next_value_seed(ScalarSeed)? {
-                Scalar::Text(model) => request.model = model,
+            Field::Model => match (self.form, map.next_value_seed(ScalarSeed)?) {
+                (Form::Anthropic, Scalar::Text { text, .. }) => request.model = text,
+                (Form::Vertex { model: None }, Scalar::Text { text, end }) => {
+                    request.model = text;
+                    request.model_at = self.place(at, end);
+                    if request.model_at.is_none() {
+                        return refuse("must be written without escapes");
+                    }
+                }
+                (Form::Vertex { model: Some(_) }, _) => {
+                    return refuse("the address names the model");
+                }
                 _ => return refuse("must be a model's name"),
+            },
+            Field::Version if self.form == Form::Anthropic => return refuse(UNKNOWN),
+            Field::Version => match map.next_value_seed(ScalarSeed)? {
+                Scalar::Text { text, end } if text == BODY_VERSION => {
+                    request.version_at = self.place(at, end);
+                    if request.version_at.is_none() {
+                        return refuse("must be written without escapes");
+                    }
+                }
+                _ => return refuse("only vertex-2023-10-16 is served here"),
             },
             Field::Stream => match map.next_value_seed(ScalarSeed)? {
                 Scalar::Flag(stream) => request.stream = stream,
@@ -115,30 +175,38 @@ impl Top<'_> {
                 _ => return refuse("must be a whole number"),
             },
             Field::Tools => {
-                if !map.next_value_seed(Look(self.0))?.is_list_of_own_tools() {
+                if !map.next_value_seed(Look(self.budget))?.is_list_of_own_tools() {
                     return refuse("tools that run on the API's servers are not allowed here");
                 }
             }
             Field::Conversation(_) => {
-                if map.next_value_seed(Look(self.0))?.is_remote {
+                if map.next_value_seed(Look(self.budget))?.is_remote {
                     return refuse("content that the API fetches or runs is not allowed here");
                 }
             }
             Field::Harmless(_) => {
-                map.next_value_seed(Look(self.0))?;
+                map.next_value_seed(Look(self.budget))?;
             }
-            // The wording of the API's own error, from which the CLI knows which field to leave
-            // out.
-            Field::Unknown(_) => return refuse("Extra inputs are not permitted"),
+            Field::Unknown(_) => return refuse(UNKNOWN),
         }
         Ok(())
     }
 }
 
-/// The name of a field at the top level.
+impl Top<'_> {
+    /// Where a field stands whose name begins and whose text ends at these addresses, its quotes
+    /// included. A text that had to be unescaped stands nowhere.
+    fn place(self, name_at: Option<usize>, end: Option<usize>) -> Option<Range<usize>> {
+        let start = name_at?.checked_sub(self.body_at + 1)?;
+        Some(start..end?.checked_sub(self.body_at)? + 1)
+    }
+}
+
+/// A name at the top of a request.
 #[derive(Debug, PartialEq, Eq)]
 enum Field {
     Model,
+    Version,
     Stream,
     MaxTokens,
     Tools,
@@ -151,6 +219,7 @@ impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Model => "model",
+            Self::Version => "anthropic_version",
             Self::Stream => "stream",
             Self::MaxTokens => "max_tokens",
             Self::Tools => "tools",
@@ -163,42 +232,67 @@ impl fmt::Display for Field {
 struct FieldSeed;
 
 impl<'de> DeserializeSeed<'de> for FieldSeed {
-    type Value = Field;
+    type Value = (Field, Option<usize>);
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Field, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
-impl Visitor<'_> for FieldSeed {
-    type Value = Field;
+/// The field, and the address of its name where it stands in the body as it is.
+impl<'de> Visitor<'de> for FieldSeed {
+    type Value = (Field, Option<usize>);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a field of a request")
     }
 
-    fn visit_str<E>(self, name: &str) -> Result<Field, E> {
-        Ok(match name {
-            "model" => Field::Model,
-            "stream" => Field::Stream,
-            "max_tokens" => Field::MaxTokens,
-            "tools" => Field::Tools,
-            "messages" => Field::Conversation("messages"),
-            "system" => Field::Conversation("system"),
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok((Field::of(name), Some(name.as_ptr().addr())))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok((Field::of(name), None))
+    }
+}
+
+impl Field {
+    fn of(name: &str) -> Self {
+        match name {
+            "model" => Self::Model,
+            "anthropic_version" => Self::Version,
+            "stream" => Self::Stream,
+            "max_tokens" => Self::MaxTokens,
+            "tools" => Self::Tools,
+            "messages" => Self::Conversation("messages"),
+            "system" => Self::Conversation("system"),
             _ => HARMLESS.into_iter().find(|harmless| *harmless == name).map_or_else(
-                || Field::Unknown(name.chars().take(MAX_NAME_CHARS).collect()),
-                Field::Harmless,
+                || Self::Unknown(name.chars().take(MAX_NAME_CHARS).collect()),
+                Self::Harmless,
             ),
-        })
+        }
     }
 }
 
 /// A value that is kept.
 enum Scalar {
-    Text(String),
+    /// A text, and the address behind it where it stands in the body as it is.
+    Text {
+        text: String,
+        end: Option<usize>,
+    },
     Count(u64),
     Flag(bool),
     Other,
+}
+
+impl Scalar {
+    fn of(text: &str, end: Option<usize>) -> Self {
+        if text.len() > MAX_TEXT_BYTES {
+            return Self::Other;
+        }
+        Self::Text { text: text.to_owned(), end }
+    }
 }
 
 struct ScalarSeed;
@@ -211,16 +305,19 @@ impl<'de> DeserializeSeed<'de> for ScalarSeed {
     }
 }
 
-impl Visitor<'_> for ScalarSeed {
+impl<'de> Visitor<'de> for ScalarSeed {
     type Value = Scalar;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a number, a short text, true or false")
     }
 
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Scalar, E> {
+        Ok(Scalar::of(text, Some(text.as_ptr().addr() + text.len())))
+    }
+
     fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
-        let is_short = text.len() <= MAX_TEXT_BYTES;
-        Ok(if is_short { Scalar::Text(text.to_owned()) } else { Scalar::Other })
+        Ok(Scalar::of(text, None))
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<Scalar, E> {
@@ -233,102 +330,4 @@ impl Visitor<'_> for ScalarSeed {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> Result<Request, String> {
-        Request::parse(text.as_bytes(), &["claude-".to_owned()])
-    }
-
-    #[test]
-    fn passes_what_the_cli_sends() {
-        let request = parse(concat!(
-            r#"{"model":"claude-opus-5-5","messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}],"#,
-            r#""system":[{"type":"text","text":"x","cache_control":{"type":"ephemeral"}}],"#,
-            r#""tools":[{"name":"Bash","description":"x","input_schema":{"type":"object"}}],"#,
-            r#""metadata":{"user_id":"u"},"max_tokens":128000,"thinking":{"type":"adaptive"},"#,
-            r#""context_management":{"edits":[{"type":"clear_thinking_20251015","keep":"all"}]},"#,
-            r#""output_config":{"effort":"medium"},"temperature":1,"tool_choice":{"type":"auto"},"stream":true}"#,
-        ));
-        let model = "claude-opus-5-5".to_owned();
-        assert_eq!(request, Ok(Request { model, stream: true, max_tokens: Some(128_000) }));
-        assert!(parse(r#"{"model":"claude-x","tools":[{"type":"custom","name":"a"}]}"#).is_ok());
-    }
-
-    #[test]
-    fn refuses_what_leads_elsewhere_and_says_why() {
-        for (text, reason) in [
-            ("", "EOF while parsing a value"),
-            ("[]", "invalid type: sequence, expected a request"),
-            ("7", "invalid type: integer `7`, expected a request"),
-            ("\"model\"", "a request is an object"),
-            ("{}", "this model is not allowed here"),
-            (r#"{"model":"gpt-x"}"#, "this model is not allowed here"),
-            (r#"{"model":1}"#, "model: must be a model's name"),
-            (r#"{"model":["claude-x"]}"#, "invalid type: sequence"),
-            (r#"{"model":"claude-x"} {}"#, "trailing characters"),
-            (r#"{"model":"claude-x","model":"claude-y"}"#, "model: is there twice"),
-            (r#"{"model":"claude-x","system":[],"system":[]}"#, "system: is there twice"),
-            (r#"{"model":"claude-x","stream":"yes"}"#, "stream: must be true or false"),
-            (r#"{"model":"claude-x","max_tokens":-1}"#, "invalid type: integer `-1`"),
-            (r#"{"model":"claude-x","max_tokens":"1"}"#, "max_tokens: must be a whole number"),
-            (
-                r#"{"model":"claude-x","tools":[{"type":"web_fetch_20250910"}]}"#,
-                "tools: tools that run",
-            ),
-            (
-                r#"{"model":"claude-x","messages":[{"content":[{"source":{"type":"url"}}]}]}"#,
-                "messages: content",
-            ),
-            (r#"{"model":"claude-x","system":[{"source":{"type":"file"}}]}"#, "system: content"),
-        ] {
-            let error = parse(text).unwrap_err();
-            assert!(error.starts_with(reason), "{text}: {error}");
-        }
-    }
-
-    #[test]
-    fn refuses_every_field_that_is_not_known_to_be_harmless() {
-        for field in [
-            // Fields that change which service answers, where, and what that costs.
-            "service_tier",
-            "speed",
-            "inference_geo",
-            "fallbacks",
-            "fallback",
-            // Fields that make the API do or remember something else than answering.
-            "container",
-            "mcp_servers",
-            "thread",
-            "diagnostics",
-            "safeguards",
-            "betas",
-            "x",
-        ] {
-            let error = parse(&format!(r#"{{"{field}":null,"model":"claude-x"}}"#)).unwrap_err();
-            assert!(
-                error.starts_with(&format!("{field}: Extra inputs are not permitted")),
-                "{error}"
-            );
-        }
-    }
-
-    #[test]
-    fn errors_repeat_little_of_what_was_sent() {
-        let long = "x".repeat(100_000);
-        for text in [
-            format!(r#""{long}""#),
-            format!(r#"{{"{long}":1}}"#),
-            format!(r#"{{"model":"{long}"}}"#),
-            format!(r#"{{"stream":"{long}"}}"#),
-            format!(r#"{{"max_tokens":"{long}"}}"#),
-            format!(r#"{{"tools":"{long}"}}"#),
-            format!(r#"{{"tools":["{long}"]}}"#),
-            format!(r#"{{"tools":[{{"type":"{long}"}}]}}"#),
-            format!(r#"{{"messages":{{"type":"url","x":"{long}"}}}}"#),
-        ] {
-            let error = parse(&text).unwrap_err();
-            assert!(error.len() < 200, "{} bytes: {error:.100}", error.len());
-        }
-    }
-}
+mod tests;

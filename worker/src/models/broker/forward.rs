@@ -1,4 +1,5 @@
-//! Handles one request: checks it, adds the real key, and forwards it.
+//! One request: checked, given the real key, and forwarded to a provider. Where one provider fails before
+//! anything of its answer was passed on, the request goes to the other one.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,15 +11,15 @@ use hyper::{HeaderMap, Request, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::Desk;
 use super::answer::{Body, Refusal, empty, error};
-use super::body;
-use super::check;
-use super::head::{self, Operation};
-use super::ledger::{ApiFailure, Denied, Reservation, Tokens};
+use super::check::{self, Form};
+use super::head::{self, Operation, Route};
+use super::ledger::{Denied, Reservation, Tokens};
 use super::relay::{Asked, pass_back};
+use super::{Desk, Dialect, body, rewrite};
 use crate::blocking;
-use crate::types::Secret;
+use crate::models::ApiFailure;
+use crate::models::providers::{Attempt, Call, Target};
 
 /// Bodies up to this size, in bytes, are checked at once. Larger ones are checked a few at a time.
 const SMALL_BYTES: usize = 1 << 20;
@@ -30,6 +31,7 @@ const MAX_INPUT_TOKENS: u64 = 1_000_000;
 
 /// A request that was checked and may be forwarded.
 struct Checked {
+    operation: Operation,
     body: Bytes,
     request: check::Request,
     headers: HeaderMap,
@@ -46,54 +48,89 @@ async fn answer(desk: &Arc<Desk>, request: Request<Incoming>) -> Result<Response
     if has_token || desk.is_private {
         desk.ledger.arrived()?;
     }
-    let Some(operation) = Operation::of(&parts.method, &parts.uri) else {
-        let message = "this broker serves /v1/messages and /v1/messages/count_tokens only";
+    let Some(route) = Route::of(&parts.method, &parts.uri, desk.dialect) else {
+        let message = "this broker serves messages and counts of their tokens only";
         return Err(Refusal::new(StatusCode::NOT_FOUND, "not_found_error", message));
     };
-    if operation == Operation::Hello {
+    if route.operation == Operation::Hello {
         return Ok(empty(StatusCode::OK));
     }
     if !has_token {
         let message = "the token of this run is missing or wrong";
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, "authentication_error", message));
     }
-    let target = match parts.uri.path_and_query() {
-        Some(path) => format!("{}{path}", desk.settings.base_url),
-        None => desk.settings.base_url.clone(),
-    };
-    let (checked, reservation) = match admit(desk, operation, &parts, &mut body).await {
-        Ok(admitted) => admitted,
+    match admit(desk, route, &parts, &mut body).await {
+        Ok((checked, reservation)) => forward(desk, checked, reservation).await,
         Err(refusal) => {
             desk.ledger.refused();
             if !head::waits(&parts.headers) {
                 body::discard(&mut body).await;
             }
-            return Err(refusal);
+            Err(refusal)
         }
-    };
-    let Some(key) = &desk.settings.api_key else {
-        desk.ledger.failed(ApiFailure::Auth);
-        Reservation::release(reservation);
-        let message = "the worker has no API key (ANTHROPIC_API_KEY)";
-        return Ok(error(StatusCode::UNAUTHORIZED, "authentication_error", message));
-    };
-    let asked = Asked { operation, turn: checked.turn, reservation };
-    // An answer that does not stream begins when the model has finished, which takes longer.
-    let is_slow = operation == Operation::Messages && !checked.request.stream;
-    let settings = &desk.settings;
-    let wait = if is_slow { settings.give_up } else { settings.first_byte_timeout };
-    send(desk, target, checked.headers, key, checked.body, wait, asked).await
+    }
+}
+
+/// Sends a request to one provider after the other, until one of them answers or all have failed.
+async fn forward(
+    desk: &Arc<Desk>,
+    checked: Checked,
+    reservation: Option<Reservation>,
+) -> Result<Response<Body>, Refusal> {
+    let Checked { operation, body, request, headers, turn } = checked;
+    let mut asked = Asked { operation, turn, reservation };
+    let mut tried = Vec::new();
+    let mut next = desk.providers.choose(&tried);
+    while let Some(attempt) = next {
+        tried.push(attempt.kind());
+        let is_message = operation == Operation::Messages;
+        if is_message {
+            desk.ledger.asked(attempt.kind());
+        }
+        let sent = send(desk, &attempt, operation, &request, headers.clone(), body.clone()).await;
+        let failure = match &sent {
+            Ok(answer) => ApiFailure::of_status(answer.status().as_u16()),
+            Err(unsent) => Some(unsent.failure),
+        };
+        next = match failure {
+            Some(failure) if failure.is_of_the_api() => desk.providers.choose(&tried),
+            _ => None,
+        };
+        match sent {
+            // Nothing of the answer was read, so another one may take its place.
+            Ok(answer) if next.is_some() => {
+                desk.ledger.failed(failure.unwrap_or(ApiFailure::Network));
+                drop(answer);
+                attempt.failed(failure.unwrap_or(ApiFailure::Network));
+            }
+            Ok(answer) => return pass_back(desk, answer, asked, attempt).await,
+            Err(unsent) => {
+                desk.ledger.failed_since(unsent.failure, unsent.since);
+                attempt.failed(unsent.failure);
+                if next.is_none() {
+                    if !unsent.may_cost {
+                        Reservation::release(asked.reservation.take());
+                    }
+                    return Ok(unsent.into_answer());
+                }
+            }
+        }
+    }
+    desk.ledger.failed(ApiFailure::Auth);
+    Reservation::release(asked.reservation);
+    let message = "the worker has no model API (ANTHROPIC_API_KEY or DREAMCORE_VERTEX_PROJECT)";
+    Ok(error(StatusCode::UNAUTHORIZED, "authentication_error", message))
 }
 
 /// Does everything that a request must pass before it is sent with the real key.
 async fn admit(
     desk: &Arc<Desk>,
-    operation: Operation,
+    route: Route,
     parts: &Parts,
     body: &mut Incoming,
 ) -> Result<(Checked, Option<Reservation>), Refusal> {
-    let checked = check(desk, operation, parts, body).await?;
-    if operation == Operation::CountTokens {
+    let checked = check(desk, route, parts, body).await?;
+    if checked.operation == Operation::CountTokens {
         return Ok((checked, None));
     }
     let Some(max_tokens) = checked.request.max_tokens else {
@@ -114,10 +151,11 @@ async fn admit(
 /// Receives a whole request and checks it.
 async fn check(
     desk: &Arc<Desk>,
-    operation: Operation,
+    route: Route,
     parts: &Parts,
     body: &mut Incoming,
 ) -> Result<Checked, Refusal> {
+    let Route { operation, model } = route;
     let length = head::body_length(&parts.headers)?;
     let headers = head::forwarded(&parts.headers, &desk.settings.allowed_betas)?;
     let turns = if operation == Operation::Messages { &desk.messages } else { &desk.counts };
@@ -127,8 +165,8 @@ async fn check(
         let _arrival = desk.arrivals.acquire().await.ok();
         body::receive(body, length, &desk.room, &desk.ledger).await?
     };
-    let request = parse(desk, body.clone()).await?;
-    Ok(Checked { body, request, headers, turn })
+    let request = parse(desk, body.clone(), model).await?;
+    Ok(Checked { operation, body, request, headers, turn })
 }
 
 async fn take_turn(
@@ -141,45 +179,95 @@ async fn take_turn(
     })
 }
 
-/// Checks a body. A large one takes a tenth of a second, so it is checked on a thread that may be
-/// kept busy. One body of a run is checked at a time, and a few large ones of all runs together.
-async fn parse(desk: &Arc<Desk>, body: Bytes) -> Result<check::Request, Refusal> {
+/// Checks a body where it keeps nobody waiting: a large one takes a tenth of a second. A run has one
+/// checked at a time, and all runs together have a few large ones.
+async fn parse(
+    desk: &Arc<Desk>,
+    body: Bytes,
+    model: Option<String>,
+) -> Result<check::Request, Refusal> {
     let _one = desk.checks.acquire().await.ok();
     let is_large = body.len() > SMALL_BYTES;
     let _few = if is_large { desk.large_checks.acquire().await.ok() } else { None };
     let settings = Arc::clone(&desk.settings);
-    let read = blocking::run(move || check::Request::parse(&body, &settings.allowed_models)).await;
+    let dialect = desk.dialect;
+    let read = blocking::run(move || {
+        let form = match dialect {
+            Dialect::Anthropic => Form::Anthropic,
+            Dialect::Vertex => Form::Vertex { model: model.as_deref() },
+        };
+        check::Request::parse(&body, form, &settings.allowed_models)
+    });
+    let read = read.await;
     let result = read.map_err(|_| Refusal::invalid("the request cannot be read"))?;
     result.map_err(Refusal::invalid)
 }
 
+/// A provider that gave no answer.
+struct Unsent {
+    failure: ApiFailure,
+    since: Instant,
+    /// Whether the provider may have begun to work.
+    may_cost: bool,
+}
+
+impl Unsent {
+    /// What the CLI is told, so that it asks again or not.
+    fn into_answer(self) -> Response<Body> {
+        let (status, kind, message) = match self.failure {
+            ApiFailure::Timeout => {
+                let message = "the model API did not answer in time";
+                (StatusCode::GATEWAY_TIMEOUT, "timeout_error", message)
+            }
+            ApiFailure::Auth => {
+                let message = "the worker is not let in to the model API";
+                (StatusCode::UNAUTHORIZED, "authentication_error", message)
+            }
+            _ => (StatusCode::BAD_GATEWAY, "api_error", "the model API cannot be reached"),
+        };
+        error(status, kind, message)
+    }
+}
+
+/// Sends the request to one provider and waits for the head of its answer.
 async fn send(
     desk: &Arc<Desk>,
-    target: String,
+    attempt: &Attempt,
+    operation: Operation,
+    request: &check::Request,
     headers: HeaderMap,
-    key: &Secret,
     body: Bytes,
-    wait: Duration,
-    asked: Asked,
-) -> Result<Response<Body>, Refusal> {
-    let request = desk.client.post(target).headers(headers).header("x-api-key", key.expose());
-    let began = Instant::now();
-    match timeout(wait, request.body(body).send()).await {
-        Ok(Ok(answer)) => pass_back(desk, answer, asked),
+) -> Result<reqwest::Response, Unsent> {
+    let since = Instant::now();
+    let unsent = |failure, may_cost| Unsent { failure, since, may_cost };
+    let settings = &desk.settings;
+    let (call, wait) = match operation {
+        Operation::Messages => {
+            // An answer in one piece begins when the model is done, which takes longer.
+            let wait = if request.stream { settings.first_byte_timeout } else { settings.give_up };
+            (Call::Message { stream: request.stream }, wait)
+        }
+        _ => (Call::CountTokens, settings.first_byte_timeout),
+    };
+    let Target { url, credential: (name, value) } =
+        attempt.target(&request.model, call).await.map_err(|failure| unsent(failure, false))?;
+    let body = match desk.dialect {
+        Dialect::Anthropic => body.into(),
+        Dialect::Vertex => {
+            let (kind, model) = (attempt.kind(), attempt.model_name(&request.model));
+            reqwest::Body::wrap(rewrite::rewritten(&body, request, operation, kind, &model))
+        }
+    };
+    let asking = desk.client.post(url.expose()).headers(headers).header(name, value);
+    match timeout(wait, asking.body(body).send()).await {
+        Ok(Ok(answer)) => Ok(answer),
         Ok(Err(failure)) => {
-            if failure.is_connect() {
-                Reservation::release(asked.reservation);
-            }
-            // The text of the error never contains the key.
-            tracing::debug!(error = %failure.without_url(), "the model API cannot be reached");
-            desk.ledger.failed(ApiFailure::Network);
-            let message = "the model API cannot be reached";
-            Ok(error(StatusCode::BAD_GATEWAY, "api_error", message))
+            let may_cost = !failure.is_connect();
+            // The text of the error may hold the address, which may be a secret.
+            let (error, provider) = (failure.without_url(), attempt.kind().name());
+            tracing::debug!(%error, provider, "the model API cannot be reached");
+            Err(unsent(ApiFailure::Network, may_cost))
         }
-        Err(_) => {
-            desk.ledger.failed_since(ApiFailure::Timeout, began);
-            let message = "the model API did not answer in time";
-            Ok(error(StatusCode::GATEWAY_TIMEOUT, "timeout_error", message))
-        }
+        Err(_) => Err(unsent(ApiFailure::Timeout, true)),
     }
 }

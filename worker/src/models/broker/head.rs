@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::answer::Refusal;
-use super::body;
+use super::{Dialect, body};
 use crate::types::Secret;
 
 const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
@@ -19,7 +19,10 @@ const KNOWN_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// The longest `User-Agent` that is forwarded, in bytes.
 const MAX_USER_AGENT_BYTES: usize = 256;
-/// The longest name of a beta that an answer repeats, in bytes.
+/// What the CLI asks for with every request to Vertex, although it has no such tool here. Without it the
+/// API reads the same body in the same way, as tools that run on its servers are refused.
+const UNUSED_BETA: &str = "web-search-2025-03-05";
+/// Longest name of a beta that an answer repeats, in bytes.
 const MAX_BETA_BYTES: usize = 64;
 
 /// The operation that a request asks for.
@@ -34,20 +37,66 @@ pub(super) enum Operation {
     CountTokens,
 }
 
-impl Operation {
-    /// The operation that a method and a path stand for. `None` if it is not served.
-    pub(super) fn of(method: &Method, uri: &Uri) -> Option<Self> {
-        let known_query = matches!(uri.query(), None | Some("" | "beta=true"));
-        match (method.as_str(), uri.path()) {
-            ("HEAD" | "GET", "/" | "/api/hello") => Some(Self::Hello),
-            ("POST", "/v1/messages") if known_query => Some(Self::Messages),
-            ("POST", "/v1/messages/count_tokens") if known_query => Some(Self::CountTokens),
+/// The parts of an address of Vertex around the model's name. The CLI gets a project's name that
+/// means nothing; the real one is put in when a request is forwarded.
+const VERTEX_PATH: &str = "/v1/projects/dreamcore/locations/global/publishers/anthropic/models/";
+/// Stands there in the model's place where tokens are counted.
+const VERTEX_COUNTER: &str = "count-tokens";
+/// Longest name of a model, in bytes.
+const MAX_MODEL_BYTES: usize = 128;
+
+/// What a request asks for, by its method and address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Route {
+    pub(super) operation: Operation,
+    /// The model that the address names.
+    pub(super) model: Option<String>,
+}
+
+impl Route {
+    /// The route that method and address name, if it is one that is served.
+    pub(super) fn of(method: &Method, uri: &Uri, dialect: Dialect) -> Option<Self> {
+        let plain = |operation| Some(Self { operation, model: None });
+        if matches!((method.as_str(), uri.path()), ("HEAD" | "GET", "/" | "/api/hello")) {
+            return plain(Operation::Hello);
+        }
+        if method != Method::POST {
+            return None;
+        }
+        let is_bare = matches!(uri.query(), None | Some(""));
+        match (dialect, uri.path()) {
+            (Dialect::Anthropic, path) if is_bare || uri.query() == Some("beta=true") => match path
+            {
+                "/v1/messages" => plain(Operation::Messages),
+                "/v1/messages/count_tokens" => plain(Operation::CountTokens),
+                _ => None,
+            },
+            (Dialect::Vertex, path) if is_bare => {
+                let (model, method) = path.strip_prefix(VERTEX_PATH)?.split_once(':')?;
+                match (model, method) {
+                    (VERTEX_COUNTER, "rawPredict") => plain(Operation::CountTokens),
+                    (VERTEX_COUNTER, _) => None,
+                    (_, "rawPredict" | "streamRawPredict") if is_model(model) => {
+                        let model = Some(model.to_owned());
+                        Some(Self { operation: Operation::Messages, model })
+                    }
+                    _ => None,
+                }
+            }
             _ => None,
         }
     }
 }
 
-/// Whether the request carries the run's token. It is compared in constant time.
+/// Whether a text can be a model's name. It becomes a part of another address, so it may hold nothing
+/// that means something there.
+pub(super) fn is_model(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._@".contains(&b);
+    let starts_well = name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+    starts_well && name.len() <= MAX_MODEL_BYTES && name.bytes().all(allowed)
+}
+
+/// Whether the request carries the run's token, compared without a hint of how much was right.
 pub(super) fn has_token(headers: &HeaderMap, token: &Secret) -> bool {
     let bearer = headers
         .get(AUTHORIZATION)
@@ -111,7 +160,8 @@ fn betas(from: &HeaderMap, allowed: &[String]) -> Result<Option<HeaderValue>, Re
     let mut asked: Vec<&str> = Vec::new();
     for value in from.get_all(BETA) {
         let value = value.to_str().unwrap_or("?");
-        for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        let names = value.split(',').map(str::trim);
+        for name in names.filter(|name| !name.is_empty() && *name != UNUSED_BETA) {
             let Some(name) = allowed.iter().find(|allowed| *allowed == name) else {
                 return Err(unexpected(name));
             };
@@ -153,8 +203,45 @@ mod tests {
         headers
     }
 
+    fn route(method: &str, uri: &str, dialect: Dialect) -> Option<Route> {
+        Route::of(&method.parse().unwrap(), &uri.parse().unwrap(), dialect)
+    }
+
     fn operation(method: &str, uri: &str) -> Option<Operation> {
-        Operation::of(&method.parse().unwrap(), &uri.parse().unwrap())
+        route(method, uri, Dialect::Anthropic).map(|route| route.operation)
+    }
+
+    #[test]
+    fn of_vertex_it_serves_the_same_and_reads_the_model_from_the_address() {
+        let of = |path: &str| route("POST", &format!("{VERTEX_PATH}{path}"), Dialect::Vertex);
+        let messages = |model: &str| {
+            Some(Route { operation: Operation::Messages, model: Some(model.to_owned()) })
+        };
+        assert_eq!(of("claude-opus-5-5:streamRawPredict"), messages("claude-opus-5-5"));
+        assert_eq!(of("claude-x@20250929:rawPredict"), messages("claude-x@20250929"));
+        assert_eq!(of("count-tokens:rawPredict").unwrap().operation, Operation::CountTokens);
+        for path in [
+            "count-tokens:streamRawPredict",
+            "claude-x:predict",
+            "claude-x:rawPredict:rawPredict",
+            "claude-x",
+            ":rawPredict",
+            "../../google/models/x:rawPredict",
+            "%2e%2e:rawPredict",
+            "claude-x/../y:rawPredict",
+            "claude-x:rawPredict?x=1",
+            "claude-x:rawPredict?beta=true",
+            &format!("{}:rawPredict", "x".repeat(129)),
+        ] {
+            assert_eq!(of(path), None, "{path}");
+        }
+        let other = VERTEX_PATH.replace("dreamcore", "other");
+        assert_eq!(route("POST", &format!("{other}claude-x:rawPredict"), Dialect::Vertex), None);
+        assert_eq!(route("POST", "/v1/messages", Dialect::Vertex), None);
+        assert_eq!(
+            route("POST", &format!("{VERTEX_PATH}claude-x:rawPredict"), Dialect::Anthropic),
+            None
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::answer::Refusal;
-use crate::models::Anthropic;
+use crate::models::{ApiFailure, Lending, ProviderKind};
 
 /// How many requests of any kind a run may make for each message that it may ask for, and a number
 /// in addition. Counts of tokens, refused requests and connections are requests too.
@@ -20,38 +20,7 @@ const MORE_BYTES: u64 = 64 << 20;
 /// refused request up to five times with one field or beta less, and then ends by itself.
 const MAX_REFUSALS: u64 = 32;
 
-/// Why the API did not answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ApiFailure {
-    /// The API could not be reached, closed the connection, or answered with a server error.
-    Network,
-    /// The API refused the key.
-    Auth,
-    /// The API refused a request because there were too many.
-    RateLimit,
-    /// The API did not answer in time.
-    Timeout,
-    /// The API refused the request itself.
-    Refused,
-    /// The run's own budget is used up.
-    Budget,
-}
-
-impl ApiFailure {
-    /// The failure that an HTTP status stands for; `None` for success.
-    pub fn of_status(status: u16) -> Option<Self> {
-        match status {
-            200..=299 => None,
-            401 | 403 => Some(Self::Auth),
-            429 => Some(Self::RateLimit),
-            408 | 504 => Some(Self::Timeout),
-            400..=499 => Some(Self::Refused),
-            _ => Some(Self::Network),
-        }
-    }
-}
-
-/// The limit that a run has exceeded so far that it is ended.
+/// What a run asked for beyond everything that a run may need, so that it is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overuse {
     /// The run made too many requests, answered or not.
@@ -89,6 +58,10 @@ pub struct Totals {
     pub output_tokens: u64,
     /// The number of requests that failed.
     pub failures: u64,
+    /// Messages that were asked of the Anthropic API.
+    pub asked_anthropic: u64,
+    /// Messages that were asked of Vertex AI.
+    pub asked_vertex: u64,
 }
 
 /// The numbers of tokens of one message.
@@ -152,7 +125,7 @@ impl Inner {
 }
 
 impl Ledger {
-    pub(super) fn new(settings: &Anthropic) -> Self {
+    pub(super) fn new(settings: &Lending) -> Self {
         Self {
             max_requests: settings.max_requests,
             max_tokens: settings.max_tokens,
@@ -223,6 +196,15 @@ impl Ledger {
             said: Tokens::default(),
             is_final: false,
         })
+    }
+
+    /// Counts a message that is sent to this provider.
+    pub(super) fn asked(&self, provider: ProviderKind) {
+        let totals = &mut self.inner().totals;
+        match provider {
+            ProviderKind::Anthropic => totals.asked_anthropic += 1,
+            ProviderKind::Vertex => totals.asked_vertex += 1,
+        }
     }
 
     pub(super) fn failed(&self, failure: ApiFailure) {
@@ -421,23 +403,5 @@ mod tests {
         assert!(ledger.failing_for().is_none());
         assert_eq!(ledger.last_failure(), None);
         assert_eq!(ledger.totals().failures, 4);
-    }
-
-    #[test]
-    fn every_status_has_its_failure() {
-        for (status, failure) in [
-            (200, None),
-            (401, Some(ApiFailure::Auth)),
-            (403, Some(ApiFailure::Auth)),
-            (429, Some(ApiFailure::RateLimit)),
-            (500, Some(ApiFailure::Network)),
-            (529, Some(ApiFailure::Network)),
-            (504, Some(ApiFailure::Timeout)),
-            (302, Some(ApiFailure::Network)),
-            (400, Some(ApiFailure::Refused)),
-            (413, Some(ApiFailure::Refused)),
-        ] {
-            assert_eq!(ApiFailure::of_status(status), failure, "{status}");
-        }
     }
 }

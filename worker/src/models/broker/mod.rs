@@ -17,6 +17,7 @@ mod forward;
 mod head;
 mod ledger;
 mod relay;
+mod rewrite;
 mod room;
 mod usage;
 
@@ -33,10 +34,10 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
-pub use check::Request;
-pub use ledger::{ApiFailure, Ledger, Overuse, Totals};
+pub use check::{Form, Request};
+pub use ledger::{Ledger, Overuse, Totals};
 
-use crate::models::Anthropic;
+use crate::models::{Lending, ProviderKind, Providers};
 use crate::types::Secret;
 use room::{Pool, Room};
 
@@ -61,10 +62,26 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client may leave an answer unread.
 const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Gives runs access to the model API.
+/// Whose form of a request the CLI speaks.
+///
+/// Where Vertex is one of the providers, the CLI speaks Vertex's, and leaves out by itself what Vertex
+/// does not know. The Anthropic API takes all that is left once the model stands in the body, so
+/// either provider can answer. The other way round the broker would have to know, version by
+/// version, which fields and betas Vertex refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// The Anthropic API's.
+    Anthropic,
+    /// That of Vertex AI.
+    Vertex,
+}
+
+/// Lends the model API to runs.
 #[derive(Debug, Clone)]
 pub struct Broker {
-    settings: Arc<Anthropic>,
+    settings: Arc<Lending>,
+    providers: Arc<Providers>,
+    dialect: Dialect,
     client: reqwest::Client,
     pool: Pool,
     large_checks: Arc<Semaphore>,
@@ -81,7 +98,9 @@ pub struct Lease {
 /// What the connections of one run share.
 #[derive(Debug)]
 struct Desk {
-    settings: Arc<Anthropic>,
+    settings: Arc<Lending>,
+    providers: Arc<Providers>,
+    dialect: Dialect,
     client: reqwest::Client,
     token: Secret,
     /// Whether only the run's processes can reach the listener, so that all requests are from the
@@ -97,14 +116,22 @@ struct Desk {
 }
 
 impl Broker {
-    /// Makes a broker for the API that `settings` describe.
-    pub fn new(settings: Anthropic) -> reqwest::Result<Self> {
-        Ok(Self {
+    /// A broker for these providers.
+    pub fn new(settings: Lending, providers: Arc<Providers>, client: reqwest::Client) -> Self {
+        let has_vertex = providers.kinds().any(|kind| kind == ProviderKind::Vertex);
+        Self {
             settings: Arc::new(settings),
-            client: super::client::new()?,
+            providers,
+            dialect: if has_vertex { Dialect::Vertex } else { Dialect::Anthropic },
+            client,
             pool: Pool::default(),
             large_checks: Arc::new(Semaphore::new(MAX_LARGE_CHECKS)),
-        })
+        }
+    }
+
+    /// The form of requests that the CLI has to speak.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// Makes a new token. It is valid only while a lease uses it.
@@ -120,6 +147,8 @@ impl Broker {
         let ledger = Arc::new(Ledger::new(&self.settings));
         let desk = Arc::new(Desk {
             settings: Arc::clone(&self.settings),
+            providers: Arc::clone(&self.providers),
+            dialect: self.dialect,
             client: self.client.clone(),
             token,
             is_private,

@@ -16,10 +16,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use super::Desk;
-use super::answer::{Body, Refusal};
+use super::answer::{Body, Refusal, full};
 use super::head::Operation;
-use super::ledger::{ApiFailure, Ledger, Reservation};
+use super::ledger::{Ledger, Reservation};
 use super::usage::UsageReader;
+use crate::models::ApiFailure;
+use crate::models::providers::Attempt;
 
 /// The largest streamed answer, in bytes. The longest answers of models have half of it.
 const MAX_EVENTS_BYTES: usize = 64 << 20;
@@ -44,19 +46,21 @@ pub(super) struct Asked {
     pub(super) reservation: Option<Reservation>,
 }
 
-/// Makes the answer for the CLI from the API's answer. The body is read as fast as the CLI reads
-/// it.
-pub(super) fn pass_back(
+/// Turns the API's answer into ours. Its body is read as the CLI reads it.
+pub(super) async fn pass_back(
     desk: &Arc<Desk>,
     answer: reqwest::Response,
     asked: Asked,
+    attempt: Attempt,
 ) -> Result<Response<Body>, Refusal> {
     let status = answer.status();
     let Asked { operation, turn, reservation } = asked;
-    if let Some(failure) = ApiFailure::of_status(status.as_u16()) {
+    let failure = ApiFailure::of_status(status.as_u16());
+    if let Some(failure) = failure {
         desk.ledger.failed(failure);
     } else if is_encoded(answer.headers()) {
         desk.ledger.failed(ApiFailure::Network);
+        attempt.failed(ApiFailure::Network);
         tracing::warn!("the model API encodes its answers although it was asked not to");
         let message = "the model API sent an answer that cannot be read";
         return Err(Refusal::new(StatusCode::BAD_GATEWAY, "api_error", message));
@@ -80,20 +84,26 @@ pub(super) fn pass_back(
         // Only a model may take long; other answers must be complete within this time.
         deadline: (!is_message).then(|| Instant::now() + desk.settings.stall_timeout),
     };
-    let account = if status.is_success() {
-        Some(Account::new(Arc::clone(&desk.ledger), reservation, is_events))
-    } else {
-        // The API does not charge for errors.
-        Reservation::release(reservation);
-        None
-    };
     let body = answer.bytes_stream().map_err(|error| io::Error::other(error.without_url()));
-    let body = flow.of(body, account, turn);
+    if let Some(failure) = failure {
+        attempt.failed(failure);
+        // The API charges nothing for errors.
+        Reservation::release(reservation);
+        let text = flow.whole(body).await;
+        let body = full(desk.providers.redactor().clean(&text));
+        return Ok(response(status, headers, body));
+    }
+    let account = Account::new(Arc::clone(&desk.ledger), reservation, is_events, attempt);
+    let body = flow.of(body, Some(account), turn);
     let body = BodyExt::boxed_unsync(StreamBody::new(body.map_ok(Frame::data)));
+    Ok(response(status, headers, body))
+}
+
+fn response(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
-    Ok(response)
+    response
 }
 
 /// The bounds of one answer.
@@ -140,6 +150,16 @@ impl Flow {
         }
     }
 
+    /// A short body, as far as it came within its bounds.
+    async fn whole(mut self, body: impl Stream<Item = io::Result<Bytes>>) -> Vec<u8> {
+        let mut body = std::pin::pin!(body);
+        let mut whole = Vec::new();
+        while let Ok(Some(chunk)) = self.next(body.next()).await {
+            whole.extend_from_slice(&chunk);
+        }
+        whole
+    }
+
     async fn next(
         &mut self,
         chunk: impl Future<Output = Option<io::Result<Bytes>>>,
@@ -169,12 +189,20 @@ struct Account {
     /// The bytes so far of an answer that is not streamed.
     whole: Option<Vec<u8>>,
     reservation: Option<Reservation>,
+    /// Told how the provider answered. Where the client hangs up first, that says nothing.
+    attempt: Option<Attempt>,
 }
 
 impl Account {
-    fn new(ledger: Arc<Ledger>, reservation: Option<Reservation>, is_events: bool) -> Self {
+    fn new(
+        ledger: Arc<Ledger>,
+        reservation: Option<Reservation>,
+        is_events: bool,
+        attempt: Attempt,
+    ) -> Self {
         let whole = (!is_events).then(Vec::new);
-        Self { ledger, reader: UsageReader::default(), whole, reservation }
+        let reader = UsageReader::default();
+        Self { ledger, reader, whole, reservation, attempt: Some(attempt) }
     }
 
     fn read(&mut self, chunk: &[u8]) {
@@ -199,10 +227,18 @@ impl Account {
             self.reader.read_whole(&whole);
             self.enter();
         }
+        let attempt = self.attempt.take();
         if self.reader.complete {
             self.ledger.succeeded();
+            if let Some(attempt) = attempt {
+                attempt.succeeded();
+            }
         } else {
-            self.ledger.failed(failure.unwrap_or(ApiFailure::Network));
+            let failure = failure.unwrap_or(ApiFailure::Network);
+            self.ledger.failed(failure);
+            if let Some(attempt) = attempt {
+                attempt.failed(failure);
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod answer;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -16,8 +17,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 pub use answer::Answer;
 
-use super::broker::ApiFailure;
-use crate::models::Anthropic;
+use super::ApiFailure;
+use super::providers::{Attempt, BODY_VERSION, Call, Providers};
+use super::settings::ProviderKind;
 
 /// The version of the API for whose requests and answers this module is written.
 const API_VERSION: &str = "2023-06-01";
@@ -107,55 +109,102 @@ impl Failed {
 /// Asks the Messages API. Clones share one HTTP client.
 #[derive(Debug, Clone)]
 pub struct Messages {
-    settings: std::sync::Arc<Anthropic>,
+    providers: Arc<Providers>,
     client: reqwest::Client,
 }
 
 impl Messages {
-    /// Makes a client of the API that `settings` describe, which uses the connections of `client`.
-    pub fn new(settings: Anthropic, client: reqwest::Client) -> Self {
-        Self { settings: std::sync::Arc::new(settings), client }
+    /// A client of these providers, over the connections of `client`.
+    pub fn new(providers: Arc<Providers>, client: reqwest::Client) -> Self {
+        Self { providers, client }
     }
 
-    /// Asks a question. Repeats the request if it fails in a way that may pass, as long as
-    /// `patience` is not over.
+    /// Asks, and asks again while the API only fails for the moment and `patience` is not over. Where
+    /// there is another provider, it is asked at once; the same one is asked again after a pause.
     pub async fn ask(&self, question: &Question, patience: Duration) -> Result<Answer, NoAnswer> {
         let deadline = Instant::now() + patience;
-        let body = body(question);
+        let has_time = |wait| Instant::now() + wait + LEAST_TIME <= deadline;
         let mut pause = FIRST_PAUSE;
         let mut attempt = 1;
+        let mut asking = self.providers.choose(&[]);
         loop {
-            let asked = timeout_at(deadline, self.ask_once(question, &body)).await;
-            let failed = match asked {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(failed)) => failed,
-                Err(_) => {
-                    return Err(NoAnswer::new(ApiFailure::Timeout, "no answer within the time"));
-                }
+            let Some(present) = asking else {
+                let reason = "neither ANTHROPIC_API_KEY nor DREAMCORE_VERTEX_PROJECT is set";
+                return Err(NoAnswer::new(ApiFailure::Auth, reason));
             };
-            let wait = failed.retry_after.unwrap_or(pause);
-            let is_late = Instant::now() + wait + LEAST_TIME > deadline;
-            if !failed.may_repeat || is_late || attempt == MAX_ATTEMPTS {
+            let provider = present.kind();
+            let failed = match self.ask_provider(question, present, deadline).await {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => failed,
+            };
+            if attempt == MAX_ATTEMPTS || !failed.error.failure.is_of_the_api() {
                 return Err(failed.error);
             }
-            tracing::debug!(error = %failed.error, attempt, "a question is asked again");
-            sleep(wait).await;
-            pause *= 2;
+            let another = self.providers.choose(&[provider]);
+            asking = if another.is_some() && has_time(Duration::ZERO) {
+                another
+            } else {
+                let wait = failed.retry_after.unwrap_or(pause);
+                if !failed.may_repeat || !has_time(wait) {
+                    return Err(failed.error);
+                }
+                sleep(wait).await;
+                pause *= 2;
+                self.providers.choose(&[])
+            };
+            let provider = provider.name();
+            tracing::debug!(error = %failed.error, provider, attempt, "a question is asked again");
             attempt += 1;
         }
     }
 
-    async fn ask_once(&self, question: &Question, body: &str) -> Result<Answer, Failed> {
-        let Some(key) = &self.settings.api_key else {
-            return Err(Failed::for_good(ApiFailure::Auth, "there is no ANTHROPIC_API_KEY"));
+    /// Asks this provider once, whatever is known of it.
+    pub async fn ask_only(
+        &self,
+        provider: ProviderKind,
+        question: &Question,
+        patience: Duration,
+    ) -> Result<Answer, NoAnswer> {
+        let Some(asking) = self.providers.only(provider) else {
+            return Err(NoAnswer::new(ApiFailure::Auth, "this provider is not set"));
         };
+        let asked = self.ask_provider(question, asking, Instant::now() + patience).await;
+        asked.map_err(|failed| failed.error)
+    }
+
+    /// Asks once, and notes how the provider answered. When whoever asked leaves meanwhile, that says
+    /// nothing about it.
+    async fn ask_provider(
+        &self,
+        question: &Question,
+        asking: Attempt,
+        deadline: Instant,
+    ) -> Result<Answer, Failed> {
+        let late = || Failed::for_good(ApiFailure::Timeout, "no answer within the time");
+        let asked = timeout_at(deadline, self.ask_once(question, &asking)).await;
+        let asked = asked.unwrap_or_else(|_| Err(late()));
+        match &asked {
+            Ok(_) => asking.succeeded(),
+            Err(failed) => asking.failed(failed.error.failure),
+        }
+        asked
+    }
+
+    async fn ask_once(&self, question: &Question, asking: &Attempt) -> Result<Answer, Failed> {
+        let target = asking.target(&question.model, Call::Message { stream: false }).await;
+        let target = target.map_err(|failure| Failed {
+            error: NoAnswer::new(failure, "there is no token for Vertex AI"),
+            may_repeat: false,
+            retry_after: None,
+        })?;
+        let (name, value) = target.credential;
         let request = self
             .client
-            .post(format!("{}/v1/messages", self.settings.base_url))
-            .header("x-api-key", key.expose())
+            .post(target.url.expose())
+            .header(name, value)
             .header("anthropic-version", API_VERSION)
             .header("content-type", "application/json")
-            .body(body.to_owned());
+            .body(body(question, asking.kind(), &asking.model_name(&question.model)));
         let response = request.send().await.map_err(|error| Failed {
             error: NoAnswer::new(ApiFailure::Network, error.without_url().to_string()),
             may_repeat: true,
@@ -176,14 +225,17 @@ impl Messages {
     }
 }
 
-/// The body of the request.
-fn body(question: &Question) -> String {
+/// The request's body, as the provider reads it: the model stands there, or in the address.
+fn body(question: &Question, provider: ProviderKind, model: &str) -> String {
     let mut body = json!({
-        "model": question.model,
         "max_tokens": question.max_tokens,
         "system": question.system,
         "messages": question.turns,
     });
+    match provider {
+        ProviderKind::Anthropic => body["model"] = json!(model),
+        ProviderKind::Vertex => body["anthropic_version"] = json!(BODY_VERSION),
+    }
     if let Some(form) = &question.form {
         body["tools"] = json!([{
             "name": form.name,
@@ -233,10 +285,24 @@ mod tests {
         }
     }
 
+    fn of(question: &Question) -> String {
+        body(question, ProviderKind::Anthropic, &question.model)
+    }
+
+    #[test]
+    fn the_model_stands_in_the_body_or_in_the_address() {
+        let at_anthropic: Value = serde_json::from_str(&of(&question(None))).unwrap();
+        assert_eq!(at_anthropic["model"], "claude-x");
+        let vertex = body(&question(None), ProviderKind::Vertex, "claude-x");
+        let vertex: Value = serde_json::from_str(&vertex).unwrap();
+        assert!(vertex.get("model").is_none());
+        assert_eq!(vertex["anthropic_version"], "vertex-2023-10-16");
+    }
+
     #[test]
     fn a_form_forces_the_call_of_its_tool() {
         let form = Form { name: "say", description: "d", schema: json!({ "type": "object" }) };
-        let body: Value = serde_json::from_str(&body(&question(Some(form)))).unwrap();
+        let body: Value = serde_json::from_str(&of(&question(Some(form)))).unwrap();
         assert_eq!(body["tool_choice"], json!({ "type": "tool", "name": "say" }));
         assert_eq!(body["tools"][0]["input_schema"], json!({ "type": "object" }));
         assert_eq!(body["messages"], json!([{ "role": "user", "content": "q" }]));
@@ -244,7 +310,7 @@ mod tests {
 
     #[test]
     fn without_a_form_there_is_no_tool() {
-        let body: Value = serde_json::from_str(&body(&question(None))).unwrap();
+        let body: Value = serde_json::from_str(&of(&question(None))).unwrap();
         assert!(body.get("tools").is_none() && body.get("tool_choice").is_none());
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use dreamcore_wire::plan::{Access, Grant};
 
+use crate::models::broker::Dialect;
 use crate::runs::workspace::Workspace;
 use crate::safe_fs::WriteOptions;
 use crate::sandbox::policy::Program;
@@ -39,15 +40,45 @@ pub fn prepare_home(workspace: &Workspace) -> io::Result<()> {
         .map_err(io::Error::other)
 }
 
-/// The plan's description of the CLI, which works in `workspace` and asks the broker at `port`.
-pub fn program(
-    paths: &Paths,
-    workspace: &Workspace,
-    port: u16,
-    token: &Secret,
-    model: Option<&str>,
-    api_timeout_ms: u128,
-) -> Program {
+/// Where the CLI finds the broker, and how it speaks to it.
+#[derive(Debug)]
+pub struct Api {
+    /// The port on loopback.
+    pub port: u16,
+    /// The token of the run.
+    pub token: Secret,
+    /// The form of requests.
+    pub dialect: Dialect,
+    /// How long the CLI waits for an answer.
+    pub timeout_ms: u128,
+}
+
+impl Api {
+    /// The variables that tell the CLI. For Vertex it gets a project's name that means nothing, and
+    /// no credential: the broker puts both in.
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        let (port, token) = (self.port, self.token.expose());
+        let mut variables = vec![("API_TIMEOUT_MS", self.timeout_ms.to_string())];
+        match self.dialect {
+            Dialect::Anthropic => variables.extend([
+                ("ANTHROPIC_BASE_URL", format!("http://127.0.0.1:{port}")),
+                ("ANTHROPIC_API_KEY", token.to_owned()),
+            ]),
+            Dialect::Vertex => variables.extend([
+                ("CLAUDE_CODE_USE_VERTEX", "1".to_owned()),
+                ("CLAUDE_CODE_SKIP_VERTEX_AUTH", "1".to_owned()),
+                ("ANTHROPIC_VERTEX_BASE_URL", format!("http://127.0.0.1:{port}/v1")),
+                ("ANTHROPIC_VERTEX_PROJECT_ID", "dreamcore".to_owned()),
+                ("CLOUD_ML_REGION", "global".to_owned()),
+                ("ANTHROPIC_CUSTOM_HEADERS", format!("x-api-key: {token}")),
+            ]),
+        }
+        variables
+    }
+}
+
+/// The CLI as a program to be confined, working in `workspace` and asking the broker at `api`.
+pub fn program(paths: &Paths, workspace: &Workspace, api: &Api, model: Option<&str>) -> Program {
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let (home, tmp) = (workspace.home_path(), workspace.tmp_path());
     let mut args: Vec<String> = [
@@ -78,18 +109,14 @@ pub fn program(
     if let Some(model) = model {
         args.extend(["--model".to_owned(), model.to_owned()]);
     }
-    let env = BTreeMap::from(
+    let mut env = BTreeMap::from(
         [
             ("PATH", "/usr/local/bin:/usr/bin:/bin".to_owned()),
             ("LANG", "C.UTF-8".to_owned()),
             ("SHELL", "/bin/bash".to_owned()),
             ("HOME", text(&home)),
             ("TMPDIR", text(&tmp)),
-            ("ANTHROPIC_BASE_URL", format!("http://127.0.0.1:{port}")),
-            ("ANTHROPIC_API_KEY", token.expose().to_owned()),
-            ("API_TIMEOUT_MS", api_timeout_ms.to_string()),
-            // The CLI speaks plain HTTP to the broker, so it need not read the system's
-            // certificates, which takes 20 ms.
+            // It speaks plain HTTP to the broker; reading the system's certificates takes 20 ms.
             ("CLAUDE_CODE_CERT_STORE", "bundled".to_owned()),
             // Notes for the next session would only cost tokens, because there is none.
             ("CLAUDE_CODE_DISABLE_AUTO_MEMORY", "1".to_owned()),
@@ -99,6 +126,7 @@ pub fn program(
         ]
         .map(|(name, value)| (name.to_owned(), value)),
     );
+    env.extend(api.variables().into_iter().map(|(name, value)| (name.to_owned(), value)));
     let mut grants = vec![
         Grant::new(workspace.game_path(), Access::Write),
         Grant::new(&home, Access::Write),
@@ -113,7 +141,7 @@ pub fn program(
         cwd: workspace.game_path(),
         grants,
         root_dir: workspace.root_path(),
-        api_port: Some(port),
+        api_port: Some(api.port),
     }
 }
 

@@ -8,7 +8,7 @@ mod lines;
 mod parser;
 mod replay;
 
-pub use command::{Paths, prepare_home, program, prompt_line};
+pub use command::{Api, Paths, prepare_home, program, prompt_line};
 pub use driver::{CliReport, Driver, Ended, Watch};
 pub use lines::{LineSplitter, MAX_LINE_BYTES};
 pub use parser::{CliEvent, Parser};

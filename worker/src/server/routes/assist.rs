@@ -18,7 +18,7 @@ use crate::assist::publish::Game;
 use crate::assist::skills::OFFERED;
 use crate::blocking;
 use crate::json::{List, Object};
-use crate::models::broker::ApiFailure;
+use crate::models::ApiFailure;
 use crate::models::messages::NoAnswer;
 use crate::server::error::ApiError;
 use crate::server::extract::{Body, LargeBody};

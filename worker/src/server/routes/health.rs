@@ -46,7 +46,7 @@ pub(in crate::server) async fn ready(State(app): State<Arc<App>>) -> Response {
     if let Some(problem) = cli {
         problems.insert("claude_cli", problem);
     }
-    if app.settings.models.anthropic.api_key.is_none() {
+    if !app.settings.models.has_provider() {
         problems.insert("anthropic_api_key", "is not set".to_owned());
     }
     if app.runs.is_closing() {

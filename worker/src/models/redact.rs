@@ -1,0 +1,101 @@
+//! Taking secrets out of what an API says, before it reaches a sandbox.
+//!
+//! An API may repeat in an error what it was sent: the path of a proxy that knows its clients by
+//! it, a key, a token. The CLI shows errors to whoever wrote the prompt.
+
+use aho_corasick::AhoCorasick;
+
+use crate::types::Secret;
+
+/// What stands in a secret's place. It needs no escaping in JSON.
+const MARK: &str = "[removed]";
+/// Parts of a path that are at least this long are taken out by themselves too; shorter ones are
+/// words such as `api`, which stand in errors for other reasons.
+const LEAST_PART_BYTES: usize = 12;
+
+/// Knows the texts that must not be shown.
+#[derive(Clone, Default)]
+pub(crate) struct Redactor(Option<AhoCorasick>);
+
+impl std::fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Redactor(…)")
+    }
+}
+
+impl Redactor {
+    /// Takes out these texts.
+    pub(crate) fn new<'s>(texts: impl IntoIterator<Item = &'s str>) -> Self {
+        let mut all: Vec<&str> = texts.into_iter().filter(|text| !text.is_empty()).collect();
+        all.sort_unstable();
+        all.dedup();
+        if all.is_empty() {
+            return Self::default();
+        }
+        // A list that is too large to be searched for is no list of settings.
+        let searcher = AhoCorasick::builder()
+            .match_kind(aho_corasick::MatchKind::LeftmostLongest)
+            .ascii_case_insensitive(true)
+            .build(all);
+        Self(searcher.ok())
+    }
+
+    /// The text without them.
+    pub(crate) fn clean(&self, text: &[u8]) -> Vec<u8> {
+        match &self.0 {
+            None => text.to_vec(),
+            Some(searcher) => {
+                let marks = vec![MARK; searcher.patterns_len()];
+                searcher.replace_all_bytes(text, &marks)
+            }
+        }
+    }
+}
+
+/// The texts by which the path of an address could be shown: as it is, as some programs write it in
+/// JSON, and each long part of it.
+pub(crate) fn of_path(url: &Secret) -> Vec<String> {
+    let Ok(url) = reqwest::Url::parse(url.expose()) else {
+        return Vec::new();
+    };
+    let path = url.path().trim_end_matches('/');
+    if path.is_empty() {
+        return Vec::new();
+    }
+    let parts = path.split('/').filter(|part| part.len() >= LEAST_PART_BYTES).map(str::to_owned);
+    [path.to_owned(), path.replace('/', "\\/")].into_iter().chain(parts).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cleaned(url: &str, text: &str) -> String {
+        let texts = of_path(&Secret::new(url));
+        let redactor = Redactor::new(texts.iter().map(String::as_str).chain(["sk-ant-1"]));
+        String::from_utf8(redactor.clean(text.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn a_path_is_taken_out_however_it_is_written() {
+        let url = "https://host/a/0123456789abcdef";
+        for text in [
+            "no such endpoint: POST /a/0123456789abcdef/v1/messages",
+            r"no such endpoint: POST \/a\/0123456789abcdef\/v1\/messages",
+            "client 0123456789ABCDEF is not known",
+            "key sk-ant-1",
+        ] {
+            let shown = cleaned(url, text);
+            assert!(shown.contains(MARK), "{shown}");
+            assert!(!shown.to_lowercase().contains("0123456789abcdef") && !shown.contains("sk-"));
+        }
+    }
+
+    #[test]
+    fn short_words_of_a_path_stay_where_the_cli_learns_from_them() {
+        let text = "Unexpected value(s) `x` for the `anthropic-beta` header";
+        assert_eq!(cleaned("https://host/anthropic", text), text);
+        assert_eq!(cleaned("https://host", text), text);
+        assert_eq!(Redactor::default().clean(b"x"), b"x");
+    }
+}
