@@ -11,6 +11,7 @@ mod hostile_output;
 mod inputs;
 mod leavings;
 mod misbehaving_model;
+mod providers;
 mod raw_model;
 mod secrets;
 mod storage;

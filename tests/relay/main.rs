@@ -5,6 +5,7 @@
 //! pass.
 
 mod page;
+mod providers;
 mod questions;
 mod refusals;
 mod relay;
