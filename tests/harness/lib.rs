@@ -12,7 +12,7 @@ mod worker;
 pub use client::{Answer, SECRET};
 pub use disk::Disk;
 pub use events::{Event, Stream, terminal};
-pub use places::{Kernel, claude, is_root, kernel, repository_root, target_dir};
+pub use places::{Kernel, claude, is_root, kernel, program, repository_root, target_dir};
 pub use project::{Ids, control_groups, git, has_git_identity, leftovers};
 pub use scripted_api as script;
 pub use worker::{REAL_KEY, Setup, Worker};

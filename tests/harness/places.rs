@@ -17,7 +17,7 @@ pub fn target_dir() -> PathBuf {
 }
 
 /// The path of one of the worker's programs.
-pub(crate) fn program(name: &str) -> PathBuf {
+pub fn program(name: &str) -> PathBuf {
     let path = target_dir().join(name);
     assert!(path.is_file(), "{} is missing: run `make build` first", path.display());
     path

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use harness::script::{Fault, Google, Script, ScriptSet, ScriptedApi, text};
+use harness::script::{Fault, Google, Options, Script, ScriptSet, ScriptedApi, text};
 use harness::{Setup, Worker};
 use serde_json::{Value, json};
 
@@ -205,5 +205,75 @@ async fn questions_go_to_the_other_provider_while_one_only_fails() {
         assert!(Instant::now() < until, "{}", worker.log());
         assert!(is_answered(&worker).await);
         tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}
+
+/// What `doctor --live` says of the providers, and whether it found everything in order.
+fn doctor(vars: &[(&str, &str)]) -> (bool, Value) {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let output = std::process::Command::new(harness::program("dreamcore-worker"))
+        .args(["doctor", "--live", "--json"])
+        .env_clear()
+        .env("MODAL_INTERNAL_SECRET", harness::SECRET)
+        .env("DREAMCORE_CONFINEMENT", "without-guarantees")
+        .env("DREAMCORE_SCRATCH_DIR", scratch.path().join("scratch"))
+        .envs(vars.iter().copied())
+        .output()
+        .expect("it can be executed");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    (output.status.success(), report["live"]["providers"].clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_names_the_setting_that_has_to_be_put_right() {
+    let vertex = vertex().await;
+    let options = Options { expect_key: Some(harness::REAL_KEY.to_owned()), ..Options::default() };
+    let api = ScriptedApi::start(ScriptSet::new("x", Script::new()), options).await;
+    let api = api.expect("the scripted API starts");
+    let (api_url, vertex_url) = (api.base_url(), vertex.vertex_url());
+    let account = vertex.google().service_account();
+    let of_anthropic = [("ANTHROPIC_API_KEY", harness::REAL_KEY), ("ANTHROPIC_BASE_URL", &api_url)];
+    let of_vertex = [
+        ("DREAMCORE_VERTEX_PROJECT", "the-payer"),
+        ("DREAMCORE_VERTEX_BASE_URL", &vertex_url),
+        ("DREAMCORE_VERTEX_SERVICE_ACCOUNT", &account),
+    ];
+    let (_, found) = doctor(&[&of_anthropic[..], &of_vertex].concat());
+    let answers = |provider: &str| json!({ "provider": provider, "answers": true });
+    assert_eq!(found, json!([answers("anthropic"), answers("vertex")]));
+    assert_eq!(doctor(&[]), (false, json!([])));
+
+    let nowhere = "http://127.0.0.1:9";
+    let forged = account.replace("worker@", "somebody@");
+    let ended = vertex.google().identity_token(-600);
+    let federation = vertex.federation(false);
+    for (vars, setting) in [
+        (vec![("ANTHROPIC_API_KEY", "wrong"), of_anthropic[1]], "ANTHROPIC_API_KEY"),
+        (vec![of_anthropic[0], ("ANTHROPIC_BASE_URL", nowhere)], "ANTHROPIC_BASE_URL"),
+        (
+            vec![of_vertex[0], of_vertex[1], ("DREAMCORE_VERTEX_SERVICE_ACCOUNT", &forged)],
+            "DREAMCORE_VERTEX_SERVICE_ACCOUNT",
+        ),
+        (
+            vec![of_vertex[0], ("DREAMCORE_VERTEX_BASE_URL", nowhere), of_vertex[2]],
+            "DREAMCORE_VERTEX_BASE_URL",
+        ),
+        (
+            vec![
+                of_vertex[0],
+                of_vertex[1],
+                ("DREAMCORE_VERTEX_FEDERATION", &federation),
+                ("MODAL_IDENTITY_TOKEN", &ended),
+            ],
+            "DREAMCORE_VERTEX_FEDERATION",
+        ),
+    ] {
+        let (good, found) = doctor(&vars);
+        assert!(!good, "{setting}");
+        let text = found.to_string();
+        assert!(found[0]["advice"].as_str().is_some_and(|text| text.contains(setting)), "{text}");
+        for secret in ["wrong", "127.0.0.1", "PRIVATE", "ya29", "eyJ"] {
+            assert!(!text.contains(secret), "{text}");
+        }
     }
 }

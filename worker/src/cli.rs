@@ -30,6 +30,9 @@ pub(crate) enum Command {
         /// As JSON instead of a table.
         #[arg(long)]
         json: bool,
+        /// Ask each model provider that is set one tiny question as well.
+        #[arg(long)]
+        live: bool,
     },
 }
 

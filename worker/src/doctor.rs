@@ -1,4 +1,7 @@
-//! `dreamcore-worker doctor`: the self-test by itself, as a table for people or JSON for programs.
+//! `dreamcore-worker doctor`: the self-test by itself, as a table for people or JSON for programs, and on
+//! demand a question to each model provider.
+
+mod live;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -10,11 +13,13 @@ use dreamcore_worker::sandbox::launch::Launcher;
 use dreamcore_worker::sandbox::policy::sandbox_identity;
 use serde_json::json;
 
-/// Runs the self-test and prints its findings. The exit code is 0 if the policy is met.
+/// Runs the self-test and prints its findings. The exit code is 0 if the policy is met and, where
+/// they were asked, every model provider answers.
 pub(crate) async fn run(
     config: Config,
     launcher: Launcher,
     as_json: bool,
+    is_live: bool,
 ) -> Result<ExitCode, Box<dyn std::error::Error>> {
     // A folder beside the worker's scratch folder, because a running worker may be using that.
     let mut folder = config.app.runs.scratch_dir.clone().into_os_string();
@@ -28,16 +33,28 @@ pub(crate) async fn run(
     drop(scratch);
     std::fs::remove_dir(&folder)?;
     let met = proven.as_ref().is_ok_and(|proof| proof.violations.is_empty());
+    let findings = if is_live { Some(live::ask(&config).await?) } else { None };
     let mut out = std::io::stdout().lock();
-    match (&proven, as_json) {
-        (Ok(proof), true) => writeln!(out, "{}", serde_json::to_string_pretty(&to_json(proof))?)?,
-        (Err(reason), true) => {
-            writeln!(out, "{}", json!({ "met": false, "error": reason.as_ref() }))?;
+    if as_json {
+        let mut report = match &proven {
+            Ok(proof) => to_json(proof),
+            Err(reason) => json!({ "met": false, "error": reason.as_ref() }),
+        };
+        if let Some(findings) = &findings {
+            report["live"] = findings.to_json();
         }
-        (Ok(proof), false) => table(&mut out, proof)?,
-        (Err(reason), false) => writeln!(out, "Nothing can be confined here: {reason}")?,
+        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
+    } else {
+        match &proven {
+            Ok(proof) => table(&mut out, proof)?,
+            Err(reason) => writeln!(out, "Nothing can be confined here: {reason}")?,
+        }
+        if let Some(findings) = &findings {
+            findings.table(&mut out)?;
+        }
     }
-    Ok(if met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let good = met && findings.is_none_or(|findings| findings.are_good());
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn to_json(proof: &Proof) -> serde_json::Value {

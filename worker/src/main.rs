@@ -56,7 +56,7 @@ async fn run(
     let launcher = Launcher::new(cli::launcher_path(&config)?);
     match command {
         cli::Command::Serve => serve(config, launcher).await.map(|()| ExitCode::SUCCESS),
-        cli::Command::Doctor { json } => doctor::run(config, launcher, json).await,
+        cli::Command::Doctor { json, live } => doctor::run(config, launcher, json, live).await,
     }
 }
 
