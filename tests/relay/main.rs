@@ -4,6 +4,7 @@
 //! This behaviour was observed on a running relay. Do not change it to make a test of the worker
 //! pass.
 
+mod odd_input;
 mod page;
 mod providers;
 mod questions;
