@@ -14,6 +14,7 @@ pub mod memory;
 pub mod peers;
 pub mod project;
 pub mod projects;
+pub mod questions;
 pub mod report;
 pub mod start;
 pub mod stats;

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use dreamcore_bench::{events, files, generation, listing, memory, projects, report, start};
+use dreamcore_bench::{
+    events, files, generation, listing, memory, projects, questions, report, start,
+};
 
 /// Measures the worker beside the bare CLI, a bare process, a bare pipe, nginx, `find` and git,
 /// in alternation.
@@ -39,19 +41,23 @@ enum Section {
     Files,
     /// Listing many files: `find` against `GET /list_files`.
     Listing,
+    /// Short questions: the same request by hand, and a CLI started for it, against `POST
+    /// /detect_intent`.
+    Questions,
     /// Saving and listing versions, and their growth: git's own programs against `POST
     /// /apply_files`.
     Projects,
 }
 
 impl Section {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Generation,
         Self::Start,
         Self::Events,
         Self::Memory,
         Self::Files,
         Self::Listing,
+        Self::Questions,
         Self::Projects,
     ];
 
@@ -63,6 +69,7 @@ impl Section {
             Self::Memory => "memory",
             Self::Files => "files",
             Self::Listing => "listing",
+            Self::Questions => "questions",
             Self::Projects => "projects",
         }
     }
@@ -83,6 +90,7 @@ async fn main() -> ExitCode {
             Section::Memory => memory::measure(pairs).await,
             Section::Files => files::measure(pairs).await,
             Section::Listing => listing::measure(pairs).await,
+            Section::Questions => questions::measure(pairs).await,
             Section::Projects => projects::measure(pairs).await,
         };
         println!("{}", report::table(&measured));
