@@ -3,8 +3,6 @@
 //! An API may repeat in an error what it was sent: the path of a proxy that knows its clients by
 //! it, a key, a token. The CLI shows errors to whoever wrote the prompt.
 
-use aho_corasick::AhoCorasick;
-
 use crate::types::Secret;
 
 /// What stands in a secret's place. It needs no escaping in JSON.
@@ -13,9 +11,9 @@ const MARK: &str = "[removed]";
 /// words such as `api`, which stand in errors for other reasons.
 const LEAST_PART_BYTES: usize = 12;
 
-/// Knows the texts that must not be shown.
+/// Knows the texts that must not be shown: a few, the longest first.
 #[derive(Clone, Default)]
-pub(crate) struct Redactor(Option<AhoCorasick>);
+pub(crate) struct Redactor(Vec<String>);
 
 impl std::fmt::Debug for Redactor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -24,32 +22,39 @@ impl std::fmt::Debug for Redactor {
 }
 
 impl Redactor {
-    /// Takes out these texts.
+    /// Takes out these texts, also where all their letters are written small or large.
     pub(crate) fn new<'s>(texts: impl IntoIterator<Item = &'s str>) -> Self {
-        let mut all: Vec<&str> = texts.into_iter().filter(|text| !text.is_empty()).collect();
-        all.sort_unstable();
+        let texts = texts.into_iter().filter(|text| !text.is_empty());
+        let forms =
+            |text: &str| [text.to_owned(), text.to_ascii_lowercase(), text.to_ascii_uppercase()];
+        let mut all: Vec<String> = texts.flat_map(forms).collect();
+        all.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         all.dedup();
-        if all.is_empty() {
-            return Self::default();
-        }
-        // A list that is too large to be searched for is no list of settings.
-        let searcher = AhoCorasick::builder()
-            .match_kind(aho_corasick::MatchKind::LeftmostLongest)
-            .ascii_case_insensitive(true)
-            .build(all);
-        Self(searcher.ok())
+        Self(all)
     }
 
     /// The text without them.
     pub(crate) fn clean(&self, text: &[u8]) -> Vec<u8> {
-        match &self.0 {
-            None => text.to_vec(),
-            Some(searcher) => {
-                let marks = vec![MARK; searcher.patterns_len()];
-                searcher.replace_all_bytes(text, &marks)
+        let mut text = text.to_vec();
+        for hidden in &self.0 {
+            if memchr::memmem::find(&text, hidden.as_bytes()).is_some() {
+                text = without(&text, hidden.as_bytes());
             }
         }
+        text
     }
+}
+
+fn without(text: &[u8], hidden: &[u8]) -> Vec<u8> {
+    let mut cleaned = Vec::with_capacity(text.len());
+    let mut from = 0;
+    for at in memchr::memmem::find_iter(text, hidden) {
+        cleaned.extend_from_slice(text.get(from..at).unwrap_or_default());
+        cleaned.extend_from_slice(MARK.as_bytes());
+        from = at + hidden.len();
+    }
+    cleaned.extend_from_slice(text.get(from..).unwrap_or_default());
+    cleaned
 }
 
 /// The texts by which the path of an address could be shown: as it is, as some programs write it in
