@@ -168,6 +168,32 @@ async fn a_client_that_asks_first_is_told_to_go_on() {
 }
 
 #[tokio::test]
+async fn connections_that_ask_for_nothing_make_way_for_others() {
+    let worker = Setup::default().var("DREAMCORE_MAX_CONNECTIONS", 40).start().await;
+    let mut all = Vec::new();
+    for n in 0..100 {
+        let mut raw = Raw::open(&worker).await;
+        match n % 3 {
+            0 => {}
+            1 => raw.send("GET / HT").await,
+            _ => {
+                raw.send(LIVE).await;
+                assert_eq!(raw.answer().await.status, 200);
+            }
+        }
+        all.push(raw);
+    }
+    is_served(&worker).await;
+    // Those that came first are closed, and the last one can go on.
+    for raw in all.iter_mut().take(50) {
+        assert_eq!(raw.rest().await, b"");
+    }
+    let mut last = all.pop().expect("one");
+    last.send(if all.len() % 3 == 1 { "TP/1.1\r\nHost: t\r\n\r\n" } else { LIVE }).await;
+    assert!(matches!(last.answer().await.status, 200 | 401));
+}
+
+#[tokio::test]
 async fn clients_that_leave_give_their_places_back() {
     let worker = Setup::default().var("DREAMCORE_MAX_CONNECTIONS", 4).start().await;
     for n in 0..40 {

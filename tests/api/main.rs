@@ -16,6 +16,7 @@ mod in_flight;
 mod lifecycle;
 mod names;
 mod not_files;
+mod odd_requests;
 mod parameters;
 mod ranges;
 mod raw;

@@ -82,6 +82,11 @@ impl Raw {
         self.stream.try_write(bytes.as_ref()).unwrap_or_default()
     }
 
+    /// Says that nothing more will be sent.
+    pub(crate) async fn close_own_side(&mut self) {
+        self.stream.shutdown().await.expect("one side of a connection can be closed");
+    }
+
     /// Reads until there are more bytes; false at the end of the connection.
     async fn fill(&mut self) -> bool {
         let read = self.stream.read_buf(&mut self.read);

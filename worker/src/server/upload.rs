@@ -3,6 +3,9 @@
 //! What arrives is handed on in pieces to a thread that may wait for the disk, and no more is read
 //! from the client until a piece is written. So an upload costs the same memory whatever its size.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes, HttpBody as _};
@@ -140,10 +143,13 @@ impl Pending {
         most: u64,
     ) -> Result<FileName, ApiError> {
         let limits = Constraints::new().size_limit(SizeLimit::new().whole_stream(most));
-        let stream = one_at_a_time(stream);
+        let left = Arc::new(AtomicU64::new(0));
+        let stream = one_at_a_time(stream, Arc::clone(&left));
         let mut form = Multipart::with_constraints(stream, boundary, limits);
         let mut found = None;
         for _ in 0..MAX_PARTS {
+            // The reader of forms keeps all of what it has not understood yet.
+            left.store(FORM_BYTES, Ordering::Relaxed);
             let next = self.in_time(form.next_field()).await?;
             let Some(field) = next.map_err(|error| Broken::from(error).answer())? else {
                 return found.ok_or_else(|| ApiError::bad_request("the form holds no file"));
@@ -161,6 +167,7 @@ impl Pending {
                     .parse()
                     .map_err(|error| ApiError::bad_request(format!("the file's name: {error}")))?,
             };
+            left.store(u64::MAX, Ordering::Relaxed);
             self.take(field).await?;
             found = Some(name);
         }
@@ -233,30 +240,48 @@ impl From<multer::Error> for Broken {
     fn from(error: multer::Error) -> Self {
         match error {
             multer::Error::StreamSizeExceeded { .. } => Self::TooLarge,
+            multer::Error::StreamReadFailed(error) if error.is::<HeadTooLong>() => {
+                Self::Form(error.to_string())
+            }
             multer::Error::StreamReadFailed(_) => Self::Off,
             other => Self::Form(other.to_string()),
         }
     }
 }
 
+/// More came between two files of a form, or before the first, than belongs there.
+#[derive(Debug, thiserror::Error)]
+#[error("too much stands before a file")]
+struct HeadTooLong;
+
+/// What the reader of forms gets instead of a piece.
+type FormError = Box<dyn std::error::Error + Send + Sync>;
+
 /// The reader of forms takes all that a stream has before it looks at any of it. This one seems to
-/// have nothing more after each piece, so that never more than a piece is held.
-fn one_at_a_time<E>(
+/// have nothing more after each piece, so that never more than a piece is held of a file. It gives
+/// at most `left` bytes, because the reader holds what is no file until it has seen its end.
+fn one_at_a_time<E: Into<FormError>>(
     stream: impl Stream<Item = Result<Bytes, E>> + Send + Unpin,
-) -> impl Stream<Item = Result<Bytes, E>> + Send {
+    left: Arc<AtomicU64>,
+) -> impl Stream<Item = Result<Bytes, FormError>> + Send {
     let mut stream = stream;
     let mut rest = false;
     futures_util::stream::poll_fn(move |context| {
         rest = !rest;
         if !rest {
             context.waker().wake_by_ref();
-            return std::task::Poll::Pending;
+            return Poll::Pending;
         }
         let polled = stream.poll_next_unpin(context);
         if polled.is_pending() {
             // Nothing was given, so there is nothing to pause after.
             rest = false;
         }
-        polled
+        let give = |bytes: Bytes| {
+            let more = left.load(Ordering::Relaxed).checked_sub(bytes.len() as u64);
+            left.store(more.ok_or(HeadTooLong)?, Ordering::Relaxed);
+            Ok(bytes)
+        };
+        polled.map(|next| next.map(|piece| piece.map_err(Into::into).and_then(give)))
     })
 }
