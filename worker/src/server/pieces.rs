@@ -32,8 +32,17 @@ pub(super) struct Piece {
 impl Piece {
     /// Room for this many bytes.
     pub(super) fn with_room(size: usize) -> Self {
-        HELD.fetch_add(size, Ordering::Relaxed);
-        Self { bytes: Vec::with_capacity(size), counted: size }
+        Self::of(Vec::with_capacity(size), size)
+    }
+
+    /// This many zeros, to be overwritten.
+    pub(super) fn zeroed(size: usize) -> Self {
+        Self::of(vec![0; size], size)
+    }
+
+    fn of(bytes: Vec<u8>, counted: usize) -> Self {
+        HELD.fetch_add(counted, Ordering::Relaxed);
+        Self { bytes, counted }
     }
 
     /// The room that it was made with.

@@ -51,8 +51,7 @@ impl Rest {
     async fn next(self, most: usize) -> io::Result<(Bytes, Self)> {
         let Self { file, at, left } = self;
         let size = usize::try_from(left).unwrap_or(most).min(most);
-        let mut piece = Piece::with_room(size);
-        piece.bytes.resize(size, 0);
+        let mut piece = Piece::zeroed(size);
         if !read_cached(&file, &mut piece.bytes, at) {
             let file = Arc::clone(&file);
             let read = blocking::run(move || {
