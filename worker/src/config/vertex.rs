@@ -7,7 +7,7 @@ use super::settings as s;
 use crate::models::{Federation, Identity, Subject, Vertex};
 use crate::types::Secret;
 
-/// Vertex AI, if its project is set.
+/// The settings of Vertex AI. `None` if its project is not set.
 pub(super) fn settings(r: &mut Reader) -> Option<Vertex> {
     let project = r.optional(&s::VERTEX_PROJECT, name);
     let location = r.required(&s::VERTEX_LOCATION, name);
@@ -43,7 +43,7 @@ pub(super) fn settings(r: &mut Reader) -> Option<Vertex> {
             Some(Vertex { project, location, base_url, models, identity })
         }
         (Some(_), None) => {
-            // What was wrong with one of them has been said.
+            // If one of them is malformed, that error has been added already.
             if !r.has_errors_of(&[&s::VERTEX_SERVICE_ACCOUNT, &s::VERTEX_FEDERATION]) {
                 let problem =
                     "needs DREAMCORE_VERTEX_SERVICE_ACCOUNT or DREAMCORE_VERTEX_FEDERATION";
@@ -60,7 +60,7 @@ pub(super) fn settings(r: &mut Reader) -> Option<Vertex> {
     }
 }
 
-/// A project's or a location's name, which becomes a part of an address.
+/// Parses the name of a project or a location, which becomes a part of a URL.
 fn name(text: &str) -> Result<String, String> {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.:".contains(&b);
     if text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric()) && text.bytes().all(allowed) {
@@ -80,7 +80,7 @@ fn models(text: &str) -> Result<BTreeMap<String, String>, String> {
     })
 }
 
-/// The key of a service account. Whether it is a good one shows when it signs.
+/// Parses the key of a service account. Whether it is valid shows only when it signs.
 fn service_account(text: &str) -> Result<Secret, String> {
     let value: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
     let fields = ["client_email", "private_key_id", "private_key", "project_id"];

@@ -1,24 +1,24 @@
-//! How a model API can fail.
+//! The failures of a model API.
 
 /// Why the API did not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ApiFailure {
-    /// It could not be reached, broke off, or answered with a server error.
+    /// The API could not be reached, closed the connection, or answered with a server error.
     Network,
-    /// It refused the key.
+    /// The API refused the key.
     Auth,
-    /// It asked for fewer requests.
+    /// The API refused a request because there were too many.
     RateLimit,
-    /// It did not answer in time.
+    /// The API did not answer in time.
     Timeout,
-    /// It refused the request itself.
+    /// The API refused the request itself.
     Refused,
     /// The run's own budget is used up.
     Budget,
 }
 
 impl ApiFailure {
-    /// The failure that an HTTP status stands for; `None` for success.
+    /// The failure that an HTTP status stands for. `None` for success.
     pub fn of_status(status: u16) -> Option<Self> {
         match status {
             200..=299 => None,
@@ -30,7 +30,7 @@ impl ApiFailure {
         }
     }
 
-    /// Whether it says something about the API, and nothing about this one request.
+    /// Whether the failure is one of the API and not of this single request.
     pub fn is_of_the_api(self) -> bool {
         match self {
             Self::Network | Self::Auth | Self::RateLimit | Self::Timeout => true,

@@ -1,14 +1,14 @@
-//! Taking secrets out of what an API says, before it reaches a sandbox.
+//! Removes secrets from texts of an API before they reach a sandbox.
 //!
-//! An API may repeat in an error what it was sent: the path of a proxy that knows its clients by
-//! it, a key, a token. The CLI shows errors to whoever wrote the prompt.
+//! An error of an API may repeat parts of the request: a key, a token, or the secret path of a
+//! proxy. The CLI shows errors to the author of the prompt.
 
 use crate::types::Secret;
 
-/// What stands in a secret's place. It needs no escaping in JSON.
+/// The text that replaces a secret. It needs no escaping in JSON.
 const MARK: &str = "[removed]";
-/// Parts of a path that are at least this long are taken out by themselves too; shorter ones are
-/// words such as `api`, which stand in errors for other reasons.
+/// Parts of a path that are at least this long, in bytes, are removed also by themselves. Shorter
+/// ones are words such as `api`, which occur in errors for other reasons.
 const LEAST_PART_BYTES: usize = 12;
 
 /// Knows the texts that must not be shown: a few, the longest first.
@@ -33,7 +33,7 @@ impl Redactor {
         Self(all)
     }
 
-    /// The text without them.
+    /// The text with the secrets replaced.
     pub(crate) fn clean(&self, text: &[u8]) -> Vec<u8> {
         let mut text = text.to_vec();
         for hidden in &self.0 {

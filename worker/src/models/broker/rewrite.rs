@@ -1,5 +1,5 @@
-//! A body in the form in which the provider that is asked reads it. Nothing is copied: what is
-//! forwarded is slices of the body that came, and a few bytes in their midst.
+//! Rewrites a body into the form of the provider that is asked. Nothing is copied: the forwarded
+//! body consists of slices of the received one and of a few inserted bytes.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -14,7 +14,7 @@ use super::check::Request;
 use super::head::Operation;
 use crate::models::ProviderKind;
 
-/// The body for `provider`, which calls the model so. The name is one that needs no escaping.
+/// The body for `provider`, with the provider's name of the model. The name needs no escaping.
 pub(super) fn rewritten(
     body: &Bytes,
     request: &Request,
@@ -25,7 +25,7 @@ pub(super) fn rewritten(
     let mut edits: Vec<(Range<usize>, String)> = Vec::new();
     let named = format!(r#""model":"{model}""#);
     match (&request.version_at, &request.model_at, operation) {
-        // Where tokens are counted, the model stands in the body in both forms.
+        // A request to count tokens has the model in its body with both providers.
         (Some(version), Some(of_model), Operation::CountTokens) => {
             if provider == ProviderKind::Anthropic {
                 edits.push((with_comma(body, version), String::new()));
@@ -50,7 +50,8 @@ pub(super) fn rewritten(
     Pieces { parts }
 }
 
-/// A field of an object with the comma that it needs: the one behind it, or the one before the last.
+/// The range of a field together with its comma: the one after the field, or the one before it if
+/// it is the last.
 fn with_comma(body: &[u8], field: &Range<usize>) -> Range<usize> {
     let is_space = |byte: &u8| byte.is_ascii_whitespace();
     let behind = body.get(field.end..).unwrap_or_default();
@@ -99,7 +100,7 @@ mod tests {
     use super::super::check::Form;
     use super::*;
 
-    /// What a provider gets of this body, and how long it was said to be.
+    /// The body that a provider gets. Also checks the announced length.
     fn sent(body: &str, operation: Operation, provider: ProviderKind) -> Value {
         let in_address = (operation == Operation::Messages).then_some("claude-x@20250929");
         let form = Form::Vertex { model: in_address };

@@ -1,8 +1,8 @@
-//! Workload Identity Federation: an identity token is exchanged for one of Google's, and that, where
-//! it is set so, for one of a service account.
+//! Workload Identity Federation: exchanges an identity token for a token of Google and, if that is
+//! set, exchanges that one for a token of a service account.
 //!
-//! Two requests over the worker's own client, which follows no redirects: a redirect would carry the
-//! identity token to another host.
+//! Both requests use the worker's own HTTP client, which follows no redirects, because a redirect
+//! would send the identity token to another host.
 
 use std::time::Duration;
 
@@ -18,14 +18,14 @@ use crate::models::failure::ApiFailure;
 use crate::models::settings::{Federation, Subject};
 use crate::types::Secret;
 
-/// What the token may be used for. What it may do is decided by the roles of its account.
+/// The scope of the token. The roles of its account decide what it may do.
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
-/// Largest answer of a token server, and largest identity token, in bytes.
+/// The largest answer of a token server, and the largest identity token, in bytes.
 const MAX_BYTES: usize = 64 << 10;
-/// Longest life of a token that is believed.
+/// The longest life of a token. A server that announces more is not believed.
 const MAX_LIFE: Duration = Duration::from_hours(12);
-/// Life that is asked of a service account's token, and taken for granted of it: its end is told as
-/// a time of day, and the clock here may be wrong.
+/// The life of a service account's token. It is requested and then assumed: the server announces
+/// the end of the token as a time of day, and the clock of this machine may be wrong.
 const ACCOUNT_LIFE: Duration = Duration::from_hours(1);
 
 /// The way from an identity token to an access token.
@@ -75,7 +75,7 @@ impl Exchange {
         Ok(Token { secret: Secret::new(of_account.access_token), asked_at, life: ACCOUNT_LIFE })
     }
 
-    /// The identity token. A file is read each time, because somebody keeps it fresh.
+    /// Reads the identity token. A file is read each time, because the platform replaces it.
     async fn subject(&self) -> Result<Secret, NoToken> {
         match &self.settings.subject {
             Subject::Given(token) => Ok(token.clone()),
@@ -92,7 +92,8 @@ impl Exchange {
     }
 }
 
-/// The file is the platform's, and its path a setting; nobody in a sandbox can change it.
+/// Reads the platform's file. Its path is a setting, and no process in a sandbox can change the
+/// file.
 fn read_token(path: &std::path::Path) -> std::io::Result<Secret> {
     use std::io::Read as _;
     let mut text = String::new();
@@ -105,7 +106,8 @@ fn read_token(path: &std::path::Path) -> std::io::Result<Secret> {
     Ok(Secret::new(text))
 }
 
-/// Sends a request and reads the answer. What a server says about a failure may repeat the token.
+/// Sends a request and reads the answer. The text of an error is not logged, because it may contain
+/// the token.
 async fn answer<T: DeserializeOwned>(
     request: reqwest::RequestBuilder,
     who: &str,
@@ -115,7 +117,7 @@ async fn answer<T: DeserializeOwned>(
     })?;
     let status = response.status();
     if let Some(failure) = ApiFailure::of_status(status.as_u16()) {
-        // A token server says 400 to a token that it does not accept.
+        // A token server answers 400 to a token that it does not accept.
         let failure = if failure == ApiFailure::Refused { ApiFailure::Auth } else { failure };
         return Err(NoToken::new(failure, format!("{who} answered {status}")));
     }

@@ -1,9 +1,9 @@
-//! Tokens with which Google lets the worker in: fetched when they are needed, kept, and renewed before
-//! they end.
+//! Access tokens of Google. They are fetched when they are needed, kept, and renewed before they
+//! expire.
 //!
-//! How long a token is good for is counted from when it was asked for, on a clock that nobody sets, so
-//! a wrong clock of this machine does no harm. Only the assertion that a service account signs
-//! carries a time; the library that signs it allows for some seconds.
+//! The life of a token is counted from the request for it, on a monotonic clock, so a wrong clock
+//! of this machine does no harm. Only the assertion that a service account signs contains a time;
+//! the library that signs it allows for a difference of some seconds.
 
 mod federation;
 mod service_account;
@@ -20,16 +20,16 @@ use super::failure::ApiFailure;
 use super::settings::Identity;
 use crate::types::Secret;
 
-/// Longest wait for a token, with all requests that it takes.
+/// How long fetching a token may take, with all requests.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A token is renewed when less than this is left of it, or than a fifth of its life.
+/// A token is renewed when less than this time of it is left, or less than a fifth of its life.
 const MARGIN: Duration = Duration::from_mins(5);
-/// A token that is younger than this is not thrown away when the API refuses it.
+/// A token that is younger than this is kept even if the API refuses it.
 const FRESH: Duration = Duration::from_secs(30);
-/// After a failure nobody asks again for this long.
+/// After a failure no token is requested for this long.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A token, and how long it is good for.
+/// A token and its life.
 #[derive(Debug, Clone)]
 struct Token {
     secret: Secret,
@@ -48,7 +48,7 @@ impl Token {
     }
 }
 
-/// The one token that is in use.
+/// Keeps the present token.
 #[derive(Debug, Clone)]
 pub(super) struct Tokens(Arc<Inner>);
 
@@ -56,7 +56,7 @@ pub(super) struct Tokens(Arc<Inner>);
 struct Inner {
     source: Source,
     kept: Mutex<Kept>,
-    /// Held by whoever fetches, so that one does.
+    /// Held while a token is fetched, so that only one task fetches at a time.
     fetching: tokio::sync::Mutex<()>,
 }
 
@@ -87,7 +87,8 @@ impl Tokens {
         }))
     }
 
-    /// A token that is good now. Nobody waits while there is one: an old one is renewed beside.
+    /// A valid token. The caller waits only if there is none; an old token is renewed in the
+    /// background.
     pub(super) async fn get(&self) -> Result<Secret, ApiFailure> {
         let now = Instant::now();
         let token = self.0.kept().token.clone().filter(|token| !token.has_ended(now));
@@ -102,8 +103,8 @@ impl Tokens {
         }
     }
 
-    /// The API refused the token, so it is not used again, unless it is fresh: then another one would
-    /// be refused too.
+    /// Notes that the API has refused the token. The token is not used again, unless it is new:
+    /// then another one would be refused too.
     pub(super) fn was_refused(&self) {
         let now = Instant::now();
         let mut kept = self.0.kept();
@@ -115,7 +116,7 @@ impl Tokens {
     fn renew(&self) {
         let inner = Arc::clone(&self.0);
         tokio::spawn(async move {
-            // What went wrong was logged, and who needs a token asks again.
+            // A failure was logged, and the next request for a token tries again.
             drop(inner.renew().await);
         });
     }
@@ -123,7 +124,7 @@ impl Tokens {
 
 impl Inner {
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        // Whole values are put in, so a panic elsewhere leaves nothing half-changed.
+        // Only whole values are assigned, so a panic leaves nothing half-changed.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -147,7 +148,7 @@ impl Inner {
         self.ask().await
     }
 
-    /// Fetches another token unless somebody does so already.
+    /// Fetches another token, unless another task is doing so.
     async fn renew(&self) -> Result<Secret, ApiFailure> {
         let Ok(_turn) = self.fetching.try_lock() else {
             return Err(ApiFailure::Timeout);
@@ -180,7 +181,7 @@ impl Inner {
     }
 }
 
-/// Why there is no token. The reason is for the log; it holds no text of a server, of a key or of a
+/// Why there is no token. The reason is for the log. It contains no text of a server, a key or a
 /// token.
 #[derive(Debug)]
 struct NoToken {

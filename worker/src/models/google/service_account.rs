@@ -1,4 +1,4 @@
-//! Tokens of a service account: assertions that its key signs, which Google takes as they are.
+//! Tokens of a service account: assertions signed with its key, which Google accepts as tokens.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use super::{NoToken, Token};
 use crate::models::failure::ApiFailure;
 use crate::types::Secret;
 
-/// How long an assertion is used. The library gives it an hour; half of that leaves room for a clock
-/// that was set meanwhile.
+/// How long an assertion is used. The library makes it valid for an hour; half of that leaves room
+/// for a change of the clock.
 const LIFE: Duration = Duration::from_mins(30);
 
-/// The account, by its key.
+/// A service account, represented by its key.
 #[derive(Debug)]
 pub(super) struct ServiceAccount(Secret);
 
@@ -22,9 +22,9 @@ impl ServiceAccount {
         Self(key.clone())
     }
 
-    /// A fresh assertion. Nothing is sent for it.
+    /// Makes a new assertion. This sends no request.
     pub(super) async fn token(&self) -> Result<Token, NoToken> {
-        // The library's errors may describe what it was given.
+        // The library's errors may contain parts of the key, so they are not used.
         let unusable = || {
             let reason =
                 "DREAMCORE_VERTEX_SERVICE_ACCOUNT holds no usable key of a service account";
@@ -32,7 +32,8 @@ impl ServiceAccount {
         };
         let key = serde_json::from_str(self.0.expose()).map_err(|_| unusable())?;
         let asked_at = Instant::now();
-        // Made anew each time: what the library keeps cannot be thrown away when it is refused.
+        // Made anew each time, because an assertion that the library keeps could not be dropped
+        // when it is refused.
         let credentials = Builder::new(key).build_access_token_credentials();
         let credentials = credentials.map_err(|_| unusable())?;
         let token = credentials.access_token().await.map_err(|_| unusable())?;

@@ -1,30 +1,30 @@
-//! A circuit breaker: whether a provider that has only failed is asked again.
+//! A circuit breaker: decides whether a provider that has failed is asked again.
 //!
-//! Closed, everybody asks. After some failures in a row it opens, and nobody asks for a while. Then it
-//! is half open: one request is let through as a probe, and its fate decides. It is a decision about
-//! new requests only; what has begun goes on.
+//! While it is closed, all requests pass. After several failures in a row it opens, and no request
+//! passes for a while. Then it is half open: one request passes as a probe, and its result decides.
+//! It concerns new requests only; requests that have begun go on.
 
 use std::time::{Duration, Instant};
 
-/// Failures in a row after which a provider is not asked for a while.
+/// How many failures in a row open the breaker.
 const MAX_FAILURES: u32 = 3;
-/// The first pause; each one that follows a probe that failed is twice as long, up to the longest.
+/// The first pause. After each failed probe the next pause is twice as long, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_mins(2);
 
-/// What a request is to the breaker.
+/// The kind of a request that passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pass {
-    /// One of many.
+    /// An ordinary request.
     Ordinary,
-    /// The one that tries whether the provider answers again.
+    /// The request that finds out whether the provider answers again.
     Probe,
 }
 
-/// What became of the breaker.
+/// A change of the breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
-    /// It opened, for so long.
+    /// It opened for this long.
     Opened(Duration),
     /// It closed.
     Closed,
@@ -45,7 +45,7 @@ struct Open {
 }
 
 impl Breaker {
-    /// Whether a request may be made now. A probe must be told of its fate.
+    /// Whether a request may be made now. The result of a probe must be reported.
     pub(super) fn admit(&mut self, now: Instant) -> Option<Pass> {
         match &mut self.open {
             None => Some(Pass::Ordinary),
@@ -57,7 +57,8 @@ impl Breaker {
         }
     }
 
-    /// A request was answered. One that had begun before the breaker opened says nothing new.
+    /// Reports that a request was answered. A request that had begun before the breaker opened
+    /// changes nothing.
     pub(super) fn succeeded(&mut self, pass: Pass) -> Option<Change> {
         if pass == Pass::Ordinary && self.open.is_some() {
             return None;
@@ -66,7 +67,7 @@ impl Breaker {
         self.open.take().map(|_| Change::Closed)
     }
 
-    /// A request failed.
+    /// Reports that a request failed.
     pub(super) fn failed(&mut self, pass: Pass, now: Instant) -> Option<Change> {
         let pause = match (&self.open, pass) {
             (Some(open), Pass::Probe) => (open.pause * 2).min(LONGEST_PAUSE),
@@ -83,7 +84,8 @@ impl Breaker {
         Some(Change::Opened(pause))
     }
 
-    /// A probe ended without a fate, because whoever asked has left; the next request is one.
+    /// Reports that a probe ended without a result, because its client has left. The next request
+    /// becomes the probe.
     pub(super) fn abandoned(&mut self, pass: Pass) {
         if let (Some(open), Pass::Probe) = (&mut self.open, pass) {
             open.is_probed = false;

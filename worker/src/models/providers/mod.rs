@@ -1,7 +1,9 @@
-//! Who is asked for Claude's answers: the Anthropic API, Vertex AI, or one of them in the other's place.
+//! The providers of Claude: the Anthropic API and Vertex AI. If one fails, the other is asked in
+//! its place.
 //!
-//! Runs and short questions share what is known of each. While one provider only fails, new
-//! requests go to the other; an answer that has begun is never continued by the other.
+//! Runs and short questions share the knowledge about each provider. While one does nothing but
+//! fail, new requests go to the other. An answer that has begun is never continued by the other
+//! provider.
 
 mod breaker;
 mod vertex;
@@ -24,27 +26,27 @@ pub(crate) use vertex::{BODY_VERSION, anthropic_name};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// What a provider is asked for.
+/// The kind of a request to a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
-    /// A message, as events or in one piece.
+    /// A request for a message.
     Message {
-        /// As events.
+        /// Whether the answer is streamed.
         stream: bool,
     },
-    /// A count of tokens.
+    /// A request to count tokens.
     CountTokens,
 }
 
-/// All providers that are set.
+/// All providers that have settings.
 #[derive(Debug)]
 pub struct Providers {
-    /// The one that is preferred first.
+    /// The providers, the preferred one first.
     all: Vec<Arc<Provider>>,
     redactor: Redactor,
 }
 
-/// One provider, and how it has answered.
+/// One provider, and its circuit breaker.
 #[derive(Debug)]
 struct Provider {
     kind: ProviderKind,
@@ -58,16 +60,16 @@ enum Api {
     Vertex { service: Vertex, tokens: Tokens },
 }
 
-/// Where a request goes, and by what it is let in.
+/// The URL of a request, and its credential.
 #[derive(Debug)]
 pub(crate) struct Target {
-    /// The address, which may be a secret.
+    /// The URL, which may contain a secret.
     pub(crate) url: Secret,
-    /// The header with the key or the token; its value is marked as one that must not be shown.
+    /// The header with the key or the token. Its value is marked as sensitive.
     pub(crate) credential: (HeaderName, HeaderValue),
 }
 
-/// The right to ask one provider once. It must be told how the provider answered.
+/// The permission to ask one provider once. The result must be reported to it.
 #[derive(Debug)]
 pub(crate) struct Attempt {
     provider: Arc<Provider>,
@@ -76,7 +78,7 @@ pub(crate) struct Attempt {
 }
 
 impl Providers {
-    /// The providers that are set. `client` fetches tokens.
+    /// Makes the providers that have settings. `client` fetches tokens.
     pub fn new(settings: &Settings, client: &reqwest::Client) -> Self {
         let mut all = Vec::new();
         let mut hidden = Vec::new();
@@ -91,7 +93,7 @@ impl Providers {
             if let Some(url) = &vertex.base_url {
                 hidden.extend(of_path(url));
             }
-            // Google names it in its errors; a sandbox need not know who pays.
+            // Google's errors contain the name of the project, which a sandbox need not know.
             hidden.push(vertex.project.clone());
             if let Identity::ServiceAccount(key) = &vertex.identity {
                 hidden.push(key.expose().to_owned());
@@ -107,32 +109,33 @@ impl Providers {
         }
     }
 
-    /// Which providers there are, the preferred one first.
+    /// The kinds of the providers, the preferred one first.
     pub fn kinds(&self) -> impl Iterator<Item = ProviderKind> {
         self.all.iter().map(|provider| provider.kind)
     }
 
-    /// What takes their secrets out of a text.
+    /// Removes the providers' secrets from texts.
     pub(crate) fn redactor(&self) -> &Redactor {
         &self.redactor
     }
 
-    /// The provider to ask next: the first one that is not known to fail, and none of `tried`. Where
-    /// all are known to fail, one of them is asked all the same; `None` if all were tried.
+    /// The provider to ask next: the first one that is not in `tried` and whose breaker lets a
+    /// request pass. If no breaker does, the first provider is asked all the same, but only if none
+    /// was tried before. `None` if there is no provider to ask.
     pub(crate) fn choose(&self, tried: &[ProviderKind]) -> Option<Attempt> {
         let left = || self.all.iter().filter(|one| !tried.contains(&one.kind));
         let now = Instant::now();
         let admitted = left().find_map(|one| Some((one, one.breaker().admit(now)?)));
         let (provider, pass) = match admitted {
             Some(found) => found,
-            // A request that was tried elsewhere already is not sent where it is known to fail.
+            // A request that another provider has tried is not sent to one that is known to fail.
             None if !tried.is_empty() => return None,
             None => (left().next()?, Pass::Ordinary),
         };
         Some(Attempt { provider: Arc::clone(provider), pass, is_told: false })
     }
 
-    /// The right to ask this provider, whatever is known of it.
+    /// The permission to ask this provider, whatever its breaker says.
     pub(crate) fn only(&self, kind: ProviderKind) -> Option<Attempt> {
         let provider = self.all.iter().find(|one| one.kind == kind)?;
         Some(Attempt { provider: Arc::clone(provider), pass: Pass::Ordinary, is_told: false })
@@ -141,7 +144,7 @@ impl Providers {
 
 impl Provider {
     fn breaker(&self) -> MutexGuard<'_, Breaker> {
-        // Plain numbers: a panic elsewhere cannot leave them half-changed.
+        // The state is plain numbers, which a panic cannot leave half-changed.
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -160,12 +163,12 @@ impl Provider {
 }
 
 impl Attempt {
-    /// Who is asked.
+    /// The kind of the provider that is asked.
     pub(crate) fn kind(&self) -> ProviderKind {
         self.provider.kind
     }
 
-    /// What this provider calls a model.
+    /// The provider's name of a model.
     pub(crate) fn model_name(&self, model: &str) -> String {
         match &self.provider.api {
             Api::Anthropic { .. } => anthropic_name(model),
@@ -173,7 +176,7 @@ impl Attempt {
         }
     }
 
-    /// Where a call about `model` goes. A token may have to be fetched first.
+    /// The target of a call about `model`. If necessary, this fetches a token first.
     pub(crate) async fn target(&self, model: &str, call: Call) -> Result<Target, ApiFailure> {
         let (url, name, credential) = match &self.provider.api {
             Api::Anthropic { base_url, key } => {
@@ -189,20 +192,20 @@ impl Attempt {
                 (service.url(model, call), AUTHORIZATION, format!("Bearer {}", token.expose()))
             }
         };
-        // Keys are checked when they are read; a token server could send anything.
+        // Keys were checked when the settings were read, but a token server may send any text.
         let mut value = HeaderValue::from_str(&credential).map_err(|_| ApiFailure::Auth)?;
         value.set_sensitive(true);
         Ok(Target { url: Secret::new(url), credential: (name, value) })
     }
 
-    /// The provider answered.
+    /// Reports that the provider answered.
     pub(crate) fn succeeded(mut self) {
         self.is_told = true;
         let change = self.provider.breaker().succeeded(self.pass);
         self.provider.report(change, None);
     }
 
-    /// The provider failed. A failure of the request itself is an answer.
+    /// Reports that the provider failed. A failure of the request itself counts as an answer.
     pub(crate) fn failed(mut self, failure: ApiFailure) {
         if !failure.is_of_the_api() {
             return self.succeeded();

@@ -1,4 +1,4 @@
-//! Choosing a provider, and what is told of it.
+//! Tests of the choice of a provider, and of the reports about it.
 
 use std::collections::BTreeMap;
 
@@ -63,7 +63,7 @@ fn one_that_only_fails_is_left_out_until_it_answers_a_probe() {
         attempt.failed(ApiFailure::RateLimit);
     }
     assert_eq!(chosen(&providers, &[]), Some(ProviderKind::Vertex));
-    // Where both fail, somebody is asked all the same, and nobody twice for one request.
+    // If both fail, one of them is asked all the same, and none is asked twice for one request.
     for _ in 0..3 {
         providers.only(ProviderKind::Vertex).unwrap().failed(ApiFailure::Network);
     }

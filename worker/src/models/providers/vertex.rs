@@ -1,4 +1,4 @@
-//! What Vertex AI calls things: its addresses, and the names of models.
+//! The URLs of Vertex AI, and its names of models.
 
 use std::collections::BTreeMap;
 
@@ -6,15 +6,15 @@ use super::Call;
 use crate::models::settings;
 use crate::types::Secret;
 
-/// What a body says in the place of the header `anthropic-version`.
+/// The field in a body that replaces the header `anthropic-version`.
 pub(crate) const BODY_VERSION: &str = "vertex-2023-10-16";
-/// Stands in the place of a model where tokens are counted.
+/// The name in the place of a model in the URL for counting tokens.
 const COUNTER: &str = "count-tokens";
 
-/// One project's Claude on Vertex AI.
+/// Claude on Vertex AI in one Google project.
 #[derive(Debug)]
 pub(super) struct Vertex {
-    /// Everything before the model's name.
+    /// The URL up to the model's name.
     models_url: Secret,
     names: BTreeMap<String, String>,
 }
@@ -44,7 +44,7 @@ impl Vertex {
         format!("{}/{model}:{method}", self.models_url.expose())
     }
 
-    /// The name there of a model, whichever of its names is given. A version is set off by `@`.
+    /// Vertex AI's name of a model, whichever of its names is given. `@` separates the version.
     pub(super) fn name_of(&self, model: &str) -> String {
         if let Some(name) = self.names.get(model) {
             return name.clone();
@@ -56,7 +56,7 @@ impl Vertex {
     }
 }
 
-/// The name at Anthropic of a model that Vertex calls so.
+/// Anthropic's name of a model, from Vertex AI's name.
 pub(crate) fn anthropic_name(model: &str) -> String {
     match model.split_once('@') {
         Some((name, date)) if is_date(date) => format!("{name}-{date}"),
