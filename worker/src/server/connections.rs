@@ -1,4 +1,4 @@
-//! Accepting connections: how many, how slow they may be, and how they end.
+//! Accepts connections, and limits their number, their slowness and the time of their end.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,27 +27,30 @@ use super::places::{Busy, Place, Places};
 use super::watched_io::WatchedIo;
 use crate::api::ErrorCode;
 
-/// Longest time for the head of a request to arrive; an idle connection ends after it too.
+/// How long the head of a request may take to arrive. An idle connection is closed after this time
+/// too.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// Longest time in which a client takes nothing of what is waiting for it. Together with
-/// `UNSENT_BYTES` this is a least speed: about half of them each minute.
+/// How long a client may take no byte of what is waiting for it. Together with `UNSENT_BYTES` this
+/// gives a least speed: about half of that number of bytes per minute.
 const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
-/// What the kernel keeps of an answer that it has not sent yet. Without this limit that is megabytes
-/// for each client that reads nothing, and a slow client seems to read nothing for minutes.
+/// How much of an answer the kernel keeps that it has not sent yet, in bytes. Without this limit
+/// the kernel would keep megabytes for each client that reads nothing, and a slow client would seem
+/// to read nothing for minutes.
 const UNSENT_BYTES: u32 = 128 * 1024;
-/// Largest head of a request, in bytes, and most header fields.
+/// The largest head of a request, in bytes, and the largest number of header fields.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 const MAX_HEADERS: usize = 64;
-/// Connections beside the others. When all others have requests, these are told so, and whoever
-/// asks whether the worker lives is told that.
+/// The number of spare connections. When all others have requests, requests on these are refused,
+/// except those to `/health/live`.
 const SPARE_CONNECTIONS: usize = 64;
-/// Files that are open beside those of connections, each of which may have one for its answer.
+/// How many files may be open in addition to those of connections. Each connection may have one
+/// more for its answer.
 const OTHER_DESCRIPTORS: usize = 512;
-/// How long connections may take to end after the last run has.
+/// How long connections may take to end after the last run has ended.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Serves `app` until `stop` is cancelled, then takes no new connections and waits until `drained`
-/// resolves, after which connections have a few seconds to end.
+/// Serves `app` until `stop` is cancelled. Then it accepts no new connections and waits until
+/// `drained` resolves, after which connections have a few seconds to end.
 pub async fn serve(
     listener: TcpListener,
     app: Router,
@@ -56,7 +59,8 @@ pub async fn serve(
     drained: impl Future<Output = ()>,
 ) {
     let graceful = Arc::new(GracefulShutdown::new());
-    // A task of its own: what it spawns then begins on the same thread, and nobody is woken for it.
+    // A task of its own, so that the tasks that it spawns begin on the same thread without waking
+    // another one.
     let accepting =
         tokio::spawn(accept(listener, app, max_connections, stop, Arc::clone(&graceful)));
     if let Err(error) = accepting.await {
@@ -71,7 +75,7 @@ pub async fn serve(
     }
 }
 
-/// Takes connections until `stop` is cancelled, and then none any more.
+/// Accepts connections until `stop` is cancelled.
 async fn accept(
     listener: TcpListener,
     app: Router,
@@ -87,7 +91,7 @@ async fn accept(
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    // Too many open files, or a client that left; neither is a reason to stop.
+                    // Too many files are open, or the client has left. Neither is a reason to stop.
                     tracing::warn!(%error, "a connection could not be accepted");
                     places.close_oldest();
                     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -106,8 +110,8 @@ async fn accept(
     }
 }
 
-/// Makes sure that the process may open as many files as so many connections need, and says for how
-/// many it may.
+/// Raises the limit on open files so far as `connections` connections need it. Returns for how many
+/// connections the limit is enough.
 fn with_descriptors(connections: usize) -> usize {
     let wanted = (connections.saturating_mul(2) + OTHER_DESCRIPTORS) as u64;
     let (soft, hard) = match getrlimit(Resource::RLIMIT_NOFILE) {
@@ -130,7 +134,7 @@ fn with_descriptors(connections: usize) -> usize {
     connections.min(most).max(1)
 }
 
-/// Serves one connection to its end, or until its place is needed.
+/// Serves one connection to its end, or until its place is needed for another one.
 async fn connection(
     stream: TcpStream,
     app: Router,
@@ -157,10 +161,11 @@ async fn connection(
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), service);
     tokio::select! {
-        // A request that has arrived is read first, so that its connection does not make way.
+        // A request that has arrived is read first, so that its connection is not closed.
         biased;
         ended = watcher.watch(connection) => {
-            // Broken connections are the clients' affair; what they asked for was logged.
+            // If a connection breaks, only its client can do something about it. Its requests were
+            // logged.
             if let Err(error) = ended {
                 tracing::debug!(%error, "a connection ended with an error");
             }
@@ -171,7 +176,7 @@ async fn connection(
     }
 }
 
-/// Stands in the requests of spare connections.
+/// An extension of the requests of spare connections.
 #[derive(Debug, Clone, Copy)]
 struct Spare;
 
@@ -184,7 +189,7 @@ pub(super) async fn refuse_spare(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// The body of an answer, until which has been passed on the connection has a request.
+/// The body of an answer. The connection counts as busy until all of it has been passed on.
 struct Answer {
     body: Body,
     _busy: Busy,
@@ -214,7 +219,7 @@ fn with_limits(stream: TcpStream) -> TimeoutStream<TcpStream> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
-    // gVisor does not know it.
+    // gVisor does not know this option.
     if let Err(error) = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES) {
         tracing::debug!(%error, "TCP_NOTSENT_LOWAT");
     }

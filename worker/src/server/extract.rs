@@ -1,7 +1,8 @@
-//! Bodies: bounded in size, time, silence and memory, UTF-8, JSON, and then a type.
+//! Receives JSON bodies: bounds their size, time, silences and memory, and parses them as a type.
 //!
-//! A body takes memory as it arrives, out of a share (`share`). While others wait for it, a client
-//! that sends next to nothing loses it. So clients that promise much and send little keep nobody out.
+//! A body takes memory from a share while it arrives (`share`). While other requests wait for that
+//! memory, a client that sends hardly anything loses it. So clients that announce much and send
+//! little do not keep others out.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,32 +22,35 @@ use crate::app::App;
 use crate::blocking;
 use crate::json::Object;
 
-/// Largest JSON body, in bytes: a prompt of the largest size, every character of it escaped.
+/// The largest JSON body, in bytes. It has room for the largest prompt with every character
+/// escaped.
 pub(super) const MAX_JSON_BYTES: usize = 8 << 20;
-/// Longest time for a body to arrive, waiting for memory included.
+/// How long a body may take to arrive, including the wait for memory.
 const WHOLE: Duration = Duration::from_mins(2);
-/// Longest silence of a client.
+/// How long a client may be silent.
 const SILENCE: Duration = Duration::from_secs(10);
-/// While others wait for the memory of a body, this much of it has to arrive in each such time.
+/// While other requests wait for the memory of a body, at least this much of it must arrive in each
+/// such time.
 const PACE: Duration = Duration::from_millis(500);
 const PACE_BYTES: usize = 8 << 10;
 
-/// One large body is read at a time, because what is read takes memory beside it, up to its size.
+/// Large bodies are parsed one at a time, because parsing takes up to the size of the body in
+/// addition.
 static READING: Semaphore = Semaphore::const_new(1);
 
 /// A JSON body.
 #[derive(Debug)]
 pub(super) struct Body<T> {
     pub(super) value: T,
-    /// To be held for as long as what was in the body.
+    /// The body's share of memory, which must be held as long as the content of the body.
     pub(super) share: Share,
 }
 
-/// A JSON body with files in it, of a size that is set.
+/// A JSON body with files in it. A setting limits its size.
 #[derive(Debug)]
 pub(super) struct LargeBody<T>(pub(super) Body<T>);
 
-/// A large body that is whole and not read yet.
+/// A large body that has arrived and is not parsed yet.
 #[derive(Debug)]
 pub(super) struct UnreadBody {
     bytes: Vec<u8>,
@@ -81,8 +85,8 @@ impl UnreadBody {
     async fn receive(request: Request, limit: usize) -> Result<Self, ApiError> {
         check_media_type(&request)?;
         let announced = request.body().size_hint();
-        // Known to be too large before a byte of it is read: a client that waits for
-        // `100 Continue` never sends it.
+        // A body that is announced as too large is refused before it is read, so a client that
+        // waits for `100 Continue` never sends it.
         if announced.lower() > limit as u64 {
             return Err(too_large(limit));
         }
@@ -98,7 +102,7 @@ impl UnreadBody {
                 client.begin_pace();
             }
             if all.bytes.capacity() < length {
-                // As much as the share allows, and not twice as much as there is.
+                // The buffer grows as far as the share allows, but at most to twice its size.
                 let most =
                     announced.exact().map_or(limit, |exact| exact.try_into().unwrap_or(limit));
                 let room = all.share.room(length).min(most).max(length);
@@ -109,7 +113,7 @@ impl UnreadBody {
         Ok(all)
     }
 
-    /// Reads the text, on another thread if it may be long.
+    /// Parses the text, on another thread if it may take long.
     pub(super) async fn read<T: Send + 'static>(
         self,
         read: impl FnOnce(&str) -> Result<T, ApiError> + Send + 'static,
@@ -135,12 +139,12 @@ impl UnreadBody {
     }
 }
 
-/// A client that sends a body, and how it keeps up.
+/// A client that is sending a body, and its pace.
 struct Client {
     body: RawBody,
     deadline: Instant,
     heard_at: Instant,
-    /// When the pace was looked at last, and what has come since.
+    /// When the pace was checked last, and how many bytes have come since.
     pace_began: Instant,
     pace_bytes: usize,
 }
@@ -151,13 +155,14 @@ impl Client {
         Self { body, deadline: now + WHOLE, heard_at: now, pace_began: now, pace_bytes: 0 }
     }
 
-    /// Begins to measure anew, after a time for which the client is not to blame.
+    /// Begins to measure the pace anew, after a wait that was not the client's fault.
     fn begin_pace(&mut self) {
         self.heard_at = Instant::now();
         (self.pace_began, self.pace_bytes) = (self.heard_at, 0);
     }
 
-    /// The next bytes, if the client makes an effort: more of one while others wait for its share.
+    /// Waits for the next bytes. Fails if the client is silent for too long or, while other
+    /// requests wait for its share, too slow.
     async fn next(&mut self, share: &Share) -> Result<Option<Bytes>, ApiError> {
         loop {
             let late_at = self.deadline.min(self.heard_at + SILENCE);
@@ -178,7 +183,7 @@ impl Client {
         }
     }
 
-    /// Looks at the pace when it is time to.
+    /// Checks the pace, if it is time for that.
     fn look(&mut self, share: &Share) -> Result<(), ApiError> {
         if self.pace_began.elapsed() < PACE {
             return Ok(());
@@ -192,14 +197,14 @@ impl Client {
     }
 }
 
-/// A text as a JSON object, and nothing else.
+/// Parses a text that must be one JSON object.
 pub(super) fn parse<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, ApiError> {
     let Object(value) = serde_json::from_str(text)
         .map_err(|error| ApiError::bad_request(format!("the body is not valid: {error}")))?;
     Ok(value)
 }
 
-/// The same, for what keeps nothing of the text.
+/// The same, for types that do not borrow from the text.
 fn parse_owned<T: DeserializeOwned>(text: &str) -> Result<T, ApiError> {
     parse(text)
 }
@@ -209,7 +214,8 @@ fn too_large(limit: usize) -> ApiError {
     ApiError::new(ErrorCode::BodyTooLarge, message)
 }
 
-/// A body that says that it is something else than JSON is refused; one that says nothing is read.
+/// Refuses a body that is declared as something else than JSON. A body without a declared type is
+/// accepted.
 fn check_media_type(request: &Request) -> Result<(), ApiError> {
     let Some(value) = request.headers().get(CONTENT_TYPE) else {
         return Ok(());

@@ -1,28 +1,28 @@
 //! Pieces of files on their way between clients and the disk.
 //!
 //! A slow client keeps a piece of its file in memory. All pieces share a bounded memory: the less
-//! there is left of it, the smaller the next ones are. So a thousand slow clients cost the others
-//! nothing but smaller steps, and nobody waits for anybody.
+//! of it is left, the smaller the next pieces are. So with a thousand slow clients the others get
+//! smaller pieces, but no client waits for another.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Smallest size of a piece, but for the last of a file.
+/// The smallest size of a piece, in bytes, except for the last one of a file.
 const LEAST_BYTES: usize = 8 << 10;
-/// What all pieces take together, beside those of the smallest size.
+/// How much memory all pieces together may take, in bytes, without those of the smallest size.
 const ALL_BYTES: usize = 32 << 20;
-/// A piece takes at most this part of what is left.
+/// A piece takes at most one part in this many of what is left.
 const PART_OF_LEFT: usize = 16;
 
-/// What all pieces take.
+/// How much memory all pieces take now, in bytes.
 static HELD: AtomicUsize = AtomicUsize::new(0);
 
-/// How large the next piece may be, where it would have this size if there were enough memory.
+/// The size of the next piece, in bytes: `wanted`, or less if memory is short.
 pub(super) fn size(wanted: usize) -> usize {
     let left = ALL_BYTES.saturating_sub(HELD.load(Ordering::Relaxed));
     wanted.min((left / PART_OF_LEFT).max(LEAST_BYTES))
 }
 
-/// Bytes that count for as long as they are in memory.
+/// A piece in memory. It counts as long as it exists.
 #[derive(Debug)]
 pub(super) struct Piece {
     pub(super) bytes: Vec<u8>,
@@ -30,7 +30,7 @@ pub(super) struct Piece {
 }
 
 impl Piece {
-    /// Room for this many bytes.
+    /// Makes an empty piece with room for this many bytes.
     pub(super) fn with_room(size: usize) -> Self {
         Self::of(Vec::with_capacity(size), size)
     }
@@ -45,7 +45,7 @@ impl Piece {
         Self { bytes, counted }
     }
 
-    /// The room that it was made with.
+    /// The room with which the piece was made.
     pub(super) fn room(&self) -> usize {
         self.counted
     }

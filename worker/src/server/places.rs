@@ -1,9 +1,9 @@
-//! Places for connections, and which connection makes way for another.
+//! Places for connections. If all are taken, an idle connection is closed for a new one.
 //!
-//! Whoever can connect can hold a connection and ask for nothing. So a connection that waits for a
-//! request, or for the rest of its head, has its place only until somebody else needs it: the one
-//! that has waited longest is closed. A connection with a request keeps its place until the answer is
-//! with the client.
+//! Every client that can connect can hold a connection without sending a request. So a connection
+//! that waits for a request, or for the rest of a request's head, keeps its place only until
+//! another connection needs it: the one that has waited longest is closed. A connection with a
+//! request keeps its place until the answer has been passed on.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,35 +12,36 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// How long a connection that is to be closed may take. It happens at once, unless a request comes
-/// at that very moment.
+/// How long a connection that is asked to close may take. It closes at once, unless a request
+/// arrives at that moment.
 const CLOSING: Duration = Duration::from_millis(100);
 
-/// A number of places.
+/// A fixed number of places.
 #[derive(Debug)]
 pub(super) struct Places {
     free: Arc<Semaphore>,
     waiting: Mutex<Waiting>,
 }
 
-/// Connections without a request, from the one that has waited longest on.
+/// The connections without a request, beginning with the one that has waited longest.
 #[derive(Debug, Default)]
 struct Waiting {
     by_age: BTreeMap<u64, Arc<Notify>>,
     next: u64,
 }
 
-/// The place of a connection. It waits for a request at first.
+/// The place of a connection, which at first waits for a request.
 #[derive(Debug)]
 pub(super) struct Place {
     places: Arc<Places>,
-    /// Its number among the waiting; `None` while it has a request, or is to be closed.
+    /// Its number among the waiting connections. `None` while it has a request or is asked to
+    /// close.
     number: Mutex<Option<u64>>,
     is_wanted: Arc<Notify>,
     _permit: OwnedSemaphorePermit,
 }
 
-/// A request of a connection, until its answer has been passed on.
+/// A request of a connection. The connection counts as busy until this value is dropped.
 #[derive(Debug)]
 pub(super) struct Busy(Arc<Place>);
 
@@ -50,8 +51,8 @@ impl Places {
         Arc::new(Self { free, waiting: Mutex::default() })
     }
 
-    /// A place, if need be that of the connection that has waited longest for a request. `None` if
-    /// all connections have one.
+    /// Takes a place, if necessary that of the connection that has waited longest for a request.
+    /// `None` if all connections have a request.
     pub(super) async fn take(self: &Arc<Self>) -> Option<Arc<Place>> {
         let permit = match Arc::clone(&self.free).try_acquire_owned() {
             Ok(permit) => permit,
@@ -70,7 +71,7 @@ impl Places {
         Some(Arc::new(place))
     }
 
-    /// Asks the connection that has waited longest to close. False if none waits.
+    /// Asks the connection that has waited longest to close. Returns false if none waits.
     pub(super) fn close_oldest(&self) -> bool {
         let oldest = lock(&self.waiting).by_age.pop_first();
         oldest.map(|(_, is_wanted)| is_wanted.notify_one()).is_some()
@@ -78,18 +79,18 @@ impl Places {
 }
 
 impl Place {
-    /// A request has come.
+    /// Marks the connection as busy with a request.
     pub(super) fn busy(self: &Arc<Self>) -> Busy {
         self.stop_waiting();
         Busy(Arc::clone(self))
     }
 
-    /// Resolves when the connection is to be closed. `is_idle` says whether everything has been
-    /// written; if not, it waits on as the youngest.
+    /// Resolves when the connection must close. `is_idle` says whether everything has been written;
+    /// if not, the connection goes on and counts as the one that has waited least.
     pub(super) async fn wanted(&self, is_idle: impl Fn() -> bool) {
         loop {
             self.is_wanted.notified().await;
-            // With a request, it was wanted before that came.
+            // If it has a request now, it was asked to close before the request came.
             if lock(&self.number).is_none() {
                 continue;
             }
@@ -150,7 +151,7 @@ mod tests {
     async fn the_one_that_has_waited_longest_makes_way() {
         let places = Places::new(2);
         let (first, second) = (places.take().await.unwrap(), places.take().await.unwrap());
-        // A request makes it the youngest of those that wait.
+        // After a request it is the connection that has waited least.
         drop(first.busy());
         let third = tokio::spawn({
             let places = Arc::clone(&places);
@@ -171,13 +172,13 @@ mod tests {
         assert!(places.take().await.is_none());
         assert!(!is_wanted(&place).await);
         drop(busy);
-        // It came after the connection was asked to close, and before it did.
+        // The request came after the connection was asked to close and before it closed.
         assert!(places.close_oldest());
         let busy = place.busy();
         assert!(!is_wanted(&place).await);
         drop(busy);
         assert!(!is_wanted(&place).await);
-        // What is not written yet is not given up; then it waits again.
+        // A connection with unwritten bytes is not closed, but waits again.
         assert!(places.close_oldest());
         assert!(place.wanted(|| false).now_or_never().is_none());
         assert!(places.close_oldest());

@@ -1,10 +1,11 @@
-//! How much memory the bodies of all requests may take together.
+//! Limits the memory that the bodies of all requests may take together.
 //!
-//! There are two pools, so that large bodies keep no small ones out. A small body takes a share of
-//! its whole size, and never holds one while it waits. A large one would hold too much for nothing if
-//! it did, so its share grows in steps as it arrives. Where the pool is used up, one body at a time
-//! may grow without it: that one comes to its end, or is ended because its client is too slow, and
-//! then the next may. So there is always progress, although large bodies wait with what they have.
+//! There are two pools, so that large bodies do not keep small ones out. A small body takes a share
+//! of its whole size at once, so it holds none while it waits. For a large body this would reserve
+//! much memory that may never be used, so its share grows in steps while it arrives. If the pool is
+//! used up, one body at a time may grow without it: it arrives whole, or is refused because its
+//! client is too slow, and then the next one may. So there is always progress, although large
+//! bodies hold what they have while they wait.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,14 +15,15 @@ use tokio::time::{Instant, timeout_at};
 use super::error::ApiError;
 use crate::api::ErrorCode;
 
-/// What every body may take without a share. The ordinary request fits.
+/// How much every body may take without a share, in bytes. An ordinary request is smaller.
 pub(super) const FREE_BYTES: usize = 8 << 10;
-/// Bodies up to this size share a pool of their own.
+/// Bodies up to this size, in bytes, use a pool of their own.
 pub(super) const SMALL_BYTES: usize = 256 << 10;
-/// What small and what large bodies take together, beside the one that may grow without the pool.
+/// The sizes of the pools of small and of large bodies, in bytes, without the one body that may
+/// grow without a pool.
 const SMALL_POOL_BYTES: usize = 32 << 20;
 const LARGE_POOL_BYTES: usize = 32 << 20;
-/// By how much a share grows at a time.
+/// By how many bytes a share grows at a time.
 const SMALL_STEP_BYTES: usize = 16 << 10;
 const LARGE_STEP_BYTES: usize = SMALL_BYTES;
 
@@ -30,28 +32,28 @@ static LARGE: Pool = Pool::new(LARGE_POOL_BYTES, LARGE_STEP_BYTES);
 
 #[derive(Debug)]
 struct Pool {
-    /// Steps that nobody has.
+    /// The steps that are free.
     free: Semaphore,
-    /// The right to grow without the pool.
+    /// The permit to grow without the pool.
     last: Semaphore,
-    /// Bodies that wait for a step.
+    /// The number of bodies that wait for a step.
     waiting: AtomicUsize,
     step_bytes: usize,
 }
 
-/// What one body may take.
+/// The share of one body: how much memory it may take.
 #[derive(Debug)]
 pub(super) struct Share {
     pool: &'static Pool,
-    /// What is taken at least.
+    /// The least number of bytes that is taken at once.
     least_bytes: usize,
     steps: Option<SemaphorePermit<'static>>,
     last: Option<SemaphorePermit<'static>>,
 }
 
 impl Share {
-    /// Nothing yet, for a body that says that it has this many bytes. One that does not say it is a
-    /// large one.
+    /// Makes an empty share for a body that is announced with this size. A body without an
+    /// announced size counts as large.
     pub(super) fn none(announced: Option<u64>) -> Self {
         let announced = announced.and_then(|bytes| usize::try_from(bytes).ok());
         let small = announced.filter(|bytes| *bytes <= SMALL_BYTES);
@@ -64,18 +66,19 @@ impl Share {
         std::ptr::eq(self.pool, &raw const LARGE)
     }
 
-    /// Whether others wait for some of it.
+    /// Whether other bodies wait for memory of the same pool.
     pub(super) fn is_wanted(&self) -> bool {
         let has_some = self.steps.is_some() || self.last.is_some();
         has_some && self.pool.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// How many bytes a body of this many may take without asking again.
+    /// How many bytes a body that has `bytes` bytes may have without growing its share.
     pub(super) fn room(&self, bytes: usize) -> usize {
         if bytes <= FREE_BYTES { FREE_BYTES } else { bytes.next_multiple_of(self.pool.step_bytes) }
     }
 
-    /// Makes sure that the body may have this many bytes in all, and says whether it had to wait.
+    /// Grows the share until the body may have this many bytes in total. Returns whether it had to
+    /// wait.
     pub(super) async fn grow(&mut self, bytes: usize, deadline: Instant) -> Result<bool, ApiError> {
         let steps = bytes.max(self.least_bytes).div_ceil(self.pool.step_bytes);
         let had = self.steps.as_ref().map_or(0, SemaphorePermit::num_permits);
@@ -104,8 +107,8 @@ impl Share {
         Ok(true)
     }
 
-    /// Makes sure that there is room for this many bytes beside the body, which has arrived. What is
-    /// not little is taken from the pool of large bodies.
+    /// Grows the share by room for this many bytes in addition to the body, which has arrived. More
+    /// than a little is taken from the pool of large bodies.
     pub(super) async fn add_room(
         &mut self,
         body: usize,
@@ -141,7 +144,7 @@ impl Pool {
     }
 }
 
-/// Counts one that waits for as long as it does, also if its client goes meanwhile.
+/// Counts a waiting body as long as it waits, also if its client leaves in the meantime.
 struct Waits<'a>(&'a AtomicUsize);
 
 impl<'a> Waits<'a> {

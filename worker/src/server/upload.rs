@@ -1,7 +1,7 @@
-//! Bodies that are files: the bytes themselves, or one part of a form.
+//! Receives bodies that are files: the bytes themselves, or one part of a form.
 //!
-//! What arrives is handed on in pieces to a thread that may wait for the disk, and no more is read
-//! from the client until a piece is written. So an upload costs the same memory whatever its size.
+//! The bytes are passed in pieces to a thread that may wait for the disk, and no more is read from
+//! the client until a piece is written. So the memory of an upload does not depend on its size.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,20 +21,21 @@ use crate::blocking;
 use crate::store::assets::{Asset, AssetError, Upload};
 use crate::types::FileName;
 
-/// Longest silence of a client, and longest time for a whole upload.
+/// How long a client may be silent, and how long a whole upload may take.
 const SILENCE: Duration = Duration::from_secs(30);
 const WHOLE: Duration = Duration::from_mins(10);
-/// How long the rest of a body is read that was refused.
+/// How long the rest of a refused body is read.
 const LINGER: Duration = Duration::from_secs(5);
-/// How much is collected before it is written, if there is memory for it.
+/// How much is collected before it is written, in bytes, if there is memory for it.
 const PIECE_BYTES: usize = 256 * 1024;
-/// Room for the boundaries, heads and small fields of a form, beside the file.
+/// How many bytes a form may have in addition to the file, for boundaries, headers and small
+/// fields.
 const FORM_BYTES: u64 = 64 * 1024;
-/// Most parts of a form.
+/// The largest number of parts in a form.
 const MAX_PARTS: usize = 16;
 
-/// Reads the body into an upload and finishes it. `named` is the name that the query gives; without
-/// one, a form's own counts.
+/// Reads the body into an upload and finishes it. `named` is the name in the query; without one,
+/// the name in the form counts.
 pub(super) async fn receive(
     upload: Upload,
     headers: &HeaderMap,
@@ -43,8 +44,8 @@ pub(super) async fn receive(
     max_bytes: u64,
 ) -> Result<Asset, ApiError> {
     let boundary = boundary(headers)?;
-    // Known to be too large before a byte of it is read: a client that waits for `100 Continue`
-    // never sends it.
+    // A body that is announced as too large is refused before it is read, so a client that waits
+    // for `100 Continue` never sends it.
     let most = if boundary.is_some() { max_bytes.saturating_add(FORM_BYTES) } else { max_bytes };
     if body.size_hint().lower() > most {
         return Err(AssetError::TooLarge(max_bytes).into());
@@ -59,8 +60,8 @@ pub(super) async fn receive(
     match taken {
         Ok(name) => pending.finish(name).await,
         Err(error) => {
-            // Only after it was heard: a connection that is closed on a client that is still
-            // sending takes the answer with it.
+            // The rest of the body is read first. If the connection were closed while the client is
+            // still sending, the client would not get the answer.
             drop(pending);
             drop(timeout(LINGER, discard(stream, most)).await);
             Err(error)
@@ -68,7 +69,7 @@ pub(super) async fn receive(
     }
 }
 
-/// Reads the rest of a body, but not without end.
+/// Reads and drops the rest of a body, up to `most` bytes.
 async fn discard(mut stream: BodyDataStream, most: u64) {
     let mut left = most;
     while let Some(Ok(bytes)) = stream.next().await {
@@ -79,7 +80,7 @@ async fn discard(mut stream: BodyDataStream, most: u64) {
     }
 }
 
-/// The boundary, if the body is a form.
+/// The boundary of a form. `None` if the body is not a form.
 fn boundary(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let Some(value) = headers.get(CONTENT_TYPE) else {
         return Ok(None);
@@ -93,11 +94,12 @@ fn boundary(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     multer::parse_boundary(text).map(Some).map_err(bad)
 }
 
-/// An upload that is waited for. Dropped with its request, it is cleared away where that may wait.
+/// An upload that is being received. If it is dropped with its request, it is removed on a thread
+/// that may wait for the disk.
 struct Pending {
     upload: Option<Upload>,
     piece: Option<Piece>,
-    /// How much may still come.
+    /// How many bytes may still come.
     room: u64,
     max_bytes: u64,
     deadline: Instant,
@@ -114,7 +116,7 @@ impl Pending {
         }
     }
 
-    /// Takes all bytes of a body, or of a part.
+    /// Takes all bytes of a body or of a part of a form.
     async fn take<E: Into<Broken>>(
         &mut self,
         stream: impl Stream<Item = Result<Bytes, E>>,
@@ -122,7 +124,7 @@ impl Pending {
         let mut stream = std::pin::pin!(stream);
         while let Some(bytes) = self.in_time(stream.next()).await? {
             let bytes = bytes.map_err(|error| error.into().answer())?;
-            // At once, and not when it is written: nothing more may ever come.
+            // Checked here and not when the bytes are written, because they may not fill a piece.
             let left = self.room.checked_sub(bytes.len() as u64);
             self.room = left.ok_or(AssetError::TooLarge(self.max_bytes))?;
             let piece = self.piece.as_mut().ok_or_else(ApiError::internal)?;
@@ -134,7 +136,7 @@ impl Pending {
         Ok(())
     }
 
-    /// Takes the one file of a form, and returns what it is called.
+    /// Takes the only file of a form, and returns its name.
     async fn take_form(
         &mut self,
         stream: &mut BodyDataStream,
@@ -155,7 +157,7 @@ impl Pending {
                 return found.ok_or_else(|| ApiError::bad_request("the form holds no file"));
             };
             let Some(sent) = field.file_name().map(str::to_owned) else {
-                // A field beside the file; the next call reads past it.
+                // A field that is not the file. The next call skips it.
                 continue;
             };
             if found.is_some() {
@@ -179,12 +181,12 @@ impl Pending {
         timeout_at(self.deadline, timeout(SILENCE, next)).await.map_err(late)?.map_err(late)
     }
 
-    /// Hands what was collected to a thread that may wait.
+    /// Writes the collected bytes on a thread that may wait for the disk.
     async fn write(&mut self) -> Result<(), ApiError> {
         let mut upload = self.upload.take().ok_or_else(ApiError::internal)?;
         let mut piece = self.piece.take().ok_or_else(ApiError::internal)?;
         let written = blocking::run(move || {
-            // Dropped here if it fails, and not where nobody may wait.
+            // If this fails, the upload is dropped here, on a thread that may wait.
             upload.write(&piece.bytes)?;
             piece.bytes.clear();
             piece.bytes.shrink_to(piece.room());
@@ -210,7 +212,7 @@ impl Drop for Pending {
     }
 }
 
-/// Why a body ended before its end.
+/// Why a body could not be read to its end.
 enum Broken {
     TooLarge,
     Off,
@@ -274,7 +276,7 @@ fn one_at_a_time<E: Into<FormError>>(
         }
         let polled = stream.poll_next_unpin(context);
         if polled.is_pending() {
-            // Nothing was given, so there is nothing to pause after.
+            // No piece was passed on, so no pause is needed.
             rest = false;
         }
         let give = |bytes: Bytes| {

@@ -1,4 +1,4 @@
-//! A connection that knows whether something waits to be written.
+//! A stream that knows whether bytes wait to be written.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -20,7 +20,7 @@ impl<S> WatchedIo<S> {
         Self { stream, is_blocked: Arc::default() }
     }
 
-    /// True while something waits to be written.
+    /// A flag that is true while bytes wait to be written.
     pub(super) fn blocked(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.is_blocked)
     }
