@@ -13,6 +13,7 @@ mod leavings;
 mod misbehaving_model;
 mod providers;
 mod raw_model;
+mod relay_prompt;
 mod secrets;
 mod storage;
 mod stream;

@@ -36,6 +36,7 @@ impl Arena {
         let cell = Cell {
             program: target_dir().join("dreamcore-probe"),
             cwd: make(folder.path(), "cell"),
+            place: None,
             tmp: make(folder.path(), "tmp"),
             root,
             setuid: None,

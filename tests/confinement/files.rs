@@ -37,6 +37,26 @@ async fn lists_its_own_folder_and_not_those_around_it() {
 }
 
 #[tokio::test]
+async fn a_folder_can_be_elsewhere_inside_and_nothing_is_beside_it() {
+    let mut arena = Arena::new().await;
+    let outside = arena.outside_file("a");
+    let real = arena.inside_file("a");
+    // As a run is.
+    let place = std::path::PathBuf::from("/data/users/u/projects/p");
+    arena.cell.place = Some(place.clone());
+    Arena::assert_allowed(&arena.try_one(Attack::Read { path: place.join("a") }).await);
+    Arena::assert_allowed(&arena.try_one(Attack::Write { path: place.join("b") }).await);
+    Arena::assert_allowed(&arena.try_one(Attack::List { path: place.clone() }).await);
+    Arena::assert_denied(&arena.try_one(Attack::Read { path: real }).await);
+    Arena::assert_denied(&arena.try_one(Attack::Read { path: outside }).await);
+    for above in place.ancestors().skip(1) {
+        Arena::assert_denied(&arena.try_one(Attack::List { path: above.to_owned() }).await);
+        let new = above.join("new");
+        Arena::assert_denied(&arena.try_one(Attack::Write { path: new }).await);
+    }
+}
+
+#[tokio::test]
 async fn symbolic_links_lead_no_further_than_paths() {
     let arena = Arena::new().await;
     let (inside, outside) = (arena.inside_file("a"), arena.outside_file("a"));

@@ -67,10 +67,10 @@ async fn sockets_outside_cannot_be_reached_by_path_or_name() {
     Arena::assert_denied(&arena.try_one(Attack::AbstractConnect { name }).await);
 
     // The sandbox can use a socket in its own folder.
-    let inside = arena.cell.tmp.join("socket");
-    let _own = UnixListener::bind(&inside).unwrap();
-    std::fs::set_permissions(&inside, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-    Arena::assert_allowed(&arena.try_one(Attack::UnixConnect { path: inside }).await);
+    let made = arena.cell.tmp.join("socket");
+    let _own = UnixListener::bind(&made).unwrap();
+    std::fs::set_permissions(&made, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    Arena::assert_allowed(&arena.try_one(Attack::UnixConnect { path: "/tmp/socket".into() }).await);
 }
 
 #[tokio::test]

@@ -37,6 +37,7 @@ const DENIED_BY: &[(&str, &str)] = &[
     ("read it by a symbolic link", "minimal_root"),
     ("read another user's project", "minimal_root"),
     ("list the volume", "minimal_root"),
+    ("list the volume's users", "minimal_root"),
     ("connect to a UNIX socket", "minimal_root"),
     ("find the worker's secret in /proc", "pid_namespace"),
     ("signal the worker", "pid_namespace"),

@@ -17,6 +17,7 @@ const GENERATIONS: &[&str] = &[
     "generation::",
     "secrets::",
     "tool_calls::",
+    "relay_prompt::",
     "killed",
     "runs_at_the_same_time",
     "links_and_special_files",

@@ -114,7 +114,7 @@ impl Place {
             grants: vec![
                 Grant::new(self.path("game"), Access::Write),
                 Grant::new(self.path("home"), Access::Write),
-                Grant::new(self.path("tmp"), Access::Write).also_at("/tmp"),
+                Grant::new(self.path("tmp"), Access::Write).at("/tmp"),
             ],
             root_dir: self.path("root"),
             api_port: Some(INNER_API_PORT),

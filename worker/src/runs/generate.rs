@@ -45,7 +45,7 @@ async fn work(context: &Context, debug: &mut Debug) -> Result<Success, Failure> 
     let proof = wait::proof(context).await?;
     let permits = wait::permits(context).await?;
     context.run.enter(Phase::Starting);
-    let workspace = start::workspace(context, permits.slot.number()).await?;
+    let workspace = start::workspace(context, permits.slot.number(), &proof.confinement).await?;
     let result = work_in(context, &workspace, &proof, debug).await;
     // The workspace is removed after the last process has ended, whatever the result is, and before
     // the last event, so that a client that sees that event finds nothing left.

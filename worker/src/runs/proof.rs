@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use dreamcore_wire::plan::Limits;
+use dreamcore_wire::plan::{Limits, Mechanism};
 use tokio::sync::watch;
 
 use super::settings::{ConfinementPolicy, Settings};
@@ -15,6 +15,8 @@ use crate::sandbox::launch::Launcher;
 use crate::sandbox::policy::sandbox_identity;
 use crate::sandbox::probe::{Group, Scene, SelfTest, selftest};
 use crate::store;
+use crate::store::projects::ProjectKey;
+use crate::types::{ProjectId, UserId};
 
 /// How many files a process of a sandbox may have open. The CLI has about 25, and 1024 has been the
 /// usual limit for decades. A higher limit would let a process hold more socket buffers, whose
@@ -124,7 +126,10 @@ async fn prove_in(
     if !probe.is_file() {
         return Err(format!("the probe is missing beside the launcher: {}", probe.display()));
     }
-    let scene = prepare(move || Scene::set(&trial, &data, &probe, owner)).await?;
+    // The probe stands where a project would be on the volume, as runs do.
+    let key = ProjectKey { user: UserId::random(), project: ProjectId::random() };
+    let place = confinement.holds(Mechanism::MinimalRoot).then(|| key.folder_below(&data));
+    let scene = prepare(move || Scene::set(&trial, &data, &probe, owner, place)).await?;
     let neighbours = settings.max_runs > 1;
     let data = store.data_dir.clone();
     let tested = selftest(launcher, &confinement, &scene, data, neighbours).await;

@@ -9,7 +9,7 @@ use dreamcore_wire::plan::Mechanism;
 use tokio::net::TcpListener;
 use tokio::process::ChildStdin;
 
-use super::claude::{self, Driver};
+use super::claude::{self, Driver, Inside};
 use super::context::Context;
 use super::failure::Failure;
 use super::workspace::{Copied, Workspace};
@@ -48,12 +48,22 @@ struct Alive {
 }
 
 /// Makes the folders of the run's workspace.
-pub(super) async fn workspace(context: &Context, slot: usize) -> Result<Arc<Workspace>, Failure> {
+pub(super) async fn workspace(
+    context: &Context,
+    slot: usize,
+    confinement: &Confinement,
+) -> Result<Arc<Workspace>, Failure> {
     context.say(STARTING).await;
     let scratch = context.resources.scratch.clone();
+    let global = context.resources.store.global_dir.clone();
+    let own_mounts =
+        [Mechanism::MinimalRoot, Mechanism::MountNamespace].iter().all(|m| confinement.holds(*m));
     let workspace = blocking::run(move || {
-        let workspace = scratch.workspace(slot)?;
+        let mut workspace = scratch.workspace(slot)?;
         claude::prepare_home(&workspace)?;
+        if let Some(skills) = skills::folder(&global) {
+            workspace.offer_skills(skills, own_mounts)?;
+        }
         std::io::Result::Ok(workspace)
     });
     Ok(Arc::new(workspace.await??))
@@ -66,18 +76,21 @@ pub(super) async fn start(
     confinement: &Confinement,
 ) -> Result<Started, Failure> {
     let skills = known_skills(context).await?;
+    let own_root = confinement.holds(Mechanism::MinimalRoot);
+    let inside = Inside::new(workspace, context.request.key, own_root);
     // The CLI takes half a second to start and reads no file of the project until it has its
     // prompt.
     let mut copying = std::pin::pin!(copy_in(context, workspace));
-    let (alive, copied) = tokio::join!(start_cli(context, workspace, confinement), async {
-        tokio::select! {
-            copied = &mut copying => Some(copied),
-            () = context.run.cancel().cancelled() => None,
-        }
-    });
+    let (alive, copied) =
+        tokio::join!(start_cli(context, workspace, &inside, confinement), async {
+            tokio::select! {
+                copied = &mut copying => Some(copied),
+                () = context.run.cancel().cancelled() => None,
+            }
+        });
     let Alive { confined, lease } = alive?;
     let excess = context.resources.guard.watch(confined.handle.members(), workspace.folder()?);
-    let (driver, stdin) = Driver::new(confined, &workspace.game_path(), excess);
+    let (driver, stdin) = Driver::new(confined, &inside.project, excess);
     let copied = match copied {
         Some(Ok(copied)) => copied,
         Some(Err(failure)) => {
@@ -91,7 +104,8 @@ pub(super) async fn start(
             return Err(Failure::stopped());
         }
     };
-    let prompt = claude::prompt_line(&context.request.prompt, &skills);
+    let request = &context.request;
+    let prompt = claude::prompt_line(&request.prompt, request.key, &inside.project, &skills);
     Ok(Started { driver, stdin, prompt, lease, copied })
 }
 
@@ -126,14 +140,14 @@ async fn copy_in(context: &Context, workspace: &Arc<Workspace>) -> Result<Copied
 async fn start_cli(
     context: &Context,
     workspace: &Workspace,
+    inside: &Inside,
     confinement: &Confinement,
 ) -> Result<Alive, Failure> {
     let resources = &context.resources;
     let settings = &resources.settings;
-    let (bin, global) = (settings.claude_bin.clone(), resources.store.global_dir.clone());
-    let plugin =
-        blocking::run(move || check_program(&bin).map(|()| skills::plugin_folder(&global)));
-    let plugin = plugin.await?.map_err(|reason| Failure::new(ErrorCode::CliSpawnError, reason))?;
+    let bin = settings.claude_bin.clone();
+    let checked = blocking::run(move || check_program(&bin)).await?;
+    checked.map_err(|reason| Failure::new(ErrorCode::CliSpawnError, reason))?;
 
     // If the sandbox shares the worker's network, the worker opens the listener itself.
     let own_network = confinement.holds(Mechanism::NetworkNamespace);
@@ -145,12 +159,11 @@ async fn start_cli(
         (Some(listener), port)
     };
     let token = Broker::new_token();
-    let paths = claude::Paths { claude: settings.claude_bin.clone(), plugin };
     let patience = resources.models.lending.give_up + CLI_PATIENCE;
     let dialect = resources.broker.dialect();
     let api = claude::Api { port, token, dialect, timeout_ms: patience.as_millis() };
-    let program = claude::program(&paths, workspace, &api, settings.model.as_deref());
-    let plan = confinement.policy.plan(program);
+    let (claude, model) = (&settings.claude_bin, settings.model.as_deref());
+    let plan = confinement.policy.plan(claude::program(claude, workspace, inside, &api, model));
     let mut confined = resources.launcher.start(&plan).await.map_err(Failure::from)?;
     let Some(listener) = outer.or_else(|| confined.listener.take()) else {
         confined.handle.kill().await;

@@ -17,10 +17,15 @@ use nix::sys::stat::FileStat;
 use super::failure::Failure;
 use super::leavings::{Leavings, ROOT};
 use crate::api::ErrorCode;
-use crate::safe_fs::{Dir, FileError, FolderLock, Oddity, WriteOptions, empty, walk};
+use crate::safe_fs::{Dir, FileError, FolderLock, Oddity, WriteOptions, empty_but, walk};
 use crate::store::projects::FileLimits;
 use crate::store::projects::{Base, Project, ProjectError};
 use crate::types::ProjectPath;
+use skills::CLAUDE;
+
+mod skills;
+
+pub use skills::Skills;
 
 /// The names of a run's folders. They are short, because the path of a socket below `tmp` may have
 /// at most 107 bytes.
@@ -52,6 +57,7 @@ pub struct Workspace {
     game: Dir,
     owner: Option<Identity>,
     leavings: Arc<Leavings>,
+    skills: Option<Skills>,
 }
 
 /// The folder of one import. [`Scratch::remove_import_folder`] removes it. If that did not happen,
@@ -182,7 +188,7 @@ impl Scratch {
             }
         }
         let leavings = Arc::clone(&self.leavings);
-        Ok(Workspace { path, slot, game, owner: self.owner, leavings })
+        Ok(Workspace { path, slot, game, owner: self.owner, leavings, skills: None })
     }
 }
 
@@ -205,6 +211,22 @@ impl Workspace {
     /// The path of the empty folder on which the minimal root is mounted.
     pub fn root_path(&self) -> PathBuf {
         self.path.join(ROOT)
+    }
+
+    /// The folder in the copy that leads to the skills, if there are any.
+    pub fn claude_path(&self) -> PathBuf {
+        self.game_path().join(CLAUDE)
+    }
+
+    /// How this run gets the skills, if there are any.
+    pub fn skills(&self) -> Option<&Skills> {
+        self.skills.as_ref()
+    }
+
+    /// Offers the run the shared skills, by a mount where that `can_be_mounted`. Blocks.
+    pub fn offer_skills(&mut self, skills: PathBuf, can_be_mounted: bool) -> io::Result<()> {
+        self.skills = Some(Skills::offer(&self.game, skills, can_be_mounted)?);
+        Ok(())
     }
 
     /// A handle of the folder that holds everything that the run may write.
@@ -231,7 +253,8 @@ impl Workspace {
     /// not copied and stay in the project as they are. Blocks.
     pub fn copy_in(&self, project: &Project) -> Result<Copied, ProjectError> {
         project.consistently(|| {
-            empty(&self.game)?;
+            // The sandbox that starts meanwhile mounts the skills in this folder.
+            empty_but(&self.game, CLAUDE.as_ref())?;
             let base = project.base()?;
             Ok(Copied { files: self.copy_files(project)?, base })
         })

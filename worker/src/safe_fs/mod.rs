@@ -19,7 +19,7 @@ mod write;
 pub use cached::{is_local, open_cached, read_cached};
 pub use dir::{Dir, Entry, Kind};
 pub use lock::FolderLock;
-pub use remove::empty;
+pub use remove::{empty, empty_but};
 pub use usage::{DiskUse, Space};
 pub use walk::{FoundFile, Oddity, walk};
 pub use write::{TEMPORARY_PREFIX, WriteOptions};

@@ -19,20 +19,34 @@ const LEVELS: usize = 40;
 
 /// Removes everything in `folder`, and leaves the folder itself.
 pub fn empty(folder: &Dir) -> io::Result<()> {
+    empty_but(folder, OsStr::new(""))
+}
+
+/// The same, except for what is called `kept` at the top.
+pub fn empty_but(folder: &Dir, kept: &OsStr) -> io::Result<()> {
     let mut moved: u64 = 0;
     loop {
         let moved_before = moved;
-        clear(folder, folder, LEVELS, &mut moved)?;
+        clear(folder, folder, Some(kept), LEVELS, &mut moved)?;
         if moved == moved_before {
             return Ok(());
         }
     }
 }
 
-/// Removes everything in `folder` down to so many levels, and moves deeper folders to `top`.
-fn clear(folder: &Dir, top: &Dir, levels: usize, moved: &mut u64) -> io::Result<()> {
+/// Removes everything in `folder` but `kept` down to so many levels, and moves deeper folders to `top`.
+fn clear(
+    folder: &Dir,
+    top: &Dir,
+    kept: Option<&OsStr>,
+    levels: usize,
+    moved: &mut u64,
+) -> io::Result<()> {
     for entry in folder.entries()? {
         let name = entry.name();
+        if Some(name) == kept {
+            continue;
+        }
         match folder.status(name).map(|stat| Kind::of(&stat)) {
             Ok(Kind::Folder) => {}
             Ok(_) => {
@@ -51,7 +65,7 @@ fn clear(folder: &Dir, top: &Dir, levels: usize, moved: &mut u64) -> io::Result<
             folder.move_to(name, top, &format!("{}.{moved}", uuid::Uuid::new_v4()))?;
             continue;
         }
-        clear(&folder.folder(name)?, top, levels - 1, moved)?;
+        clear(&folder.folder(name)?, top, None, levels - 1, moved)?;
         folder.remove_empty_folder(name)?;
     }
     Ok(())
@@ -81,6 +95,19 @@ mod tests {
         drop(here);
         empty(&dir).unwrap();
         assert!(dir.entries().unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_kept_stays_at_the_top_only() {
+        let temp = tempfile::tempdir().unwrap();
+        for path in ["kept/inner", "other/kept/inner"] {
+            fs::create_dir_all(temp.path().join(path)).unwrap();
+        }
+        let dir = Dir::open_root(temp.path()).unwrap();
+        empty_but(&dir, OsStr::new("kept")).unwrap();
+        let names: Vec<_> = dir.entries().unwrap().iter().map(|e| e.name().to_owned()).collect();
+        assert_eq!(names, ["kept"]);
+        assert!(temp.path().join("kept/inner").is_dir());
     }
 
     #[test]

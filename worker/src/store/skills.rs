@@ -10,16 +10,14 @@ use crate::types::SkillName;
 /// Largest SKILL.md that is handed out, in bytes. They are read by a model, so they are short.
 const MAX_CONTENT_BYTES: u64 = 256 * 1024;
 
-/// The folder that holds `skills/`, if it is there. Blocking.
-pub fn plugin_folder(global: &Path) -> Option<PathBuf> {
-    let folder = Dir::open_root(global).ok()?.folder(".claude").ok()?;
-    folder.folder("skills").ok()?;
-    Some(global.join(".claude"))
+/// The folder of the skills, if it is there and no link leads to it. Blocking.
+pub fn folder(global: &Path) -> Option<PathBuf> {
+    open(global).map(|_| global.join(".claude/skills"))
 }
 
 /// Splits the wanted skills into those that exist and those that do not. Blocking.
 pub fn sort(global: &Path, wanted: &[SkillName]) -> (Vec<SkillName>, Vec<SkillName>) {
-    let skills = folder(global);
+    let skills = open(global);
     let exists = |name: &SkillName| {
         let file = format!("{name}/SKILL.md");
         skills.as_ref().is_some_and(|skills| skills.file(&file).is_ok())
@@ -30,7 +28,7 @@ pub fn sort(global: &Path, wanted: &[SkillName]) -> (Vec<SkillName>, Vec<SkillNa
 /// The texts of these skills by name. One that does not exist, is too large or no text is left out.
 /// Blocking.
 pub fn contents(global: &Path, names: &[SkillName]) -> BTreeMap<String, String> {
-    let Some(skills) = folder(global) else {
+    let Some(skills) = open(global) else {
         return BTreeMap::new();
     };
     let content = |name: &SkillName| {
@@ -42,6 +40,6 @@ pub fn contents(global: &Path, names: &[SkillName]) -> BTreeMap<String, String> 
     names.iter().filter_map(content).collect()
 }
 
-fn folder(global: &Path) -> Option<Dir> {
-    plugin_folder(global).and_then(|path| Dir::open_root(&path).ok()?.folder("skills").ok())
+fn open(global: &Path) -> Option<Dir> {
+    Dir::open_root(global).ok()?.folder(".claude").ok()?.folder("skills").ok()
 }

@@ -27,6 +27,13 @@ macro_rules! id_type {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(Uuid);
 
+        impl $name {
+            /// Makes a new, unique id at random.
+            pub fn random() -> Self {
+                Self(Uuid::new_v4())
+            }
+        }
+
         impl FromStr for $name {
             type Err = IdError;
 
@@ -74,13 +81,6 @@ impl RunId {
     /// A new, unique id. The ids of later runs sort after those of earlier ones.
     pub fn fresh() -> Self {
         Self(Uuid::now_v7())
-    }
-}
-
-impl AssetId {
-    /// A new, unique id.
-    pub fn fresh() -> Self {
-        Self(Uuid::new_v4())
     }
 }
 

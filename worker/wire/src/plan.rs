@@ -126,10 +126,11 @@ pub enum Access {
 /// A path that exists in the sandbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
-    /// Its place outside the sandbox, and inside too.
+    /// Its place outside the sandbox.
     pub path: PathBuf,
-    /// A second place for it inside, if the sandbox has a root of its own.
-    pub also_at: Option<PathBuf>,
+    /// Its place inside, if that is another one. Only a sandbox with a root of its own can give it
+    /// another place; in any other sandbox it is where it is outside.
+    pub at: Option<PathBuf>,
     /// What the sandbox may do with it.
     pub access: Access,
     /// Whether the start goes on if it does not exist: system files differ between distributions.
@@ -139,7 +140,7 @@ pub struct Grant {
 impl Grant {
     /// Grants a path that must exist.
     pub fn new(path: impl Into<PathBuf>, access: Access) -> Self {
-        Self { path: path.into(), also_at: None, access, optional: false }
+        Self { path: path.into(), at: None, access, optional: false }
     }
 
     /// Grants a path if it exists.
@@ -147,11 +148,16 @@ impl Grant {
         Self { optional: true, ..Self::new(path, access) }
     }
 
-    /// Makes the path visible at `place` too.
+    /// Gives the path another place inside.
     #[must_use]
-    pub fn also_at(mut self, place: impl AsRef<Path>) -> Self {
-        self.also_at = Some(place.as_ref().to_owned());
+    pub fn at(mut self, place: impl AsRef<Path>) -> Self {
+        self.at = Some(place.as_ref().to_owned());
         self
+    }
+
+    /// Returns the place of the path in a sandbox that has a root of its own.
+    pub fn place(&self) -> &Path {
+        self.at.as_deref().unwrap_or(&self.path)
     }
 }
 

@@ -17,8 +17,8 @@ const VERSIONS: [ABI; 7] = [ABI::V7, ABI::V6, ABI::V5, ABI::V4, ABI::V3, ABI::V2
 /// Which file system the paths of a plan refer to when Landlock restricts them.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Root {
-    /// There is a minimal root, so the second place of a grant exists and is the granted folder. In
-    /// the machine's own root the same path may be something else.
+    /// There is a minimal root, so a granted path is where the plan says that it is inside. In the
+    /// machine's own root it is where it is outside.
     pub(crate) minimal: bool,
     /// `/proc` shows only the processes of the sandbox.
     pub(crate) own_proc: bool,
@@ -68,26 +68,21 @@ fn allow(
     rules: RulesetCreated,
     grant: &Grant,
     abi: ABI,
-    second_places: bool,
+    minimal_root: bool,
 ) -> Result<RulesetCreated, String> {
     let explain = |e: &dyn std::fmt::Display| format!("{}: {e}", grant.path.display());
-    let mut paths = vec![&grant.path];
-    paths.extend(grant.also_at.as_ref().filter(|_| second_places));
-    let mut rules = rules;
-    for path in paths {
-        let fd = match PathFd::new(path) {
-            Ok(fd) => fd,
-            Err(PathFdError::OpenCall { source, .. })
-                if grant.optional && source.kind() == std::io::ErrorKind::NotFound =>
-            {
-                continue;
-            }
-            Err(error) => return Err(explain(&error)),
-        };
-        let rights = rights(grant.access, path.is_dir(), abi);
-        rules = rules.add_rule(PathBeneath::new(fd, rights)).map_err(|e| explain(&e))?;
-    }
-    Ok(rules)
+    let path = if minimal_root { grant.place() } else { grant.path.as_path() };
+    let fd = match PathFd::new(path) {
+        Ok(fd) => fd,
+        Err(PathFdError::OpenCall { source, .. })
+            if grant.optional && source.kind() == std::io::ErrorKind::NotFound =>
+        {
+            return Ok(rules);
+        }
+        Err(error) => return Err(explain(&error)),
+    };
+    let rights = rights(grant.access, path.is_dir(), abi);
+    rules.add_rule(PathBeneath::new(fd, rights)).map_err(|e| explain(&e))
 }
 
 fn rights(access: Access, is_folder: bool, abi: ABI) -> BitFlags<AccessFs> {

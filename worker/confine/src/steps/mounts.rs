@@ -24,10 +24,10 @@ use super::StepResult;
 const NONE: Option<&str> = None;
 
 /// Options of the small tmpfs. The second form is for gVisor, which does not know `nr_inodes`. Mode
-/// 711 lets the sandbox pass through the root but not list it.
-const TMPFS: [&str; 2] = ["size=1m,nr_inodes=4k,mode=711", "size=1m,mode=711"];
+/// 111 lets the sandbox pass through the root but not list it, even where the sandbox's user owns it.
+const TMPFS: [&str; 2] = ["size=1m,nr_inodes=4k,mode=111", "size=1m,mode=111"];
 /// Mode of the folders that lead to a granted path. The sandbox cannot list them either.
-const PARENT_MODE: u32 = 0o711;
+const PARENT_MODE: u32 = 0o111;
 
 /// Which processes see the mounts that this process makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,15 +99,11 @@ fn mount_tmpfs(root: &Path) -> nix::Result<()> {
 
 fn build(plan: &Plan, root: &Path, mounts: Mounts, pid_namespace: bool) -> Result<(), String> {
     let explain = |grant: &Grant, e: io::Error| format!("{}: {e}", grant.path.display());
-    // The second places come first: one of them may be /tmp, and a mount there would cover a
-    // granted path below the real /tmp that had been placed before.
-    for grant in &plan.grants {
-        if let Some(second) = &grant.also_at {
-            bind(&grant.path, &below(root, second), grant.access, mounts)
-                .map_err(|e| explain(grant, e))?;
-        }
-    }
-    for grant in &plan.grants {
+    // The grants with another place inside come first: one of them may be /tmp, and a mount there
+    // would cover a granted path below the real /tmp that had been placed before. Among themselves
+    // they keep the plan's order, so that one may lie in another.
+    let (elsewhere, same): (Vec<_>, Vec<_>) = plan.grants.iter().partition(|g| g.at.is_some());
+    for grant in elsewhere.into_iter().chain(same) {
         place(grant, root, mounts).map_err(|e| explain(grant, e))?;
     }
     mount_proc(root, pid_namespace).map_err(|e| format!("/proc: {e}"))?;
@@ -152,9 +148,9 @@ fn place(grant: &Grant, root: &Path, mounts: Mounts) -> io::Result<()> {
     };
     // On systems with a merged `/usr`, `/bin` is a link to `usr/bin`. It becomes the same link.
     if grant.optional && seen.is_symlink() {
-        return link(&fs::read_link(&grant.path)?, &below(root, &grant.path));
+        return link(&fs::read_link(&grant.path)?, &below(root, grant.place()));
     }
-    bind(&grant.path, &below(root, &grant.path), grant.access, mounts)
+    bind(&grant.path, &below(root, grant.place()), grant.access, mounts)
 }
 
 fn below(root: &Path, path: &Path) -> PathBuf {

@@ -2,33 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use dreamcore_wire::plan::{Access, Grant};
 
+use super::Inside;
 use crate::models::broker::Dialect;
-use crate::runs::workspace::Workspace;
+use crate::runs::workspace::{Skills, Workspace};
 use crate::safe_fs::WriteOptions;
 use crate::sandbox::policy::Program;
 use crate::types::Secret;
-use crate::types::{Prompt, SkillName};
 
 /// The tools that the assistant has. Web tools are missing, because the sandbox reaches no network.
 const TOOLS: &str = "Bash,Read,Edit,Write,Glob,Grep,Skill";
-
-/// The CLI's name for the folder that the skills come from. It is the first half of the skills'
-/// names.
-const PLUGIN: &str = ".claude";
-
-/// The paths of the CLI and the skills, and how long the CLI waits for an answer. It waits longer
-/// than the broker, so that the broker gives up first.
-#[derive(Debug, Clone)]
-pub struct Paths {
-    /// The path of the CLI.
-    pub claude: PathBuf,
-    /// The folder that holds `skills/`, if there is one.
-    pub plugin: Option<PathBuf>,
-}
 
 /// Writes a file into a new home that saves the CLI the setup of it. Without the file, every start
 /// migrates settings that do not exist and writes them to disk, which takes about 20 ms. The number
@@ -77,10 +63,17 @@ impl Api {
     }
 }
 
-/// The CLI as a program to be confined, working in `workspace` and asking the broker at `api`.
-pub fn program(paths: &Paths, workspace: &Workspace, api: &Api, model: Option<&str>) -> Program {
+/// The plan's description of the CLI `claude`, which works in `workspace`, finds its folders `inside`
+/// and asks the broker at `api`.
+pub fn program(
+    claude: &Path,
+    workspace: &Workspace,
+    inside: &Inside,
+    api: &Api,
+    model: Option<&str>,
+) -> Program {
     let text = |path: &Path| path.to_string_lossy().into_owned();
-    let (home, tmp) = (workspace.home_path(), workspace.tmp_path());
+    let home = workspace.home_path();
     let mut args: Vec<String> = [
         "-p",
         "--input-format",
@@ -103,8 +96,19 @@ pub fn program(paths: &Paths, workspace: &Workspace, api: &Api, model: Option<&s
     ]
     .map(str::to_owned)
     .into();
-    if let Some(plugin) = &paths.plugin {
-        args.extend(["--plugin-dir".to_owned(), text(plugin)]);
+    let mut grants = vec![
+        Grant::new(workspace.game_path(), Access::Write).at(&inside.project),
+        Grant::new(workspace.tmp_path(), Access::Write).at(&inside.tmp),
+        Grant::new(&home, Access::Write),
+    ];
+    if let Some(skills) = workspace.skills() {
+        // The relay's prompts name the skills as files below the project. Only the skills are shown
+        // there, because the CLI would obey settings, hooks and servers beside them.
+        grants.push(Grant::new(workspace.claude_path(), Access::Read).at(inside.claude()));
+        if let Skills::Mounted(folder) = skills {
+            grants.push(Grant::new(folder, Access::Read).at(inside.skills()));
+        }
+        args.extend(["--plugin-dir".to_owned(), text(&inside.claude())]);
     }
     if let Some(model) = model {
         args.extend(["--model".to_owned(), model.to_owned()]);
@@ -115,11 +119,15 @@ pub fn program(paths: &Paths, workspace: &Workspace, api: &Api, model: Option<&s
             ("LANG", "C.UTF-8".to_owned()),
             ("SHELL", "/bin/bash".to_owned()),
             ("HOME", text(&home)),
-            ("TMPDIR", text(&tmp)),
-            // It speaks plain HTTP to the broker; reading the system's certificates takes 20 ms.
+            ("TMPDIR", text(&inside.tmp)),
+            // The CLI speaks plain HTTP to the broker, so it need not read the system's
+            // certificates, which takes 20 ms.
             ("CLAUDE_CODE_CERT_STORE", "bundled".to_owned()),
             // Notes for the next session would only cost tokens, because there is none.
             ("CLAUDE_CODE_DISABLE_AUTO_MEMORY", "1".to_owned()),
+            // The skills that come with the CLI have nothing to do with games, and add 6 KB to each
+            // request.
+            ("CLAUDE_CODE_DISABLE_BUNDLED_SKILLS", "1".to_owned()),
             ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".to_owned()),
             ("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1".to_owned()),
             ("DISABLE_AUTOUPDATER", "1".to_owned()),
@@ -127,38 +135,13 @@ pub fn program(paths: &Paths, workspace: &Workspace, api: &Api, model: Option<&s
         .map(|(name, value)| (name.to_owned(), value)),
     );
     env.extend(api.variables().into_iter().map(|(name, value)| (name.to_owned(), value)));
-    let mut grants = vec![
-        Grant::new(workspace.game_path(), Access::Write),
-        Grant::new(&home, Access::Write),
-        // Many tools write to /tmp and ignore TMPDIR.
-        Grant::new(&tmp, Access::Write).also_at("/tmp"),
-    ];
-    grants.extend(paths.plugin.iter().map(|plugin| Grant::new(plugin, Access::Read)));
     Program {
-        path: paths.claude.clone(),
+        path: claude.to_owned(),
         args,
         env,
-        cwd: workspace.game_path(),
+        cwd: inside.project.clone(),
         grants,
         root_dir: workspace.root_path(),
         api_port: Some(api.port),
     }
-}
-
-/// The line of standard input that gives the CLI its task.
-pub fn prompt_line(prompt: &Prompt, skills: &[SkillName]) -> Vec<u8> {
-    let mut content = prompt.as_str().to_owned();
-    if !skills.is_empty() {
-        let names: Vec<_> = skills.iter().map(|name| format!("{PLUGIN}:{name}")).collect();
-        content.push_str("\n\nBefore you begin, load these skills with the Skill tool: ");
-        content.push_str(&names.join(", "));
-        content.push('.');
-    }
-    let message = serde_json::json!({
-        "type": "user",
-        "message": { "role": "user", "content": content },
-    });
-    let mut line = message.to_string().into_bytes();
-    line.push(b'\n');
-    line
 }

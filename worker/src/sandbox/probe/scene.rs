@@ -39,12 +39,15 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Makes the scene in `folder`, which is emptied, and on the volume at `data`. Blocks.
+    /// Sets the scene below `folder`, which is emptied, and on the volume at `data`. The probe's
+    /// working directory is at `place` inside, if one is given: that takes a sandbox with a root of
+    /// its own. Blocking.
     pub fn set(
         folder: &Path,
         data: &Path,
         probe: &Path,
         owner: Option<Identity>,
+        place: Option<PathBuf>,
     ) -> io::Result<Self> {
         empty(&Dir::open_root(folder)?)?;
         let make = |name: &str, own: bool| -> io::Result<PathBuf> {
@@ -81,7 +84,7 @@ impl Scene {
         // attacks the volume, and saving reports the problem.
         let volume_folder = volume_canary(data).ok();
         Ok(Self {
-            cell: Cell { program: probe.to_owned(), cwd, tmp, root, setuid },
+            cell: Cell { program: probe.to_owned(), cwd, place, tmp, root, setuid },
             neighbour,
             on_volume: volume_folder.as_ref().map(|folder| folder.join("secret.txt")),
             unix,

@@ -111,6 +111,9 @@ fn checks(scene: &Scene, data: &Path) -> Vec<Check> {
     let worker = std::process::id().cast_signed();
     let neighbour = || scene.neighbour.clone();
     let witnessed = |witness, check: Check| Check { witness, ..check };
+    // The volume's folder that leads to all projects, which is on the way to the probe's own place.
+    let way = scene.cell.place.as_ref().and_then(|place| place.ancestors().nth(3));
+    let way = way.unwrap_or(data).to_owned();
     let outside = std::net::SocketAddr::from(([192, 0, 2, 1], 443));
     let mut checks = vec![
         check("read another run's file", Files, Attack::Read { path: neighbour() }),
@@ -119,6 +122,7 @@ fn checks(scene: &Scene, data: &Path) -> Vec<Check> {
         check("read it by a hard link", Files, Attack::ReadByHardLink { path: neighbour() }),
         check("read it through /proc", Files, Attack::ReadByProc { path: neighbour() }),
         check("list the volume", Files, Attack::List { path: data.to_owned() }),
+        check("list the volume's users", Files, Attack::List { path: way }),
         check("write to the volume", Files, Attack::Write { path: data.join(".probe") }),
         check("write to /etc/passwd", Files, Attack::Write { path: "/etc/passwd".into() }),
         check("write to /usr/bin", Files, Attack::Write { path: "/usr/bin/probe".into() }),
@@ -318,6 +322,12 @@ fn layer(check: &Check, report: &Report, confinement: &Confinement) -> &'static 
             Some(libc::EPERM),
         ) if holds(Mechanism::Seccomp) => "seccomp",
         (_, Some(libc::ENOENT)) if holds(Mechanism::MinimalRoot) => "minimal_root",
+        // The folders that lead to what is granted show nothing.
+        (Attack::List { .. }, Some(libc::EACCES))
+            if holds(Mechanism::MinimalRoot) && !holds(Mechanism::Landlock) =>
+        {
+            "minimal_root"
+        }
         (_, Some(libc::EROFS)) => "read-only mount",
         (_, Some(libc::ESRCH)) | (Attack::FindInProc { .. } | Attack::Signal { .. }, _)
             if holds(Mechanism::PidNamespace) =>

@@ -44,7 +44,9 @@ pub struct Cell {
     pub program: PathBuf,
     /// The probe's working directory, in which it may write.
     pub cwd: PathBuf,
-    /// The probe's folder for temporary files, in which it may write.
+    /// Where that is inside, if it is elsewhere. It takes a sandbox with a root of its own.
+    pub place: Option<PathBuf>,
+    /// The probe's folder for temporary files, in which it may write; `/tmp` inside.
     pub tmp: PathBuf,
     /// An empty folder on which the minimal root is mounted.
     pub root: PathBuf,
@@ -66,16 +68,18 @@ pub struct Session {
 impl Cell {
     /// The plan's description of the probe.
     fn program(&self, part: Part) -> Program {
+        let cwd = self.place.as_ref().unwrap_or(&self.cwd);
         let mut grants = vec![
-            Grant::new(&self.cwd, Access::Write),
-            Grant::new(&self.tmp, Access::Write).also_at("/tmp"),
+            // First, because the other may lie below the machine's /tmp.
+            Grant::new(&self.tmp, Access::Write).at("/tmp"),
+            Grant::new(&self.cwd, Access::Write).at(cwd),
         ];
         grants.extend(self.setuid.iter().map(|path| Grant::new(path, Access::ReadExecute)));
         Program {
             path: self.program.clone(),
             args: vec![part.arg().to_owned()],
             env: BTreeMap::new(),
-            cwd: self.cwd.clone(),
+            cwd: cwd.clone(),
             grants,
             root_dir: self.root.clone(),
             api_port: Some(INNER_API_PORT),

@@ -118,7 +118,7 @@ mod tests {
 
     fn asset(name: &str, kind: AssetKind) -> Asset {
         Asset {
-            id: AssetId::fresh(),
+            id: AssetId::random(),
             filename: name.parse().unwrap(),
             size: 1,
             content_type: kind,
@@ -148,7 +148,7 @@ mod tests {
         let asset = asset("a.png", AssetKind::Png);
         write(&folder, &asset).unwrap();
         assert_eq!(read(&folder, asset.id).unwrap(), asset);
-        assert!(read(&folder, AssetId::fresh()).is_err());
+        assert!(read(&folder, AssetId::random()).is_err());
         let text = std::fs::read_to_string(temp.path().join(RECORD)).unwrap();
         for broken in [
             text.replace("image/png", "text/html"),

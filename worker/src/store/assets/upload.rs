@@ -117,7 +117,7 @@ impl Begun {
         self.file.sync_all()?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let asset = Asset {
-            id: AssetId::fresh(),
+            id: AssetId::random(),
             filename,
             size: self.size,
             content_type: self.kind,

@@ -10,6 +10,8 @@
 //! …/.dreamcore-tmp-{random}                    something that is being made beside its place
 //! ```
 
+use std::path::{Path, PathBuf};
+
 use crate::types::{AssetId, ProjectId, UserId};
 
 /// A project's folder while it is being saved. Hidden, so nobody is served half a save.
@@ -30,6 +32,13 @@ pub struct ProjectKey {
     pub user: UserId,
     /// The project.
     pub project: ProjectId,
+}
+
+impl ProjectKey {
+    /// Where the project's folder is below a `volume`.
+    pub fn folder_below(self, volume: &Path) -> PathBuf {
+        volume.join(Location::Project(self).path())
+    }
 }
 
 /// A folder of the volume.
