@@ -50,7 +50,7 @@ async fn a_game_is_written_streamed_and_saved() {
     );
     let spoken: String =
         events.iter().filter(|e| e.kind() == "stream").map(|e| e.text("content")).collect();
-    assert_eq!(spoken, "星を集めるゲームを作ります。できました。");
+    assert_eq!(spoken, "星を集めるゲームを作ります。\n\nできました。");
     let logged: Vec<_> =
         events.iter().filter(|e| e.kind() == "log").map(|e| e.text("content")).collect();
     assert_eq!(logged[0], "[Write] index.html");

@@ -2,11 +2,9 @@
 //!
 //! A stream begins with a comment at once, because some proxies do not report that a client has
 //! left before the first byte of the answer. Every event has an id. During a silence the stream
-//! sends comments. A stream ends with exactly one terminal event: if the run ends without one, the
-//! stream adds it.
+//! sends comments. A stream ends with exactly one terminal event. Clients take a stream that ends
+//! without one for a success, so if the run ends without one, the connection is broken off.
 
-use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -16,14 +14,21 @@ use axum::response::Response;
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
 
-use crate::api::ErrorCode;
 use crate::runs::events::Event;
-use crate::runs::failure::Failure;
 use crate::runs::log::Numbered;
 use crate::runs::run::RunStream;
 
 /// The longest silence. Some proxies drop a stream after 16 s without a byte.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// Why a connection is broken off.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("the run ended without a terminal event")]
+    NoEnd,
+    #[error("an event has no JSON form: {0}")]
+    NoForm(#[from] serde_json::Error),
+}
 
 /// A response that streams the events of a run, and holds `held` for as long as it does.
 pub(super) fn respond(run: RunStream, held: impl Send + 'static) -> Response {
@@ -39,43 +44,44 @@ pub(super) fn respond(run: RunStream, held: impl Send + 'static) -> Response {
     response
 }
 
-fn stream(mut run: RunStream) -> impl futures_util::Stream<Item = Result<Bytes, Infallible>> {
+fn stream(mut run: RunStream) -> impl futures_util::Stream<Item = Result<Bytes, Broken>> {
     async_stream::stream! {
         yield Ok(Bytes::from_static(b": ok\n\n"));
-        let mut last = 0;
         loop {
-            let Numbered { number, event } = match timeout(HEARTBEAT, run.next()).await {
-                Err(_) => {
-                    yield Ok(Bytes::from_static(b": still here\n\n"));
-                    continue;
-                }
-                Ok(Some(next)) => next,
-                Ok(None) => {
-                    tracing::error!("a run ended without a terminal event");
-                    let failure = Failure::new(ErrorCode::UnknownError, "the run broke off");
-                    Numbered { number: last + 1, event: Arc::new(Event::Error(failure)) }
-                }
+            let Ok(next) = timeout(HEARTBEAT, run.next()).await else {
+                yield Ok(Bytes::from_static(b": still here\n\n"));
+                continue;
             };
-            yield Ok(frame(number, &event));
-            if event.is_terminal() {
+            let framed = match &next {
+                Some(Numbered { number, event }) => frame(*number, event),
+                None => Err(Broken::NoEnd),
+            };
+            if let Err(error) = &framed {
+                tracing::error!(%error, "a stream is broken off");
+                // What was said before is sent first: the server does so when it has to wait.
+                tokio::task::yield_now().await;
+            }
+            let is_last = framed.is_err() || next.is_some_and(|next| next.event.is_terminal());
+            yield framed;
+            if is_last {
                 return;
             }
-            last = number;
         }
     }
 }
 
-fn frame(id: u64, event: &Event) -> Bytes {
-    // Serializing cannot fail, because an event is plain data.
-    let json = serde_json::to_string(event).unwrap_or_else(|error| {
-        tracing::error!(%error, "an event has no JSON form");
-        r#"{"type":"warning","message":"an event was lost"}"#.to_owned()
-    });
-    Bytes::from(format!("id: {id}\ndata: {json}\n\n"))
+fn frame(id: u64, event: &Event) -> Result<Bytes, Broken> {
+    let json = serde_json::to_string(event)?;
+    Ok(Bytes::from(format!("id: {id}\ndata: {json}\n\n")))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
     use super::*;
     use crate::runs::run::OnDisconnect;
 
@@ -104,11 +110,34 @@ mod tests {
         );
     }
 
+    /// What comes over a connection that asks for the stream of a run that says `events`.
+    async fn received(events: Vec<Event>) -> String {
+        let (writer, run, _) = RunStream::for_test(OnDisconnect::Cancel);
+        for event in events {
+            writer.write(event).await;
+        }
+        drop(writer);
+        let run = Arc::new(Mutex::new(Some(run)));
+        let once = async move || respond(run.lock().unwrap().take().unwrap(), ());
+        let app = axum::Router::new().route("/", axum::routing::get(once));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        tokio::spawn(axum::serve(listener, app).into_future());
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut bytes = Vec::new();
+        client.read_to_end(&mut bytes).await.unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
     #[tokio::test]
-    async fn a_run_that_breaks_off_still_gets_its_end() {
-        let text = collect(vec![status("a")]).await;
-        let end = "id: 2\ndata: {\"type\":\"error\",\"code\":\"UNKNOWN_ERROR\"";
-        assert!(text.contains(end), "{text}");
+    async fn a_run_that_breaks_off_breaks_the_connection_off() {
+        // The empty chunk is the end of a body that is whole.
+        let text = received(vec![status("a")]).await;
+        assert!(text.contains("id: 1\ndata: ") && !text.contains("id: 2"), "{text}");
+        assert!(!text.ends_with("\r\n0\r\n\r\n"), "{text}");
+        let done = Event::Done { exit_code: 0, duration_ms: 1, generator: None };
+        let text = received(vec![status("a"), done]).await;
+        assert!(text.ends_with("\r\n0\r\n\r\n"), "{text}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -32,6 +32,9 @@ const MAX_ID_BYTES: usize = 128;
 /// message directly after its pieces.
 const MAX_STREAMED: usize = 64;
 
+/// What begins a paragraph of Markdown.
+const PARAGRAPH: &str = "\n\n";
+
 /// The meaning of a line for a run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CliEvent {
@@ -76,6 +79,10 @@ pub struct Parser {
     /// The message to which the next pieces belong.
     current: Option<String>,
     replay: Replay,
+    /// Whether any text was passed on.
+    has_spoken: bool,
+    /// Whether a tool was used since the last text.
+    used_tool: bool,
     skipped: u64,
     ping: bool,
 }
@@ -157,7 +164,8 @@ impl Parser {
                     return Vec::new();
                 }
                 self.remember_streamed();
-                pieces(self.replay.piece(delta.text.text().unwrap_or_default()).as_deref())
+                let said = self.replay.piece(delta.text.text().unwrap_or_default());
+                said.map_or_else(Vec::new, |said| self.say(&said))
             }
             _ => Vec::new(),
         }
@@ -175,6 +183,15 @@ impl Parser {
             self.streamed.pop_front();
         }
         self.streamed.push_back(id.clone());
+    }
+
+    /// A text as events. Clients join all texts, and show them as Markdown: what is said after a tool
+    /// was used begins a paragraph, or a heading would be part of the sentence before.
+    fn say(&mut self, text: &str) -> Vec<CliEvent> {
+        let begins_paragraph = self.has_spoken && self.used_tool && !text.starts_with(PARAGRAPH);
+        self.has_spoken = true;
+        self.used_tool = false;
+        if begins_paragraph { pieces(&format!("{PARAGRAPH}{text}")) } else { pieces(text) }
     }
 
     /// The events of a whole message: its tool calls, and its text unless pieces of it were passed
@@ -198,10 +215,12 @@ impl Parser {
                     // The text was not streamed. Often it is the second attempt at a message that
                     // broke off.
                     self.replay.begin_attempt();
-                    events.extend(pieces(self.replay.piece(text).as_deref()));
+                    let said = self.replay.piece(text);
                     self.replay.forget();
+                    events.extend(said.map_or_else(Vec::new, |said| self.say(&said)));
                 }
                 Some(Told::Tool(name, argument)) => {
+                    self.used_tool = true;
                     let detail = self.detail(argument);
                     events.push(CliEvent::Tool { name: one_line(name), detail });
                 }
@@ -245,9 +264,9 @@ fn id_of(message: &Message<'_>) -> Option<String> {
 }
 
 /// Splits a text into events of a bounded length.
-fn pieces(text: Option<&str>) -> Vec<CliEvent> {
+fn pieces(text: &str) -> Vec<CliEvent> {
     let mut events = Vec::new();
-    let mut rest = text.unwrap_or_default();
+    let mut rest = text;
     while !rest.is_empty() {
         let (piece, after) = rest.split_at(rest.floor_char_boundary(MAX_TEXT_BYTES));
         events.push(CliEvent::Text(piece.to_owned()));

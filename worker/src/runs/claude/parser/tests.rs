@@ -170,6 +170,37 @@ fn tool_calls_name_what_they_touch_without_the_machines_path() {
 }
 
 #[test]
+fn what_is_said_after_a_tool_begins_a_paragraph() {
+    let tool = |id: &str| {
+        json!({"type": "assistant", "message": {"id": id, "content": [
+            {"type": "tool_use", "name": "Read", "input": {"file_path": "a"}}
+        ]}})
+    };
+    let said = |lines: &[Value]| text_of(&feed(&mut Parser::new("/game"), lines));
+    // Streamed, with a second tool in between, and in pieces.
+    let lines = [
+        &[start("m1"), delta("読みます。")][..],
+        &[whole("m1", "読みます。"), tool("m1"), stop(), tool("m2"), start("m3")],
+        &[delta("# 仕"), delta("様"), whole("m3", "# 仕様"), stop()],
+    ];
+    assert_eq!(said(&lines.concat()), "読みます。\n\n# 仕様");
+    // Not streamed.
+    assert_eq!(said(&[whole("m1", "a"), tool("m1"), whole("m2", "# b")]), "a\n\n# b");
+    // Nothing was said before, nothing was used, or the paragraph is there already.
+    assert_eq!(said(&[tool("m1"), whole("m2", "b")]), "b");
+    assert_eq!(said(&[whole("m1", "a"), whole("m2", "b")]), "ab");
+    assert_eq!(said(&[whole("m1", "a"), tool("m1"), whole("m2", "\n\nb")]), "a\n\nb");
+    // Once for a message that breaks off, whether before its first word or after it.
+    for before in ["", "# "] {
+        let lines = [
+            &[start("m1"), delta("a"), whole("m1", "a"), tool("m1"), stop()][..],
+            &[start("m2"), delta(before), start("m3"), delta("# "), delta("b"), stop()],
+        ];
+        assert_eq!(said(&lines.concat()), "a\n\n# b", "{before:?}");
+    }
+}
+
+#[test]
 fn only_a_clear_no_is_no_error() {
     let mut parser = Parser::new("/w");
     for (line, is_error) in [
