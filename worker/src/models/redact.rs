@@ -11,7 +11,7 @@ const MARK: &str = "[removed]";
 /// ones are words such as `api`, which occur in errors for other reasons.
 const LEAST_PART_BYTES: usize = 12;
 
-/// Knows the texts that must not be shown: a few, the longest first.
+/// The texts that must not be shown. There are only a few; the longest comes first.
 #[derive(Clone, Default)]
 pub(crate) struct Redactor(Vec<String>);
 
@@ -22,7 +22,7 @@ impl std::fmt::Debug for Redactor {
 }
 
 impl Redactor {
-    /// Takes out these texts, also where all their letters are written small or large.
+    /// Makes a redactor that removes these texts, also in lower case and in upper case.
     pub(crate) fn new<'s>(texts: impl IntoIterator<Item = &'s str>) -> Self {
         let texts = texts.into_iter().filter(|text| !text.is_empty());
         let forms =

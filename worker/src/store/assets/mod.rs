@@ -1,9 +1,9 @@
-//! Files that users upload, kept beside their projects.
+//! Assets: files that users upload, stored beside their projects.
 //!
-//! An asset is a folder of its own that holds the bytes and a record of what they are. It is made
-//! under a hidden name and comes into being, goes to the trash and comes back by one renaming, so a
-//! crash leaves all of it or nothing, and two machines that write to one volume never write to the
-//! same file. Files that another program has put beside these folders are left alone.
+//! An asset is a folder of its own that contains the bytes and a record about them. It is made as a
+//! draft. A single rename creates, deletes or restores it, so after a crash it exists whole or not
+//! at all, and two machines that write to one volume never write to the same file. Files that
+//! another program has put beside these folders are ignored.
 
 mod delete;
 mod media;
@@ -26,47 +26,47 @@ use crate::safe_fs::{Dir, FileError, FolderLock, Kind};
 use crate::store::volume::{Activity, Location, Volume, VolumeFile};
 use crate::types::{AssetId, UserId};
 
-/// Limits of what users upload.
+/// The limits of uploads, and the beginning of their URLs.
 #[derive(Debug, Clone)]
 pub struct AssetLimits {
-    /// Bytes of one asset.
+    /// The largest size of one asset, in bytes.
     pub max_bytes: u64,
-    /// Bytes of all assets of one user.
+    /// The largest size of all assets of one user together, in bytes.
     pub quota_bytes: u64,
-    /// Assets of one user.
+    /// The largest number of assets of one user.
     pub max_count: usize,
-    /// What the URLs of assets begin with; `None` makes them relative.
+    /// The beginning of the URLs of assets. `None` makes them relative.
     pub base_url: Option<String>,
 }
 
-/// Longest wait for another change of the same user's assets.
+/// How long a request waits for another change of the same user's assets.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why something could not be done with an asset.
+/// Why an operation on an asset failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AssetError {
-    /// There is no such asset.
+    /// The asset does not exist.
     #[error("not found")]
     NotFound,
-    /// Nothing was uploaded.
+    /// The upload is empty.
     #[error("the file is empty")]
     Empty,
-    /// More bytes than an asset may have.
+    /// The upload has more bytes than an asset may have.
     #[error("the file is larger than {0} bytes")]
     TooLarge(u64),
-    /// The bytes are of no kind that is taken.
+    /// The bytes are not of an accepted kind.
     #[error("the file is not an image, sound or font of a kind that is accepted")]
     Kind,
-    /// The user has too much already.
+    /// The user's quota is used up.
     #[error("{0}")]
     Quota(String),
-    /// Something on the volume is in the way or was damaged.
+    /// Something on the volume is in the way or damaged.
     #[error("{0}")]
     Unusable(String),
     /// The disk or the volume is full.
     #[error("no space left")]
     Full,
-    /// The operating system refused.
+    /// Any other error of the operating system.
     #[error(transparent)]
     Io(io::Error),
 }
@@ -100,9 +100,9 @@ pub struct Assets {
 /// An asset that is open for reading.
 #[derive(Debug)]
 pub struct OpenAsset {
-    /// What it is.
+    /// The record of the asset.
     pub asset: Asset,
-    /// Its bytes.
+    /// The open file with the bytes.
     pub file: VolumeFile,
 }
 
@@ -114,12 +114,12 @@ struct Home {
 }
 
 impl Assets {
-    /// The assets on this volume, with the limits of one user.
+    /// Makes a value for the assets on this volume.
     pub fn new(volume: Volume, limits: AssetLimits) -> Self {
         Self { volume, limits }
     }
 
-    /// All assets of a user, the newest first. What cannot be read is left out. Blocking.
+    /// All assets of a user, the newest first. One that cannot be read is left out. Blocks.
     pub fn list(&self, user: UserId) -> Result<Vec<Asset>, AssetError> {
         let _pass = self.volume.enter(Activity::Read);
         let home = match self.home(user, false) {
@@ -143,11 +143,11 @@ impl Assets {
         Ok(assets)
     }
 
-    /// Opens an asset. Blocking.
+    /// Opens an asset for reading. Blocks.
     pub fn open(&self, user: UserId, id: AssetId) -> Result<OpenAsset, AssetError> {
         let pass = self.volume.enter(Activity::Read);
         let home = self.home(user, false)?;
-        // A client learns no difference between a link and nothing.
+        // For a client, a link is the same as an asset that does not exist.
         let folder = home.dir.folder(id.to_string()).map_err(|error| match error {
             FileError::NotRegular => AssetError::NotFound,
             other => other.into(),
@@ -160,13 +160,13 @@ impl Assets {
         Ok(OpenAsset { asset, file: VolumeFile::new(file, pass) })
     }
 
-    /// A user's assets; their folder is made if there is none and `make` says so.
+    /// Opens the folder of a user's assets. If it does not exist and `make` is true, makes it.
     fn home(&self, user: UserId, make: bool) -> Result<Home, AssetError> {
         let place = Location::Assets(user);
         let dir = match self.volume.open(place) {
             Err(FileError::NotFound) if make => {
                 let dir = self.volume.make(place)?;
-                // A folder that is new must survive a power cut as what is in it does.
+                // A new folder must survive a power cut, or what is put into it would be lost.
                 dir.sync_file_system()?;
                 dir
             }
@@ -177,13 +177,13 @@ impl Assets {
 }
 
 impl Home {
-    /// The folders that may be assets, in no order.
+    /// The ids of all folders that may be assets, in no particular order.
     fn ids(&self) -> Result<Vec<AssetId>, AssetError> {
         let mut ids = Vec::new();
         for entry in self.dir.entries()? {
             let id = entry.name_str().and_then(|name| {
                 let id: AssetId = name.parse().ok()?;
-                // The one spelling that is ours.
+                // The worker uses only this spelling of an id.
                 (id.to_string() == name).then_some(id)
             });
             if let Some(id) = id
@@ -195,7 +195,7 @@ impl Home {
         Ok(ids)
     }
 
-    /// Keeps others of this machine from changing what there is until it is dropped.
+    /// Locks the user's assets against changes by other requests and workers of this machine.
     fn lock(&self) -> Result<FolderLock, AssetError> {
         let lock = self.dir.lock_within(LOCK_TIMEOUT)?;
         lock.ok_or_else(|| AssetError::Io(io::ErrorKind::TimedOut.into()))

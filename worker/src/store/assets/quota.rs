@@ -1,9 +1,9 @@
-//! How much of the volume one user's assets may take.
+//! The quota: how much of the volume one user's assets may use.
 
 use super::AssetLimits;
 use super::{Asset, AssetError, Home, record, trash};
 
-/// How much there is.
+/// A number of assets and their size.
 #[derive(Debug, Clone, Copy, Default)]
 struct Amount {
     count: u64,
@@ -17,8 +17,9 @@ impl Amount {
     }
 }
 
-/// Whether a user may have so many bytes more. What is in the trash counts as well, but only against
-/// twice the quota: deleting makes room at once, and deleting for ever does not fill a disk.
+/// Checks whether a user may upload `size` more bytes. Deleted assets count too, but only against
+/// twice the quota: so deleting makes room at once, but repeated uploading and deleting does not
+/// fill the disk.
 pub(super) fn check_new(home: &Home, limits: &AssetLimits, size: u64) -> Result<(), AssetError> {
     let amount = amount(home)?;
     check(amount, limits, size, 1)?;
@@ -30,7 +31,7 @@ pub(super) fn check_new(home: &Home, limits: &AssetLimits, size: u64) -> Result<
     })
 }
 
-/// Whether a user may have so many bytes back.
+/// Checks whether a user may restore an asset of this size.
 pub(super) fn check_restored(
     home: &Home,
     limits: &AssetLimits,
@@ -39,7 +40,7 @@ pub(super) fn check_restored(
     check(amount(home)?, limits, size, 1)
 }
 
-/// What a user has, without what is in the trash.
+/// The assets of a user that are not deleted.
 fn amount(home: &Home) -> Result<Amount, AssetError> {
     let mut amount = Amount::default();
     for id in home.ids()? {

@@ -1,4 +1,4 @@
-//! Putting URLs into a game's code where it names an asset by its file.
+//! Puts URLs into a game's code where the code names an asset by its file.
 //!
 //! `assets/NAME` becomes the URL of that name wherever it stands as a whole: in HTML, CSS,
 //! JavaScript, JSON and Markdown alike, without reading any of these languages. All names are
@@ -30,12 +30,12 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode
 use super::AssetUrls;
 use crate::types::FileName;
 
-/// Extensions of files that can name an asset.
+/// The extensions of files that can name an asset.
 const CODE: [&str; 13] =
     ["css", "glsl", "htm", "html", "js", "json", "jsx", "md", "mjs", "svg", "ts", "txt", "xml"];
-/// What stands before every name.
+/// The folder before every name.
 const FOLDER: &str = "assets/";
-/// What `encodeURIComponent` leaves as it is.
+/// The characters that `encodeURIComponent` encodes.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -46,7 +46,7 @@ const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'\'')
     .remove(b'(')
     .remove(b')');
-/// What `encodeURI` encodes of ASCII.
+/// The ASCII characters that `encodeURI` encodes.
 const URI: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -71,8 +71,8 @@ pub const MAX_GROWTH_BYTES: usize = 16 << 20;
 pub struct TooLong;
 
 /// All names in all their spellings, in the order of their bytes. So a name is found by going along
-/// the text byte by byte, and memory is taken for the names alone: an automaton would take a hundred
-/// bytes for each of theirs.
+/// the text byte by byte, and memory is taken for the names alone: an automaton would take a
+/// hundred bytes for each of theirs.
 #[derive(Debug)]
 pub(super) struct Replacer {
     /// Each spelling, with the place of its URL.
@@ -83,7 +83,8 @@ pub(super) struct Replacer {
 
 impl Replacer {
     pub(super) fn new(names: Vec<(FileName, String)>) -> Self {
-        // Two names may have a spelling in common (`a b` and `a%20b`); the plain one has it.
+        // Two names may have a spelling in common (`a b` and `a%20b`). It belongs to the name that
+        // is written like this without encoding.
         let mut spelt: BTreeMap<String, usize> = names
             .iter()
             .enumerate()
@@ -122,11 +123,11 @@ impl Replacer {
     }
 }
 
-/// The ways in which a name is written in code, beside as it is.
+/// The encoded forms in which a name may be written in code.
 fn spellings(name: &str) -> Vec<String> {
     let mut all: Vec<String> =
         [COMPONENT, URI].iter().map(|set| utf8_percent_encode(name, set).to_string()).collect();
-    // Only ASCII encoded: `画 像.png` as `画%20像.png`.
+    // With only ASCII characters encoded: `画 像.png` as `画%20像.png`.
     all.push(name.chars().fold(String::new(), |mut text, c| {
         let mut buffer = [0; 4];
         let piece = c.encode_utf8(&mut buffer);
@@ -142,7 +143,7 @@ fn spellings(name: &str) -> Vec<String> {
     all
 }
 
-/// `%E7` as `%e7`.
+/// Changes the digits of percent-encoding to lower case: `%E7` to `%e7`.
 fn lower_hex(text: &str) -> String {
     let mut digits = 0;
     text.chars()
@@ -204,7 +205,7 @@ pub fn most_growth(text: &[u8], map: &AssetUrls) -> usize {
     if longest == 0 { 0 } else { most(memmem::find_iter(text, FOLDER).count()) }
 }
 
-/// The same for a file: `None` if it is no code, or has nothing to replace.
+/// The same for a file. `None` if it is not code, or if there is nothing to replace.
 pub fn replace_in_file(
     path: &str,
     content: &[u8],
@@ -229,8 +230,8 @@ pub fn is_code(path: &str) -> bool {
     CODE.iter().any(|code| extension.eq_ignore_ascii_case(code))
 }
 
-/// Where the reference begins whose folder follows `before`, with the dots and slashes that lead
-/// to it; `None` if the folder is part of something longer.
+/// Where the reference begins whose folder follows after `before`, including the dots and slashes
+/// that lead to it. `None` if the folder is a part of a longer word.
 fn begins_whole(before: &str) -> Option<usize> {
     let mut rest = before;
     if let Some(outer) = rest.strip_suffix("../") {
@@ -254,7 +255,7 @@ fn ends_whole(after: &str) -> bool {
     let mut chars = after.chars();
     match chars.next() {
         None => true,
-        // The end of a sentence, or of a longer name?
+        // A full stop ends a sentence if white space follows; otherwise the name goes on.
         Some('.') => chars.next().is_none_or(char::is_whitespace),
         Some(c) => c.is_whitespace() || "\"'`”’」』）)]}<>,;?#&|\\!、。，．！？".contains(c),
     }
@@ -450,7 +451,8 @@ mod tests {
         ) {
             let map = map(&[("a.png", "/url")]);
             let text = pieces.concat();
-            // With a marker that nothing else holds, the way back is exact.
+            // With a marker as the URL that occurs nowhere else, replacing it by the name gives the
+            // original text.
             let replaced = replace(&text, &map).into_owned();
             prop_assert_eq!(replaced.replace("/url", "assets/a.png"), text);
         }

@@ -1,4 +1,5 @@
-//! Where deleted assets wait for their restoration or their end, and what is left to be cleared away.
+//! Where deleted assets wait for their restoration or their end, and what is left to be cleared
+//! away.
 
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,16 +9,16 @@ use crate::safe_fs::{Dir, FileError, empty};
 use crate::store::volume::{TRASH, sweep};
 use crate::types::AssetId;
 
-/// How long what was deleted can be had back.
+/// How long a deleted asset can be restored.
 pub(super) const KEPT: Duration = Duration::from_hours(30 * 24);
-/// Most deleted assets that are removed in passing, so that no request pays for many.
+/// How many old deleted assets one request removes at most, so that it does not take long.
 const MAX_REMOVED: usize = 8;
 
-/// Something in the trash.
+/// A deleted asset.
 pub(super) struct Deleted {
     pub(super) name: String,
     pub(super) id: AssetId,
-    /// Seconds since 1970.
+    /// The time of deletion, in seconds since 1970.
     pub(super) at: u64,
 }
 
@@ -33,8 +34,8 @@ pub(super) fn assets(home: &Home) -> Result<Vec<Asset>, AssetError> {
 }
 
 impl Home {
-    /// Clears away a few things whose time is over: uploads that a crash cut off, and what was
-    /// deleted long ago. A failure is for the log; whoever comes next tries again.
+    /// Removes some old leftovers: uploads that were cut off by a crash, and assets that were
+    /// deleted long ago. A failure is only logged, and the next request tries again.
     pub(super) fn tidy(&self) {
         if let Err(error) = self.try_tidy() {
             tracing::warn!(user = %self.user, %error, "a user's assets could not be tidied");
@@ -58,7 +59,7 @@ impl Home {
     }
 }
 
-/// What is in the trash. Names that are not ours are passed over.
+/// The deleted assets. Names that this worker does not use are ignored.
 pub(super) fn deleted(trash: &Dir) -> io::Result<Vec<Deleted>> {
     let entries = trash.entries()?;
     let ours = entries.iter().filter_map(|entry| {
@@ -69,7 +70,8 @@ pub(super) fn deleted(trash: &Dir) -> io::Result<Vec<Deleted>> {
     Ok(ours.collect())
 }
 
-/// Removes a folder of ours and what is in it. Another request may have been quicker.
+/// Removes a folder and everything in it. It is not an error if another request has removed it
+/// already.
 fn remove(parent: &Dir, name: &str) -> Result<(), AssetError> {
     match parent.folder(name) {
         Ok(folder) => empty(&folder)?,

@@ -1,25 +1,26 @@
-//! Which name stands for which URL, as a client sends it with a game's code.
+//! The map from names of assets to URLs, which a client sends with a game's code.
 //!
-//! The URLs are put into code of several languages, between quotes and brackets that somebody else
-//! wrote. So nothing is let through that could end any of these, or that a browser would run.
+//! The URLs are put into code of several languages, between quotes and brackets of that code. So a
+//! URL must not contain characters that could end any of these, and must not be one that a browser
+//! would run.
 
 use std::collections::BTreeMap;
 
 use super::replace::Replacer;
 use crate::types::{FileName, FileNameError};
 
-/// Most names in one map.
+/// The largest number of names in a map.
 pub(super) const MAX_NAMES: usize = 1000;
-/// Longest URL, in bytes.
+/// The longest URL, in bytes.
 pub(super) const MAX_URL_BYTES: usize = 2048;
 
 /// Why a map is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
-    /// More than `MAX_NAMES`.
+    /// The map has more than `MAX_NAMES` names.
     #[error("at most {MAX_NAMES} names")]
     TooMany,
-    /// A key that is no file's name.
+    /// A key is not a valid name of a file.
     #[error("{name:?} {reason}")]
     Name {
         /// The key.
@@ -27,10 +28,10 @@ pub enum UrlError {
         /// What is wrong with it.
         reason: FileNameError,
     },
-    /// A key with folders before the name; which one is meant would be a guess.
+    /// A key has folders before the name. It would be a guess which asset is meant.
     #[error("{0:?} must be a name without folders")]
     Folders(String),
-    /// A value that is no URL to put into code.
+    /// A value is not a URL that may be put into code.
     #[error("the URL of {name:?} {reason}")]
     Url {
         /// The key.
@@ -40,7 +41,7 @@ pub enum UrlError {
     },
 }
 
-/// Names of assets and the URLs that stand for them, each checked, ready to be searched for.
+/// Checked names of assets and their URLs, with a prepared search for the names.
 #[derive(Debug)]
 pub struct AssetUrls {
     pub(super) replacer: Option<Replacer>,
@@ -73,7 +74,8 @@ impl AssetUrls {
     }
 }
 
-/// `http://`, `https://`, or a path from the top of the server that has the page.
+/// Checks a URL. It must begin with `http://` or `https://`, or be an absolute path on the page's
+/// server.
 fn check_url(url: &str) -> Result<(), &'static str> {
     if url.is_empty() || url.len() > MAX_URL_BYTES {
         return Err("must have 1 to 2048 bytes");
@@ -93,7 +95,7 @@ fn check_url(url: &str) -> Result<(), &'static str> {
         Some(rest) if rest.starts_with(['/', '?', ':', '@']) || rest.is_empty() => {
             Err("has no host")
         }
-        // Whoever has the code must not get somebody's password with it.
+        // A URL may contain a password, which readers of the code must not get.
         Some(rest) if rest.split(['/', '?']).next().is_some_and(|host| host.contains('@')) => {
             Err("must not have a user")
         }

@@ -1,9 +1,9 @@
-//! The order in which versions are listed: what led to the present one, newest first.
+//! The lineage: the order in which versions are listed. It has the versions that led to the present
+//! one, the newest first.
 //!
-//! Restoring an older version makes a new one on top of all others, so that nothing is lost. For whoever
-//! takes back a change after the other, what was undone is no longer on the way: behind a version that
-//! brought an older one back comes that older one. Otherwise the second change that is taken back
-//! would be the first one again.
+//! Restoring an older version makes a new one on top of all others, so no version is lost. In the
+//! list, a version that restored an older one is followed by that older one, and the versions that
+//! were undone are left out. Otherwise a user who undoes twice would undo the first undo.
 
 use std::collections::{BinaryHeap, HashSet};
 
@@ -14,23 +14,24 @@ const RESTORED: &str = "Restored to ";
 /// How the line begins that names the older one.
 const TRAILER: &str = "Restored-Version: ";
 
-/// Walks versions by date from those that were pushed on, each once, and reads no more of them than
-/// it is asked for.
+/// Walks versions by date, beginning with those that were pushed, each once. It reads only as many
+/// versions as the caller takes.
 pub(super) struct Lineage<'r> {
     repository: &'r Repository,
-    /// By time, and of one second the one that was pushed last.
+    /// The versions to visit, sorted by time; in the same second, the one that was pushed last
+    /// comes first.
     waiting: BinaryHeap<(i64, usize, Oid)>,
     seen: HashSet<Oid>,
     with_undone: bool,
 }
 
 impl<'r> Lineage<'r> {
-    /// A walk that passes over what was undone, unless it is wanted.
+    /// Begins a walk that leaves out what was undone, unless `with_undone` is true.
     pub(super) fn new(repository: &'r Repository, with_undone: bool) -> Self {
         Self { repository, waiting: BinaryHeap::new(), seen: HashSet::new(), with_undone }
     }
 
-    /// Adds a version to go on from.
+    /// Adds a version from which the walk goes on.
     pub(super) fn push(&mut self, id: Oid) -> Result<(), git2::Error> {
         if self.seen.insert(id) {
             let time = self.repository.find_commit(id)?.time().seconds();
@@ -45,7 +46,8 @@ impl<'r> Lineage<'r> {
         match older {
             Some(older) => {
                 self.push(older)?;
-                // The first parent leads to what was undone; others were saved beside it.
+                // The first parent leads to what was undone. Further parents were saved at the same
+                // time by other containers.
                 for parent in commit.parent_ids().skip(1) {
                     self.push(parent)?;
                 }
@@ -59,7 +61,7 @@ impl<'r> Lineage<'r> {
         Ok(commit)
     }
 
-    /// The older version that this one brought back, if it is there.
+    /// The older version that this one has restored, if it exists.
     fn brought_back(&self, commit: &Commit<'_>) -> Option<Oid> {
         let older = restored(commit.message().ok()?)?;
         self.repository.find_commit(older).is_ok().then_some(older)

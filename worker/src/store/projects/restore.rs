@@ -1,4 +1,4 @@
-//! Going back: the code as it was in a version, with the assets as they are.
+//! Restores a version: the code becomes as it was in that version, and the assets stay as they are.
 
 use git2::{ObjectType, TreeWalkMode, TreeWalkResult};
 
@@ -7,16 +7,16 @@ use super::{Patience, ProjectError, ProjectKey, Projects, git, history, lineage}
 use crate::store::volume::Activity;
 use crate::types::{ProjectPath, VersionId};
 
-/// The version that keeps what nobody had saved before an older one came back.
+/// The message of the version that keeps unsaved files before an older version is restored.
 const BEFORE: &str = "Before restore（復元前の保存）";
 
 /// The folder whose files stay as they are.
 const ASSETS: &str = "assets";
 
 impl Projects {
-    /// Brings back the code of a version: files get the content that they had then, and files that
-    /// did not exist then go. What is below `assets/` stays. What nobody had saved becomes a version
-    /// first, and so does the result: going back can itself be undone. Blocking.
+    /// Restores the code of a version: files get the content that they had in it, and files that it
+    /// does not have are removed. Files below `assets/` stay. Unsaved files become a version first,
+    /// and so does the result, so restoring can itself be undone. Blocks.
     pub fn restore(
         &self,
         key: ProjectKey,
@@ -55,10 +55,10 @@ impl Projects {
     }
 }
 
-/// How git marks a symbolic link.
+/// Git's mode of a symbolic link.
 const LINK: i32 = 0o120_000;
 
-/// Whether restoring a version concerns a file.
+/// Whether restoring a version changes a file of this path.
 fn is_restored(path: &ProjectPath) -> bool {
     path.parts().next() != Some(ASSETS)
 }
