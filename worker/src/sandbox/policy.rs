@@ -96,7 +96,8 @@ impl Policy {
         self
     }
 
-    /// The same policy with this limit on the memory of all processes together, in bytes.
+    /// The same policy with a limit on the memory of all processes together that is at most
+    /// `bytes`.
     #[must_use]
     pub fn with_memory(mut self, bytes: u64) -> Self {
         self.limits.memory_bytes = self.limits.memory_bytes.min(bytes);

@@ -25,8 +25,8 @@ use super::StepResult;
 const ENTERED: u8 = b'e';
 const MAPPED: u8 = b'm';
 
-/// The outer half's side. It holds the machine's `/proc` open, because where mounts are shared the
-/// inner half mounts over it.
+/// The outer half's side. It holds the machine's `/proc` open, because `pivot_root` in the inner
+/// half changes the root of the outer half too: both are in the same mount namespace.
 pub(crate) struct Mapper {
     proc: OwnedFd,
     peer: UnixStream,
