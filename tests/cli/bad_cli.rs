@@ -163,6 +163,18 @@ async fn a_last_line_without_its_end_counts_if_it_is_whole() {
 }
 
 #[tokio::test]
+async fn a_cli_that_aborts_among_all_processes_that_it_may_have_took_too_many() {
+    let scene = Scene::start(Setup::default().var("DREAMCORE_RUN_MAX_PROCESSES", 64)).await;
+    let abort = |processes: u32| {
+        format!("for i in $(seq {processes}); do sleep 60 & done; sleep 3; kill -ABRT $$")
+    };
+    scene.fail(Ids::new(), &abort(10), "CLI_UNKNOWN_ERROR").await;
+    // None was refused, so that no kernel has counted one: gVisor never does.
+    let end = scene.fail(Ids::new(), &abort(54), "RESOURCE_LIMIT").await;
+    assert!(end.text("message").starts_with("processes"), "{end:?}");
+}
+
+#[tokio::test]
 async fn a_cli_that_does_not_read_its_prompt_hinders_nobody() {
     let scene = Scene::start(Setup::default()).await;
     let prompt = "x".repeat(1024 * 1024);

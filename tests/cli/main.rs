@@ -21,3 +21,4 @@ mod support;
 mod tool_calls;
 mod tools;
 mod under_attack;
+mod unmapped_memory;

@@ -1,5 +1,6 @@
 //! Runs that try to use up the machine, by the real CLI's own Bash tool. While each goes on, files of
-//! others are served within a second and another run finishes; afterwards nothing is left.
+//! others are served within a second, another run finishes, and the worker itself stays small;
+//! afterwards nothing is left.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, Instant};
@@ -13,18 +14,21 @@ use crate::support::{processes_with, root_or_skip, visible};
 /// The longest that a request for a file may take, whatever runs do.
 const PROMPT: Duration = Duration::from_secs(1);
 
+/// The most memory of the worker itself.
+const WORKER_BYTES: u64 = 300 << 20;
+
 /// One request may take this long: other tests want their share of the machine too.
 const HICCUP: Duration = Duration::from_secs(5);
 
 /// Nobody's user on any machine that tests run on.
-const USER: u32 = 1234;
+pub(crate) const USER: u32 = 1234;
 
 fn bash(command: &str) -> harness::script::Block {
     tool("Bash", json!({"command": command, "timeout": 30_000}))
 }
 
 /// A worker whose runs do `attack`, or, asked for it, something harmless.
-async fn worker(setup: Setup, attack: &str) -> Worker {
+pub(crate) async fn worker(setup: Setup, attack: &str) -> Worker {
     let attack = Script::new().turn([bash(attack)]).turn([text("attacked")]);
     let good = Script::new().turn([bash("echo good > index.html; sleep 1")]).turn([text("ok")]);
     let scripts = ScriptSet::new("attack", attack).with("good", good);
@@ -33,7 +37,7 @@ async fn worker(setup: Setup, attack: &str) -> Worker {
 
 #[expect(clippy::print_stderr, reason = "figures, with --nocapture")]
 /// Runs the attack, and meanwhile what others do. Gives the events of the attack.
-async fn attacked(worker: &Worker) -> Vec<Event> {
+pub(crate) async fn attacked(worker: &Worker) -> Vec<Event> {
     let (victim, neighbour, attacker) = (Ids::new(), Ids::new(), Ids::new());
     worker.put(victim, "index.html", "<p>victim</p>");
     worker.put(attacker, "index.html", "<p>before</p>");
@@ -57,6 +61,9 @@ async fn attacked(worker: &Worker) -> Vec<Event> {
             let asked = Instant::now();
             assert_eq!(worker.list_files(victim).await.status, 200);
             times.push(asked.elapsed());
+            let asked = Instant::now();
+            assert_eq!(worker.get("health/live").await.status, 200);
+            times.push(asked.elapsed());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         times.sort();
@@ -68,7 +75,9 @@ async fn attacked(worker: &Worker) -> Vec<Event> {
     };
     let (events, times, good) = tokio::join!(attack, files, good);
     let slowest = &times[times.len().saturating_sub(2)..];
-    eprintln!("slowest file requests: {slowest:?}; {:?}", terminal(&events).0);
+    let memory = worker.peak_memory_bytes();
+    eprintln!("slowest requests: {slowest:?}; {memory} bytes; {:?}", terminal(&events).0);
+    assert!(memory < WORKER_BYTES, "{memory}");
     assert!(slowest[0] < PROMPT && slowest[1] < HICCUP, "{slowest:?}");
     assert_eq!(terminal(&good).kind(), "done", "{good:#?}\n{}", worker.log());
     assert_eq!(worker.get_file(neighbour, "index.html").await.text(), "good\n");
@@ -82,7 +91,7 @@ async fn attacked(worker: &Worker) -> Vec<Event> {
 }
 
 /// The attack ended as one that took too much of `what`.
-fn assert_limited(worker: &Worker, events: &[Event], what: &str) {
+pub(crate) fn assert_limited(worker: &Worker, events: &[Event], what: &str) {
     let end = terminal(events);
     assert_eq!(end.text("code"), "RESOURCE_LIMIT", "{events:#?}\n{}", worker.log());
     assert!(end.text("message").starts_with(what), "{end:?}");
@@ -156,7 +165,7 @@ async fn files_that_fill_the_disk_end_the_run() {
 async fn many_tiny_files_end_the_run_wherever_they_lie() {
     // Some file systems, that of a newer gVisor among them, count nothing for a file of one byte.
     let filler = "mkdir -p /tmp/s; cd /tmp/s; perl -e 'for (1..40000) { open F, \">\", $_; print F 1 }'; sleep 20; echo kept";
-    let setup = Setup::default().var("DREAMCORE_RUN_DISK_BYTES", 100_u64 << 20);
+    let setup = Setup::default().var("DREAMCORE_RUN_DISK_BYTES", 32_u64 << 20);
     let worker = worker(setup, filler).await;
     let events = attacked(&worker).await;
     assert_limited(&worker, &events, "disk");

@@ -25,16 +25,31 @@ const GENERATIONS: &[&str] = &[
 ];
 /// The tests of `tests/cli` that attack the machine's resources and run inside: those whose outcome
 /// depends on the kernel.
-const ATTACKS: &[&str] = &["writes_nothing", "many_tiny_files"];
+const ATTACKS: &[&str] = &[
+    "writes_nothing",
+    "many_tiny_files",
+    "what_pipes_hold",
+    "what_sockets_hold",
+    "sockets_in_messages",
+    "honest_number_of_pipes",
+    "more_descriptors",
+];
 /// The tests of `tests/api` that run inside: links and special files on the volume.
 const FILES: &[&str] = &["not_files::"];
 /// The tests of `tests/projects` that run inside: the import of ordinary repositories of other
 /// programs, and of one that was made to exhaust the reader.
 const HISTORIES: &[&str] = &["any_ordinary_history_goes_on", "a_tree_of_eleven_levels"];
-/// The unit tests of the worker that run inside: those of `safe_fs`. The removal of a very deep
-/// tree is left out, because it takes half a minute in gVisor.
-const UNITS: &[&str] =
-    &["safe_fs::dir", "removes_what_forbids", "safe_fs::walk", "safe_fs::write", "by_hand"];
+/// The unit tests of the worker that run inside: those of `safe_fs`, and those that read `/proc`. The
+/// removal of a very deep tree is left out, because it takes half a minute in gVisor.
+const UNITS: &[&str] = &[
+    "safe_fs::dir",
+    "removes_what_forbids",
+    "safe_fs::walk",
+    "safe_fs::write",
+    "by_hand",
+    "sandbox::usage",
+    "sandbox::memory",
+];
 
 /// The gVisor to test in. `None`, with a message, if it is not there or does not run.
 fn gvisor(version: Version) -> Option<Runsc> {

@@ -2,6 +2,7 @@
 //! model API, sends requests as the relay does, and inspects projects with git's own command line.
 
 mod client;
+mod container;
 mod disk;
 mod events;
 mod places;
@@ -10,6 +11,7 @@ mod pulse;
 mod worker;
 
 pub use client::{Answer, SECRET};
+pub use container::Container;
 pub use disk::Disk;
 pub use events::{Event, Stream, terminal};
 pub use places::{Kernel, claude, is_root, kernel, program, repository_root, target_dir};

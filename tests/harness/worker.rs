@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use scripted_api::{Options, ScriptSet, ScriptedApi};
 
 use crate::client::SECRET;
+use crate::container::Container;
 use crate::places;
 
 /// The user that a worker runs as.
@@ -29,6 +30,7 @@ pub struct Setup {
     vars: BTreeMap<String, String>,
     scripts: ScriptSet,
     who: Who,
+    container: Option<Arc<Container>>,
 }
 
 /// A running worker. It is killed when this value is dropped.
@@ -43,6 +45,7 @@ pub struct Worker {
     folders: tempfile::TempDir,
     vars: BTreeMap<String, String>,
     who: Who,
+    container: Option<Arc<Container>>,
 }
 
 /// The process of a worker that listens.
@@ -54,7 +57,8 @@ struct Running {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { vars: BTreeMap::new(), scripts: scripted_api::builtin::scripts(), who: Who::Same }
+        let scripts = scripted_api::builtin::scripts();
+        Self { vars: BTreeMap::new(), scripts, who: Who::Same, container: None }
     }
 }
 
@@ -92,6 +96,13 @@ impl Setup {
     #[must_use]
     pub fn without_sys_admin(mut self) -> Self {
         self.who = Who::WithoutSysAdmin;
+        self
+    }
+
+    /// Puts the worker, with everything that it starts, into a container. Only root can.
+    #[must_use]
+    pub fn inside(mut self, container: Container) -> Self {
+        self.container = Some(Arc::new(container));
         self
     }
 
@@ -135,7 +146,18 @@ impl Setup {
         vars.extend(self.vars);
         // A test passes an empty value to leave a variable out.
         vars.retain(|_, value| !value.is_empty());
-        Worker::spawn(vars, self.who, api, folders).await
+        let running = Running::start(&vars, self.who, self.container.as_deref()).await;
+        Worker {
+            child: running.child,
+            http: reqwest_client(),
+            base_url: running.base_url,
+            log: running.log,
+            api,
+            folders,
+            vars,
+            who: self.who,
+            container: self.container,
+        }
     }
 
     /// Starts a worker that is expected to refuse its settings, and returns its status and its
@@ -164,31 +186,12 @@ fn chown_all(folder: &Path, uid: u32) {
 }
 
 impl Worker {
-    async fn spawn(
-        vars: BTreeMap<String, String>,
-        who: Who,
-        api: ScriptedApi,
-        folders: tempfile::TempDir,
-    ) -> Self {
-        let running = Running::start(&vars, who).await;
-        Self {
-            child: running.child,
-            http: reqwest_client(),
-            base_url: running.base_url,
-            log: running.log,
-            api,
-            folders,
-            vars,
-            who,
-        }
-    }
-
     /// Kills the process as a crash would, and starts it anew with the same settings and folders.
     pub async fn restart(&mut self) {
         // An error means that the process has ended already.
         drop(self.child.kill());
         drop(self.child.wait());
-        let running = Running::start(&self.vars, self.who).await;
+        let running = Running::start(&self.vars, self.who, self.container.as_deref()).await;
         self.child = running.child;
         self.base_url = running.base_url;
         self.log = running.log;
@@ -259,12 +262,18 @@ impl Worker {
 }
 
 impl Running {
-    async fn start(vars: &BTreeMap<String, String>, who: Who) -> Self {
+    async fn start(
+        vars: &BTreeMap<String, String>,
+        who: Who,
+        container: Option<&Container>,
+    ) -> Self {
         let program = places::program("dreamcore-worker");
         let mut command = if who == Who::WithoutSysAdmin {
             let mut command = Command::new("/usr/bin/setpriv");
             command.args(["--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"]).arg(program);
             command
+        } else if let Some(container) = container {
+            container.command(&program)
         } else {
             Command::new(program)
         };

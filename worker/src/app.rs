@@ -79,6 +79,7 @@ impl App {
         let scratch = prepared.await.map_err(|e| wrap(std::io::Error::other(e)))?.map_err(wrap)?;
         let allowance = Allowance {
             memory_bytes: settings.runs.memory_bytes,
+            memory_reserve_bytes: settings.runs.memory_reserve_bytes,
             processes: settings.runs.max_processes,
             disk_bytes: settings.runs.disk_bytes,
             disk_reserve_bytes: settings.runs.disk_reserve_bytes,

@@ -157,6 +157,7 @@ fn runs_settings(r: &mut Reader) -> runs::Settings {
         max_processes: r.required(&s::RUN_MAX_PROCESSES, |t| reader::at_least(t, 64)),
         disk_bytes: r.required(&s::RUN_DISK_BYTES, |t| reader::at_least(t, 16 << 20)),
         disk_reserve_bytes: r.required(&s::DISK_RESERVE_BYTES, reader::positive),
+        memory_reserve_bytes: r.required(&s::MEMORY_RESERVE_BYTES, reader::positive),
         max_runs: r.required(&s::MAX_RUNS, |t| reader::count(t, 1..=64)),
         queue_timeout: r.required(&s::QUEUE_TIMEOUT_S, reader::seconds),
         scratch_dir: r.optional(&s::SCRATCH_DIR, reader::absolute_path).unwrap_or(default_scratch),

@@ -91,6 +91,8 @@ settings! {
         "Tokens (input, cached input and output together) that one run may use. A message whose answer breaks off counts as an estimate: a third of its bytes, and its max_tokens.";
     RUN_MEMORY_BYTES = "DREAMCORE_RUN_MEMORY_BYTES", Some("2147483648"),
         "Memory of all processes of one run together, in bytes; at least 268435456. The CLI alone takes about 230 MB.";
+    MEMORY_RESERVE_BYTES = "DREAMCORE_MEMORY_RESERVE_BYTES", Some("268435456"),
+        "When less than this is left of the memory of the machine, or of the container that the worker is in, in bytes, the run with the most ends. Counted as at most a tenth of it.";
     RUN_MAX_PROCESSES = "DREAMCORE_RUN_MAX_PROCESSES", Some("512"),
         "Processes and threads of one run, at least 64. The CLI has about ten, a build tool a few dozen.";
     RUN_DISK_BYTES = "DREAMCORE_RUN_DISK_BYTES", Some("2147483648"),

@@ -12,6 +12,8 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// The memory of all processes of one run together, in bytes.
     pub memory_bytes: u64,
+    /// The memory of the machine, or of the container, that must stay free, in bytes.
+    pub memory_reserve_bytes: u64,
     /// The number of processes and threads of one run.
     pub max_processes: u64,
     /// The space that one run may use on the scratch disk, in bytes.

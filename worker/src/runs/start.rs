@@ -89,8 +89,8 @@ pub(super) async fn start(
             }
         });
     let Alive { confined, lease } = alive?;
-    let excess = context.resources.guard.watch(confined.handle.members(), workspace.folder()?);
-    let (driver, stdin) = Driver::new(confined, &inside.project, excess);
+    let findings = context.resources.guard.watch(confined.handle.members(), workspace.folder()?);
+    let (driver, stdin) = Driver::new(confined, &inside.project, findings);
     let copied = match copied {
         Some(Ok(copied)) => copied,
         Some(Err(failure)) => {

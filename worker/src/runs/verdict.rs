@@ -56,7 +56,7 @@ pub(super) fn judge(
         return Err(Failure::from(memory).with_exit_code(code));
     }
     // The CLI aborts if it cannot start a thread. If it had written a result before, that counts.
-    if code != 0 && report.result.is_none() && report.refused_forks > 0 {
+    if code != 0 && report.result.is_none() && report.was_crowded {
         let processes = Excess::Processes(settings.max_processes);
         return Err(Failure::from(processes).with_exit_code(code));
     }

@@ -250,9 +250,24 @@ fn find() -> Result<Vec<Parent>, String> {
     Ok(parents)
 }
 
-/// The folder of this process's own group in the hierarchy of `controller`. The empty name stands
-/// for the unified hierarchy.
+/// The folders of this process's own group in the hierarchy of `controller` and of all groups around
+/// it that are visible, the innermost first. The empty name stands for the unified hierarchy.
+pub(super) fn folders_around(controller: &str) -> Vec<PathBuf> {
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let Some((mount, below)) = own_place(&own, &mounts, controller) else {
+        return Vec::new();
+    };
+    below.ancestors().map(|below| mount.join(below)).collect()
+}
+
+/// The folder of this process's own group in the hierarchy of `controller`.
 fn own_folder(own: &str, mounts: &str, controller: &str) -> Option<PathBuf> {
+    own_place(own, mounts, controller).map(|(mount, below)| mount.join(below))
+}
+
+/// Where the hierarchy of `controller` is mounted, and the own group's path below that.
+fn own_place(own: &str, mounts: &str, controller: &str) -> Option<(PathBuf, PathBuf)> {
     let path = own.lines().find_map(|line| {
         let mut parts = line.splitn(3, ':').skip(1);
         let (names, path) = (parts.next()?, parts.next()?);
@@ -272,7 +287,7 @@ fn own_folder(own: &str, mounts: &str, controller: &str) -> Option<PathBuf> {
     })?;
     // In a container, the container's own group may be mounted as if it were the top.
     let below = Path::new(path).strip_prefix(root).unwrap_or(Path::new(""));
-    Some(mount.join(below))
+    Some((mount, below.to_owned()))
 }
 
 /// Makes it possible to have limited groups below `folder`. The kernel requires that such a folder

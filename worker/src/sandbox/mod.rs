@@ -7,6 +7,7 @@
 pub mod cgroup;
 pub mod explore;
 pub mod launch;
+pub mod memory;
 pub mod policy;
 pub mod probe;
 mod processes;

@@ -5,14 +5,18 @@
 use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::processes::descendants_of;
 
-/// How many descriptors one measurement inspects at most, so that its cost is bounded.
-const MAX_DESCRIPTORS: usize = 20_000;
 /// The size of a block in the numbers of `stat`, in bytes.
 const BLOCK: u64 = 512;
+/// The most that a pipe can hold, in bytes: the kernel makes it with 16 pages, and the sandbox cannot
+/// make it larger.
+const PIPE_BYTES: u64 = 64 << 10;
+/// The most that a socket can hold, in bytes: its buffer, which the sandbox cannot make larger, and
+/// one message of the same size that was accepted when the buffer was not yet full.
+const SOCKET_BYTES: u64 = 2 * (208 << 10);
 
 /// The processes of one sandbox.
 #[derive(Debug, Clone)]
@@ -26,8 +30,13 @@ pub struct Members {
 pub struct Usage {
     /// The number of processes and threads.
     pub processes: u64,
-    /// The memory in bytes, including files in memory that have no name.
-    pub memory: u64,
+    /// The memory in bytes that processes have mapped, including files in memory that have no name.
+    pub mapped: u64,
+    /// The largest amount that the pipes and sockets can hold, in bytes. No process has mapped this
+    /// memory, and the kernel does not say how much it is.
+    pub buffers: u64,
+    /// The number of open descriptors of all processes. Counting stops above the limit.
+    pub descriptors: u64,
     /// The space on disk of open files that were removed, in bytes.
     pub unnamed: u64,
 }
@@ -53,9 +62,10 @@ impl Members {
     }
 
     /// Measures what the processes use. Memory that several processes share is first counted once
-    /// for each of them, which is fast. Only if the sum exceeds `limit`, it is counted by shares,
-    /// which is exact but slow. Blocks.
-    pub fn usage(&self, limit: u64) -> Usage {
+    /// for each of them, which is fast. Only if the sum exceeds `memory`, it is counted by shares,
+    /// which is exact but slow. Inspects at most `descriptors` open descriptors, so that the cost is
+    /// bounded. Blocks.
+    pub fn usage(&self, memory: u64, descriptors: u64) -> Usage {
         let pids = self.pids();
         let mut usage = Usage::default();
         for pid in &pids {
@@ -63,15 +73,25 @@ impl Members {
                 continue;
             };
             usage.processes += stat.threads;
-            usage.memory = usage.memory.saturating_add(stat.resident);
+            usage.mapped = usage.mapped.saturating_add(stat.resident);
         }
-        let (in_memory, on_disk) = unnamed_files(&pids);
-        if usage.memory.saturating_add(in_memory) > limit {
-            usage.memory = pids.iter().filter_map(|pid| proportional(*pid)).sum();
+        let open = Open::of(&pids, descriptors);
+        let sockets = open.sockets.max(sockets_of_network(&pids));
+        usage.buffers = open.pipes * PIPE_BYTES + sockets.saturating_mul(SOCKET_BYTES);
+        if usage.mapped.saturating_add(open.in_memory).saturating_add(usage.buffers) > memory {
+            usage.mapped = pids.iter().filter_map(|pid| proportional(*pid)).sum();
         }
-        usage.memory = usage.memory.saturating_add(in_memory);
-        usage.unnamed = on_disk;
+        usage.mapped = usage.mapped.saturating_add(open.in_memory);
+        usage.descriptors = open.descriptors;
+        usage.unnamed = open.on_disk;
         usage
+    }
+}
+
+impl Usage {
+    /// All memory that is known of, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.mapped.saturating_add(self.buffers)
     }
 }
 
@@ -113,36 +133,82 @@ fn read_bytes(path: &str) -> Option<Vec<u8>> {
     fs::read(path).ok()
 }
 
-/// The sizes of open files without a name, in bytes: those in memory and those on disk.
-#[allow(clippy::disallowed_methods, reason = "/proc is the kernel's, not a project's")]
-fn unnamed_files(pids: &[i32]) -> (u64, u64) {
-    let (mut in_memory, mut on_disk) = (0_u64, 0_u64);
-    let mut seen = HashSet::new();
-    let folders = pids.iter().filter_map(|pid| fs::read_dir(format!("/proc/{pid}/fd")).ok());
-    for entry in folders.flatten().filter_map(Result::ok).take(MAX_DESCRIPTORS) {
-        let Ok(target) = fs::read_link(entry.path()) else {
-            continue;
-        };
-        // Most descriptors are pipes, sockets and named files, which one call recognises.
-        let target = target.to_string_lossy();
+/// What processes have open. Each object counts once, however many descriptors refer to it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Open {
+    descriptors: u64,
+    pipes: u64,
+    sockets: u64,
+    /// The sizes of files without a name, in memory and on disk, in bytes.
+    in_memory: u64,
+    on_disk: u64,
+}
+
+impl Open {
+    #[allow(clippy::disallowed_methods, reason = "/proc is the kernel's, not a project's")]
+    fn of(pids: &[i32], most: u64) -> Self {
+        let mut open = Self::default();
+        let mut seen = Seen::default();
+        let folders = pids.iter().filter_map(|pid| fs::read_dir(format!("/proc/{pid}/fd")).ok());
+        for entry in folders.flatten().filter_map(Result::ok) {
+            open.descriptors += 1;
+            if open.descriptors > most {
+                break;
+            }
+            if let Ok(target) = fs::read_link(entry.path()) {
+                open.count(&target.to_string_lossy(), &entry.path(), &mut seen);
+            }
+        }
+        open
+    }
+
+    /// Most descriptors are pipes, sockets and named files, which the link tells. The others take
+    /// another call.
+    fn count(&mut self, target: &str, descriptor: &Path, seen: &mut Seen) {
+        if target.starts_with("pipe:[") {
+            self.pipes += u64::from(seen.links.insert(target.to_owned()));
+        } else if target.starts_with("socket:[") {
+            self.sockets += u64::from(seen.links.insert(target.to_owned()));
+        }
         let memory = target.starts_with("/memfd:");
         if !memory && !target.ends_with(" (deleted)") {
-            continue;
+            return;
         }
-        let Ok(meta) = fs::metadata(entry.path()) else {
-            continue;
+        let Ok(meta) = fs::metadata(descriptor) else {
+            return;
         };
-        if !meta.is_file() || !seen.insert((meta.dev(), meta.ino())) {
-            continue;
+        if !meta.is_file() || !seen.files.insert((meta.dev(), meta.ino())) {
+            return;
         }
         let bytes = meta.blocks().saturating_mul(BLOCK);
         if memory {
-            in_memory = in_memory.saturating_add(bytes);
+            self.in_memory = self.in_memory.saturating_add(bytes);
         } else if meta.nlink() == 0 {
-            on_disk = on_disk.saturating_add(bytes);
+            self.on_disk = self.on_disk.saturating_add(bytes);
         }
     }
-    (in_memory, on_disk)
+}
+
+/// What was counted already.
+#[derive(Debug, Default)]
+struct Seen {
+    links: HashSet<String>,
+    files: HashSet<(u64, u64)>,
+}
+
+/// The number of sockets of any kind in the sandbox's network, including those without a descriptor,
+/// which are on their way in a message or wait to be accepted. 0 if the network is shared with other
+/// processes, or if the kernel does not count them.
+fn sockets_of_network(pids: &[i32]) -> u64 {
+    let network = |pid: &str| fs::metadata(format!("/proc/{pid}/ns/net")).map(|meta| meta.ino());
+    let Ok(ours) = network("self") else {
+        return 0;
+    };
+    // All processes of a sandbox have the same network. Those that have just ended are skipped.
+    let pid = pids.iter().find(|pid| network(&pid.to_string()).is_ok_and(|other| other != ours));
+    let text = pid.and_then(|pid| read(*pid, "net/sockstat"));
+    let line = text.as_deref().and_then(|text| text.strip_prefix("sockets: used "));
+    line.and_then(|line| line.lines().next()?.trim().parse().ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -162,9 +228,25 @@ mod tests {
     #[test]
     fn files_without_a_name_are_found_by_their_descriptors() {
         let own = [std::process::id().cast_signed()];
-        let before = unnamed_files(&own).1;
+        let before = Open::of(&own, u64::MAX).on_disk;
         let mut file = tempfile::tempfile().unwrap();
         std::io::Write::write_all(&mut file, &vec![1; 8 << 20]).unwrap();
-        assert!(unnamed_files(&own).1 >= before + (8 << 20));
+        assert!(Open::of(&own, u64::MAX).on_disk >= before + (8 << 20));
+    }
+
+    #[test]
+    fn pipes_and_sockets_are_counted_once_each() {
+        let own = [std::process::id().cast_signed()];
+        let before = Open::of(&own, u64::MAX);
+        let pipes: Vec<_> = (0..100).map(|_| std::io::pipe().unwrap()).collect();
+        let copies: Vec<_> = pipes.iter().map(|(reader, _)| reader.try_clone().unwrap()).collect();
+        let pair = std::os::unix::net::UnixStream::pair;
+        let sockets: Vec<_> = (0..100).map(|_| pair().unwrap()).collect();
+        let open = Open::of(&own, u64::MAX);
+        // Tests beside this one have some of their own.
+        assert!((50..150).contains(&(open.pipes - before.pipes)), "{before:?} {open:?}");
+        assert!((150..250).contains(&(open.sockets - before.sockets)), "{before:?} {open:?}");
+        assert_eq!(Open::of(&own, 10).descriptors, 11);
+        drop((copies, sockets));
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
-use tokio::sync::oneshot;
 use tokio::time::{Instant, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +14,7 @@ use crate::blocking;
 use crate::models::ApiFailure;
 use crate::models::broker::{Ledger, Overuse};
 use crate::runs::events::{Event, Level};
-use crate::runs::guard::Excess;
+use crate::runs::guard::{Excess, Findings};
 use crate::runs::log::LogWriter;
 use crate::sandbox::launch::{Confined, Handle, LaunchError};
 
@@ -84,15 +83,15 @@ pub struct CliReport {
     pub skipped: u64,
     /// How often the kernel killed a process of the run because its memory was used up.
     pub oom_kills: u64,
-    /// How often the kernel refused to start a process of the run.
-    pub refused_forks: u64,
+    /// Whether the kernel refused to start a process of the run, or may have.
+    pub was_crowded: bool,
 }
 
 /// A CLI that is running.
 #[derive(Debug)]
 pub struct Driver {
     handle: Handle,
-    excess: oneshot::Receiver<Excess>,
+    findings: Findings,
     stdout: ChildStdout,
     stderr: ChildStderr,
     splitter: LineSplitter,
@@ -104,16 +103,16 @@ pub struct Driver {
 
 impl Driver {
     /// Takes over a CLI that was started in `folder` and waits for its prompt. Returns its standard
-    /// input too, because giving the prompt is a later step. `excess` receives a message if the run
-    /// uses too much of the machine.
+    /// input too, because giving the prompt is a later step. `findings` tell if the run uses too
+    /// much of the machine.
     pub fn new(
         confined: Confined,
         folder: &std::path::Path,
-        excess: oneshot::Receiver<Excess>,
+        findings: Findings,
     ) -> (Self, ChildStdin) {
         let driver = Self {
             handle: confined.handle,
-            excess,
+            findings,
             stdout: confined.stdout,
             stderr: confined.stderr,
             splitter: LineSplitter::default(),
@@ -140,14 +139,14 @@ impl Driver {
         if !matches!(ended, Ended::Exited(_)) {
             self.handle.kill().await;
         }
-        let (oom_kills, refused_forks) = (self.handle.oom_kills(), self.handle.refused_forks());
+        let was_crowded = self.findings.was_crowded() || self.handle.refused_forks() > 0;
         CliReport {
             ended,
             result: self.result,
             stderr: String::from_utf8_lossy(&self.errors).trim().to_owned(),
             skipped: self.parser.skipped() + self.splitter.skipped(),
-            oom_kills,
-            refused_forks,
+            oom_kills: self.handle.oom_kills(),
+            was_crowded,
         }
     }
 
@@ -180,7 +179,7 @@ impl Driver {
                 () = sleep_until(watch.deadline) => return Ended::Deadline,
                 () = sleep_until(hung_at), if result_at.is_some() => return Ended::Hung,
                 () = sleep_until(silent_until) => return Ended::Idle,
-                Ok(excess) = &mut self.excess => return Ended::Excess(excess),
+                excess = self.findings.excess() => return Ended::Excess(excess),
                 _ = check.tick() => {
                     if let Some(overuse) = ledger.overuse() {
                         return Ended::Overuse(overuse);
@@ -210,7 +209,10 @@ impl Driver {
                 }
                 exit = self.handle.wait() => {
                     return match exit {
-                        Ok(code) => self.drain(code, log, watch, cancel).await,
+                        Ok(code) => match self.findings.unheard() {
+                            Some(excess) => Ended::Excess(excess),
+                            None => self.drain(code, log, watch, cancel).await,
+                        },
                         Err(error) => Ended::Broken(error),
                     };
                 }
@@ -286,7 +288,7 @@ impl Driver {
             tokio::select! {
                 () = log.write(event) => {}
                 () = cancel.cancelled() => return Err(Ended::Stopped),
-                Ok(excess) = &mut self.excess => return Err(Ended::Excess(excess)),
+                excess = self.findings.excess() => return Err(Ended::Excess(excess)),
                 () = sleep_until(watch.deadline) => return Err(Ended::Deadline),
             }
         }
