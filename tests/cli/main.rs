@@ -6,6 +6,7 @@ mod bad_cli;
 mod broker_under_attack;
 mod ends;
 mod generation;
+mod hostile_disks;
 mod hostile_files;
 mod hostile_output;
 mod inputs;

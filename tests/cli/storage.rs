@@ -106,8 +106,9 @@ async fn a_full_scratch_disk_is_an_error_and_the_next_run_has_room_again() {
     scene.succeed(ids, "echo x > index.html").await;
     // The start needed more space than these runs.
     disk.remount("size=3m");
-    // The agent fills it: its own programs see the error.
-    scene.succeed(ids, "head -c 5000000 /dev/zero > big || rm big; echo y > index.html").await;
+    // The agent fills it and lets nobody else have anything.
+    let end = scene.fail(ids, "head -c 5000000 /dev/zero > big; sleep 60", "RESOURCE_LIMIT").await;
+    assert_eq!(end.text("message"), "disk: the run left too little free space");
     // The project does not fit into it.
     let large = Ids::new();
     scene.worker.put(large, "big.bin", vec![0_u8; 5_000_000]);
