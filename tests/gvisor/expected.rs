@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use harness::gvisor::{Gvisor, Runsc};
 use harness::{SECRET, repository_root, target_dir};
 use serde_json::Value;
-
-use crate::runsc::{Runsc, Version};
 
 /// The user that the worker runs as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,9 +19,9 @@ pub(crate) enum User {
 
 /// The mechanisms that are missing. No gVisor has Landlock, and in these no control group is
 /// mounted.
-fn missing(version: Version, user: User) -> BTreeSet<&'static str> {
+fn missing(version: Gvisor, user: User) -> BTreeSet<&'static str> {
     let mut missing = BTreeSet::from(["cgroup", "landlock"]);
-    if version == Version::Older {
+    if version == Gvisor::Older {
         missing.insert("mount_namespace");
     }
     if user == User::Ordinary {

@@ -4,11 +4,12 @@
 #![allow(clippy::unwrap_used, reason = "these are tests throughout")]
 
 mod expected;
-mod runsc;
 mod suite;
 
+use std::io::Write as _;
+
 use expected::{User, assert_self_test};
-use runsc::{Runsc, Version};
+use harness::gvisor::{Gvisor, Runsc};
 use suite::assert_suite;
 
 /// The tests of `tests/cli` that run inside: whole generations, what the agent can see, and runs
@@ -52,83 +53,90 @@ const UNITS: &[&str] = &[
 ];
 
 /// The gVisor to test in. `None`, with a message, if it is not there or does not run.
-fn gvisor(version: Version) -> Option<Runsc> {
-    Runsc::find(version).map_err(|reason| runsc::skipped(version, &reason)).ok()
+fn gvisor(version: Gvisor) -> Option<Runsc> {
+    Runsc::find(version).map_err(|reason| skipped(version, &reason)).ok()
+}
+
+/// Reports a skipped test on standard error directly, because the test runner hides what is
+/// printed.
+fn skipped(version: Gvisor, reason: &str) {
+    let line = format!("SKIPPED: nothing is tested in gVisor ({version}): {reason}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 #[test]
 fn newer_denies_every_attack_of_the_self_test() {
-    if let Some(runsc) = gvisor(Version::Newer) {
+    if let Some(runsc) = gvisor(Gvisor::Newer) {
         assert_self_test(&runsc, User::Root);
     }
 }
 
 #[test]
 fn newer_denies_every_attack_where_root_may_not_make_namespaces() {
-    if let Some(runsc) = gvisor(Version::Newer) {
+    if let Some(runsc) = gvisor(Gvisor::Newer) {
         assert_self_test(&runsc, User::RootWithoutSysAdmin);
     }
 }
 
 #[test]
 fn newer_denies_every_attack_to_an_ordinary_user() {
-    if let Some(runsc) = gvisor(Version::Newer) {
+    if let Some(runsc) = gvisor(Gvisor::Newer) {
         assert_self_test(&runsc, User::Ordinary);
     }
 }
 
 #[test]
 fn older_denies_every_attack_of_the_self_test() {
-    if let Some(runsc) = gvisor(Version::Older) {
+    if let Some(runsc) = gvisor(Gvisor::Older) {
         assert_self_test(&runsc, User::Root);
     }
 }
 
 #[test]
 fn newer_passes_the_confinement_suite() {
-    if let Some(runsc) = gvisor(Version::Newer) {
+    if let Some(runsc) = gvisor(Gvisor::Newer) {
         assert_suite(&runsc, "confinement", &[]);
     }
 }
 
 #[test]
 fn older_passes_the_confinement_suite() {
-    if let Some(runsc) = gvisor(Version::Older) {
+    if let Some(runsc) = gvisor(Gvisor::Older) {
         assert_suite(&runsc, "confinement", &[]);
     }
 }
 
 #[test]
 fn newer_generates_games_with_the_real_cli() {
-    if let Some(runsc) = gvisor(Version::Newer) {
+    if let Some(runsc) = gvisor(Gvisor::Newer) {
         assert_suite(&runsc, "cli", GENERATIONS);
     }
 }
 
 #[test]
 fn older_generates_games_with_the_real_cli() {
-    if let Some(runsc) = gvisor(Version::Older) {
+    if let Some(runsc) = gvisor(Gvisor::Older) {
         assert_suite(&runsc, "cli", GENERATIONS);
     }
 }
 
 #[test]
 fn newer_limits_what_runs_take() {
-    if let Some(runsc) = gvisor(Version::Newer) {
+    if let Some(runsc) = gvisor(Gvisor::Newer) {
         assert_suite(&runsc, "cli", ATTACKS);
     }
 }
 
 #[test]
 fn older_limits_what_runs_take() {
-    if let Some(runsc) = gvisor(Version::Older) {
+    if let Some(runsc) = gvisor(Gvisor::Older) {
         assert_suite(&runsc, "cli", ATTACKS);
     }
 }
 
 #[test]
 fn newer_serves_files_by_safe_paths() {
-    if let Some(runsc) = gvisor(Version::Newer) {
+    if let Some(runsc) = gvisor(Gvisor::Newer) {
         assert_suite(&runsc, "api", FILES);
         assert_suite(&runsc, "dreamcore_worker", UNITS);
     }
@@ -136,7 +144,7 @@ fn newer_serves_files_by_safe_paths() {
 
 #[test]
 fn older_serves_files_by_safe_paths() {
-    if let Some(runsc) = gvisor(Version::Older) {
+    if let Some(runsc) = gvisor(Gvisor::Older) {
         assert_suite(&runsc, "api", FILES);
         assert_suite(&runsc, "dreamcore_worker", UNITS);
     }
@@ -144,14 +152,14 @@ fn older_serves_files_by_safe_paths() {
 
 #[test]
 fn newer_imports_older_histories() {
-    if let Some(runsc) = gvisor(Version::Newer) {
+    if let Some(runsc) = gvisor(Gvisor::Newer) {
         assert_suite(&runsc, "projects", HISTORIES);
     }
 }
 
 #[test]
 fn older_imports_older_histories() {
-    if let Some(runsc) = gvisor(Version::Older) {
+    if let Some(runsc) = gvisor(Gvisor::Older) {
         assert_suite(&runsc, "projects", HISTORIES);
     }
 }

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
+use harness::gvisor::Runsc;
 use harness::{repository_root, target_dir};
-
-use crate::runsc::Runsc;
 
 /// The test programs by name, built from the present sources.
 fn programs() -> &'static BTreeMap<String, PathBuf> {

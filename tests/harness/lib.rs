@@ -5,6 +5,7 @@ mod client;
 mod container;
 mod disk;
 mod events;
+pub mod gvisor;
 mod places;
 mod project;
 mod pulse;
