@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 /// Longest wait for the worker; only a defect makes a test wait so long.
-const PATIENCE: Duration = Duration::from_secs(25);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// An answer as it stood on the wire.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl Raw {
     /// Reads until there are more bytes; false at the end of the connection.
     async fn fill(&mut self) -> bool {
         let read = self.stream.read_buf(&mut self.read);
-        let read = tokio::time::timeout(PATIENCE, read).await;
+        let read = tokio::time::timeout(ANSWER_TIMEOUT, read).await;
         read.expect("the worker answers in time").is_ok_and(|n| n > 0)
     }
 

@@ -10,10 +10,10 @@ use tokio::net::TcpStream;
 use crate::raw::Raw;
 use crate::support::{head, logged};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const END_TIMEOUT: Duration = Duration::from_secs(30);
 
 async fn ends_well(worker: &mut Worker) {
-    let status = worker.ended(PATIENCE).await;
+    let status = worker.ended(END_TIMEOUT).await;
     let status = status.unwrap_or_else(|| panic!("it does not end\n{}", worker.log()));
     assert_eq!(status.code(), Some(0), "{}", worker.log());
     assert_eq!(leftovers(worker), Vec::<String>::new());

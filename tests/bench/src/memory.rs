@@ -16,7 +16,7 @@ const READY_MS: f64 = 50.0;
 const MEMORY_MB: f64 = 15.0;
 const GENERATIONS: usize = 10;
 /// After this time a worker that is not ready counts as failed.
-const PATIENCE: Duration = Duration::from_secs(10);
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait after the start until background work is done.
 const REST: Duration = Duration::from_millis(200);
 
@@ -92,7 +92,7 @@ impl Started {
         assert!(is_well(&address, "/health/live"), "{address} lives");
         let answer_ms = ms(began.elapsed());
         while !is_well(&address, "/health/ready") {
-            assert!(began.elapsed() < PATIENCE, "{address} is not ready");
+            assert!(began.elapsed() < READY_TIMEOUT, "{address} is not ready");
             std::thread::sleep(Duration::from_millis(1));
         }
         let ready_ms = ms(began.elapsed());

@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// After this time a server that does not listen counts as failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A running server. It is stopped when this value is dropped.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Peer {
     fn start(mut command: Command, address: String, folder: tempfile::TempDir) -> Self {
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let peer = Self { child: child.expect("it can be started"), address, _folder: folder };
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + START_TIMEOUT;
         while TcpStream::connect(&peer.address).is_err() {
             assert!(Instant::now() < deadline, "{command:?} does not listen");
             std::thread::sleep(Duration::from_millis(50));

@@ -13,10 +13,10 @@ use super::report;
 
 /// How long a connection may take. A refusal comes at once, but an address that drops packets
 /// answers never, and must not delay the other attacks.
-const PATIENCE: Duration = Duration::from_millis(500);
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
 pub(super) fn tcp_connect(address: SocketAddr) -> Report {
-    report(TcpStream::connect_timeout(&address, PATIENCE), |_| "connected".to_owned())
+    report(TcpStream::connect_timeout(&address, CONNECT_TIMEOUT), |_| "connected".to_owned())
 }
 
 pub(super) fn tcp_listen(address: SocketAddr) -> Report {

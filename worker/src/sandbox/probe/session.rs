@@ -16,7 +16,7 @@ use crate::sandbox::launch::{Confined, Handle, LaunchError, Launcher};
 use crate::sandbox::policy::{INNER_API_PORT, Policy, Program};
 
 /// How long all attacks together may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const SESSION_TIMEOUT: Duration = Duration::from_secs(20);
 /// How soon after the probe's end all of its processes must be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -105,7 +105,7 @@ pub async fn attack(
     attacks: &[Attack],
 ) -> Result<Session, ProbeError> {
     let mut confined = launcher.start(&policy.plan(cell.program(Part::Attacker))).await?;
-    let result = timeout(PATIENCE, converse(&mut confined, attacks)).await;
+    let result = timeout(SESSION_TIMEOUT, converse(&mut confined, attacks)).await;
     let reports = match result {
         Ok(Ok(reports)) => reports,
         Ok(Err(error)) => {
