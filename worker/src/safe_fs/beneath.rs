@@ -5,12 +5,15 @@
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::NixPath;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::Mode;
+
+/// How a folder is opened to go on from.
+const FOLDER: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY);
 
 /// Set once a call said that the kernel does not know it.
 static NO_OPENAT2: AtomicBool = AtomicBool::new(false);
@@ -19,7 +22,7 @@ static NO_OPENAT2: AtomicBool = AtomicBool::new(false);
 /// last part; `mode` counts where it is created.
 pub(super) fn open(
     root: BorrowedFd<'_>,
-    path: &str,
+    path: &OsStr,
     flags: OFlag,
     mode: Mode,
 ) -> nix::Result<OwnedFd> {
@@ -32,29 +35,21 @@ pub(super) fn open(
     open_by_hand(root, path, flags, mode)
 }
 
-/// Opens a folder in another one.
-pub(super) fn open_folder(root: BorrowedFd<'_>, name: &OsStr) -> nix::Result<OwnedFd> {
-    const FLAGS: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY);
-    if !NO_OPENAT2.load(Ordering::Relaxed) {
-        match open_by_kernel(root, name, FLAGS, Mode::empty()) {
-            Err(Errno::ENOSYS) => NO_OPENAT2.store(true, Ordering::Relaxed),
-            result => return result,
-        }
+/// Opens a folder at `path` beneath `root`: a handle to go on from, which cannot be read by itself.
+/// gVisor follows a link that is opened as a folder for reading, whatever `O_NOFOLLOW` says. With
+/// `O_PATH` it does not.
+pub(super) fn open_folder(root: BorrowedFd<'_>, path: &OsStr) -> nix::Result<OwnedFd> {
+    match open(root, path, FOLDER, Mode::empty()) {
+        // O_NOFOLLOW with O_DIRECTORY says ENOTDIR for a link. What is looked at here decides only
+        // which of two errors it is.
+        Err(Errno::ENOTDIR) if is_link(root, path) => Err(Errno::ELOOP),
+        result => result,
     }
-    open_folder_by_hand(root, name)
 }
 
-/// Found first and then opened: gVisor follows a link that is opened as a folder for reading,
-/// whatever `O_NOFOLLOW` says. With `O_PATH` it does not.
-fn open_folder_by_hand(root: BorrowedFd<'_>, name: &OsStr) -> nix::Result<OwnedFd> {
-    let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let found = openat(root, name, flags | OFlag::O_PATH, Mode::empty())?;
-    openat(&found, ".", flags, Mode::empty())
-}
-
-pub(super) fn open_by_kernel<P: NixPath + ?Sized>(
+pub(super) fn open_by_kernel(
     root: BorrowedFd<'_>,
-    path: &P,
+    path: &OsStr,
     flags: OFlag,
     mode: Mode,
 ) -> nix::Result<OwnedFd> {
@@ -78,14 +73,14 @@ pub(super) fn open_by_kernel<P: NixPath + ?Sized>(
 
 pub(super) fn open_by_hand(
     root: BorrowedFd<'_>,
-    path: &str,
+    path: &OsStr,
     flags: OFlag,
     mode: Mode,
 ) -> nix::Result<OwnedFd> {
-    let folder = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let folder = FOLDER | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let last = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let mut held: Option<OwnedFd> = None;
-    let mut parts = path.split('/').peekable();
+    let mut parts = path.as_bytes().split(|byte| *byte == b'/').map(OsStr::from_bytes).peekable();
     while let Some(part) = parts.next() {
         // The types never let these through; a walk that trusts nobody checks all the same.
         if part.is_empty() || part == "." || part == ".." {
@@ -105,7 +100,7 @@ pub(super) fn open_by_hand(
     Err(Errno::ENOENT)
 }
 
-fn is_link(folder: BorrowedFd<'_>, name: &str) -> bool {
+fn is_link(folder: BorrowedFd<'_>, name: &OsStr) -> bool {
     nix::sys::stat::fstatat(folder, name, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)
         .is_ok_and(|stat| super::Kind::of(&stat) == super::Kind::Symlink)
 }
@@ -125,8 +120,8 @@ mod tests {
         let inode = |fd: OwnedFd| nix::sys::stat::fstat(fd).map(|stat| stat.st_ino);
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK;
         (
-            open_by_kernel(root.as_fd(), path, flags, Mode::empty()).and_then(inode),
-            open_by_hand(root.as_fd(), path, flags, Mode::empty()).and_then(inode),
+            open_by_kernel(root.as_fd(), path.as_ref(), flags, Mode::empty()).and_then(inode),
+            open_by_hand(root.as_fd(), path.as_ref(), flags, Mode::empty()).and_then(inode),
         )
     }
 
@@ -171,8 +166,10 @@ mod tests {
         for (name, found) in
             [("folder", true), ("file", false), ("link", false), ("link_out", false), ("no", false)]
         {
-            let kernel = open_folder(root.as_fd(), name.as_ref()).and_then(inode);
-            let hand = open_folder_by_hand(root.as_fd(), name.as_ref()).and_then(inode);
+            let flags = FOLDER;
+            let kernel = open_by_kernel(root.as_fd(), name.as_ref(), flags, Mode::empty());
+            let hand = open_by_hand(root.as_fd(), name.as_ref(), flags, Mode::empty());
+            let (kernel, hand) = (kernel.and_then(inode), hand.and_then(inode));
             assert_eq!((kernel.is_ok(), hand.is_ok()), (found, found), "{name}");
             assert_eq!(kernel.ok(), hand.ok(), "{name}");
         }
@@ -183,7 +180,8 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let root = Dir::open_root(temp.path()).unwrap();
         for path in ["", "..", "../x", "a/../..", "/etc/passwd", "a//b", "."] {
-            let result = open_by_hand(root.as_fd(), path, OFlag::O_RDONLY, Mode::empty()).map(drop);
+            let result =
+                open_by_hand(root.as_fd(), path.as_ref(), OFlag::O_RDONLY, Mode::empty()).map(drop);
             assert!(matches!(result, Err(Errno::EINVAL | Errno::ENOENT)), "{path:?}: {result:?}");
         }
     }

@@ -3,6 +3,7 @@
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io;
+use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -11,11 +12,15 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
+use rustix::fs::RawDir;
 
 use super::{FileError, beneath};
 
 const FOLDER: OFlag =
     OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+
+/// Room for names that one call to the kernel reads. A name takes at most 280 bytes of it.
+const NAMES_BYTES: usize = 32 * 1024;
 
 /// How often a file is looked for anew because it was replaced in between.
 pub(super) const ATTEMPTS: usize = 8;
@@ -71,13 +76,36 @@ impl Entry {
 }
 
 /// A folder that is held open; moving or replacing it by name changes nothing about this handle.
+///
+/// The handle says which folder it is (`O_PATH`). What reads, locks or syncs the folder itself opens
+/// it once more; most callers only go on from it, and save that.
 #[derive(Debug)]
 pub struct Dir(OwnedFd);
+
+/// The folder in which a name lies: the one that was asked, or one below it.
+#[derive(Debug)]
+pub enum Parent<'d> {
+    /// The folder that was asked.
+    Same(&'d Dir),
+    /// One below it.
+    Below(Dir),
+}
+
+impl Deref for Parent<'_> {
+    type Target = Dir;
+
+    fn deref(&self) -> &Dir {
+        match self {
+            Self::Same(dir) => dir,
+            Self::Below(dir) => dir,
+        }
+    }
+}
 
 impl Dir {
     /// Opens a folder that the operator configured. The only place where a path is trusted.
     pub fn open_root(path: &Path) -> io::Result<Self> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         Ok(Self(open(path, flags, Mode::empty())?))
     }
 
@@ -86,16 +114,15 @@ impl Dir {
         Ok(Self(self.0.try_clone()?))
     }
 
-    /// A handle of its own on the same folder: locks of one are not locks of the other.
-    pub fn reopen(&self) -> io::Result<Self> {
-        Ok(Self(openat(&self.0, ".", FOLDER, Mode::empty())?))
+    /// Opens the same folder for reading, with locks and a position of its own.
+    pub(super) fn open_to_read(&self) -> io::Result<File> {
+        Ok(File::from(openat(&self.0, ".", FOLDER, Mode::empty())?))
     }
 
-    /// Opens a folder in this one.
-    pub fn folder(&self, name: impl AsRef<OsStr>) -> Result<Self, FileError> {
-        match beneath::open_folder(self.as_fd(), name.as_ref()) {
+    /// Opens a folder at a path beneath this one.
+    pub fn folder(&self, path: impl AsRef<OsStr>) -> Result<Self, FileError> {
+        match beneath::open_folder(self.as_fd(), path.as_ref()) {
             Ok(folder) => Ok(Self(folder)),
-            // O_NOFOLLOW with O_DIRECTORY says ENOTDIR for a link.
             Err(Errno::ENOTDIR | Errno::ELOOP) => Err(FileError::NotRegular),
             Err(errno) => Err(errno.into()),
         }
@@ -109,13 +136,34 @@ impl Dir {
         }
     }
 
+    /// Opens a folder at a path beneath this one, and makes it and those on the way to it where they
+    /// are missing.
+    pub fn make_folders(&self, path: &str) -> Result<Self, FileError> {
+        match self.folder(path) {
+            Err(FileError::NotFound) => {}
+            result => return result,
+        }
+        let mut made: Option<Self> = None;
+        for part in path.split('/') {
+            made = Some(made.as_ref().unwrap_or(self).make_folder(part)?);
+        }
+        made.ok_or(FileError::NotFound)
+    }
+
     /// Opens a regular file with one link beneath this folder. Returns its status too, taken from
     /// the open file.
     pub fn file(&self, path: &str) -> Result<(File, FileStat), FileError> {
         // O_NONBLOCK: a fifo must not make us wait for somebody to write.
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
         for _ in 0..ATTEMPTS {
-            let fd = beneath::open(self.as_fd(), path, flags, Mode::empty())?;
+            let (folder, name) = match path.rsplit_once('/') {
+                Some((above, name)) => {
+                    let folder = beneath::open_folder(self.as_fd(), above.as_ref())?;
+                    (Parent::Below(Self(folder)), name)
+                }
+                None => (Parent::Same(self), path),
+            };
+            let fd = beneath::open(folder.as_fd(), name.as_ref(), flags, Mode::empty())?;
             let stat = fstat(&fd)?;
             // A second link could be the name of somebody else's file.
             if Kind::of(&stat) != Kind::File || stat.st_nlink > 1 {
@@ -123,8 +171,7 @@ impl Dir {
             }
             // The one link that is left could be the other one, if ours was removed since the file
             // was opened. So the name must still stand for the same file.
-            let named = beneath::open(self.as_fd(), path, OFlag::O_PATH, Mode::empty())?;
-            let named = fstat(&named)?;
+            let named = folder.status(name)?;
             if (named.st_dev, named.st_ino, named.st_nlink) == (stat.st_dev, stat.st_ino, 1) {
                 return Ok((File::from(fd), stat));
             }
@@ -133,30 +180,47 @@ impl Dir {
         Err(FileError::NotRegular)
     }
 
-    /// The folder that holds the last part of `path`, made on the way if `make` says so.
-    pub fn parent_of(&self, path: &str, make: bool) -> Result<(Self, String), FileError> {
-        let mut here = Self(self.0.try_clone()?);
-        let mut parts = path.split('/').peekable();
-        while let Some(part) = parts.next() {
-            if parts.peek().is_none() {
-                return Ok((here, part.to_owned()));
-            }
-            here = if make { here.make_folder(part)? } else { here.folder(part)? };
-        }
-        Err(FileError::NotFound)
+    /// The folder that holds the last part of `path`, made on the way if `make` says so, and that
+    /// part.
+    pub fn parent_of<'p>(
+        &self,
+        path: &'p str,
+        make: bool,
+    ) -> Result<(Parent<'_>, &'p str), FileError> {
+        let Some((above, name)) = path.rsplit_once('/') else {
+            return Ok((Parent::Same(self), path));
+        };
+        let folder = if make { self.make_folders(above)? } else { self.folder(above)? };
+        Ok((Parent::Below(folder), name))
     }
 
-    /// All names in this folder but `.` and `..`, in no order.
+    /// All names in this folder but `.` and `..`, in no order. A folder that was removed since it was
+    /// opened has none.
     pub fn entries(&self) -> io::Result<Vec<Entry>> {
-        // Opened anew, because reading moves the position of the handle.
         let mut entries = Vec::new();
-        for entry in nix::dir::Dir::from_fd(self.reopen()?.0)? {
-            let name = entry?.file_name().to_owned();
-            if name.as_bytes() != b"." && name.as_bytes() != b".." {
-                entries.push(Entry { name });
+        match self.read_names(&mut entries) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(entries),
+            result => result.map(|()| entries),
+        }
+    }
+
+    fn read_names(&self, entries: &mut Vec<Entry>) -> io::Result<()> {
+        let mut names = Vec::with_capacity(NAMES_BYTES);
+        let mut listing = RawDir::new(self.open_to_read()?, names.spare_capacity_mut());
+        while let Some(entry) = listing.next() {
+            let entry = entry?;
+            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                entries.push(Entry { name: entry.file_name().to_owned() });
             }
         }
-        Ok(entries)
+        Ok(())
+    }
+
+    /// Status of what lies at a path beneath this folder, of a link itself and not of what it points
+    /// to. No link on the way is followed.
+    pub fn status_beneath(&self, path: &str) -> Result<FileStat, FileError> {
+        let (folder, name) = self.parent_of(path, false)?;
+        folder.status(name)
     }
 
     /// Status of a name in this folder, of a link itself and not of what it points to.
@@ -178,8 +242,8 @@ impl Dir {
         let removed = self.parent_of(path, false).and_then(|(folder, name)| {
             // Asked first: to remove anything from a read-only file system is an error, even what
             // is not there.
-            folder.status(&name)?;
-            folder.remove_file(&name)
+            folder.status(name)?;
+            folder.remove_file(name)
         });
         match removed {
             Err(FileError::NotFound) => Ok(()),
@@ -199,13 +263,13 @@ impl Dir {
 
     /// Asks the disk to keep what was done to the names in this folder.
     pub fn sync(&self) -> io::Result<()> {
-        Ok(nix::unistd::fsync(&self.0)?)
+        self.open_to_read()?.sync_all()
     }
 
     /// Asks the disk to keep everything that was written to the file system of this folder. One
     /// call for many files costs less than one call for each.
     pub fn sync_file_system(&self) -> io::Result<()> {
-        Ok(nix::unistd::syncfs(&self.0)?)
+        Ok(nix::unistd::syncfs(self.open_to_read()?)?)
     }
 }
 
@@ -218,12 +282,6 @@ impl AsFd for Dir {
 impl From<OwnedFd> for Dir {
     fn from(fd: OwnedFd) -> Self {
         Self(fd)
-    }
-}
-
-impl From<Dir> for File {
-    fn from(dir: Dir) -> Self {
-        Self::from(dir.0)
     }
 }
 
@@ -249,5 +307,30 @@ mod tests {
         }
         assert_eq!(root.folder("real").unwrap().entries().unwrap().len(), 0);
         assert!(matches!(root.folder("none"), Err(FileError::NotFound)));
+    }
+
+    #[test]
+    fn a_removed_folder_has_no_names() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = Dir::open_root(temp.path()).unwrap();
+        let folder = root.make_folder("folder").unwrap();
+        fs::write(temp.path().join("folder/file"), "x").unwrap();
+        assert_eq!(folder.entries().unwrap().len(), 1);
+        fs::remove_dir_all(temp.path().join("folder")).unwrap();
+        assert_eq!(folder.entries().unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_handle_does_what_only_a_folder_open_for_reading_can() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = Dir::open_root(temp.path()).unwrap();
+        let folder = root.make_folders("a/b/c").unwrap();
+        folder.sync().unwrap();
+        folder.sync_file_system().unwrap();
+        folder.set_mode(Mode::S_IRWXU).unwrap();
+        assert_eq!(root.status_beneath("a/b/c").unwrap().st_mode & 0o777, 0o700);
+        folder.set_owner(nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()).unwrap();
+        assert!(folder.space().unwrap().total > 0);
+        assert!(folder.try_lock().unwrap().is_some());
     }
 }

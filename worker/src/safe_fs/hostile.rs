@@ -147,7 +147,7 @@ impl Attacker {
     fn rename(&self, from: &str, to: &str, flags: RenameFlags) {
         let places = (self.root.parent_of(from, false), self.root.parent_of(to, false));
         if let (Ok((one, from)), Ok((other, to))) = places {
-            renameat2(one, from.as_str(), other, to.as_str(), flags).ok();
+            renameat2(&*one, from, &*other, to, flags).ok();
         }
     }
 
@@ -161,7 +161,7 @@ impl Attacker {
         let Ok((folder, name)) = self.root.parent_of(path, true) else {
             return;
         };
-        if let Ok(fd) = nix::fcntl::openat(folder, name.as_str(), flags, Mode::S_IRUSR) {
+        if let Ok(fd) = nix::fcntl::openat(&*folder, name, flags, Mode::S_IRUSR) {
             nix::unistd::write(fd, INSIDE.as_bytes()).ok();
         }
     }
@@ -238,7 +238,7 @@ fn both_walks_never_open_what_is_outside() {
         for path in PATHS {
             for open in [beneath::open_by_kernel, beneath::open_by_hand] {
                 let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK;
-                match open(root.as_fd(), path, flags, Mode::empty()) {
+                match open(root.as_fd(), path.as_ref(), flags, Mode::empty()) {
                     Ok(fd) => {
                         let stat = nix::sys::stat::fstat(&fd).unwrap();
                         // A hard link inside is the same file as the one outside; whoever opens
@@ -319,7 +319,7 @@ fn what_is_written_never_lands_outside() {
     arena.under_attack(|| {
         for path in ["file", "a/file", "a/b/file", "a/new/deep/file", "up/outside/file"] {
             let result = root.parent_of(path, true).and_then(|(folder, name)| {
-                folder.replace_file(&name, WriteOptions::default(), |file| {
+                folder.replace_file(name, WriteOptions::default(), |file| {
                     file.write_all(INSIDE.as_bytes())
                 })
             });

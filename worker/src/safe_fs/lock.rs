@@ -69,8 +69,8 @@ impl Dir {
     /// folder be held too: [`FolderLock::is_of`] says whether a name still stands for it. Blocking.
     pub fn try_lock(&self) -> io::Result<Option<FolderLock>> {
         // A handle that was made from this one would share its locks.
-        let handle = match self.reopen() {
-            Ok(dir) => File::from(dir),
+        let handle = match self.open_to_read() {
+            Ok(handle) => handle,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };

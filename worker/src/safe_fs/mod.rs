@@ -17,7 +17,7 @@ mod walk;
 mod write;
 
 pub use cached::{is_local, open_cached, read_cached};
-pub use dir::{Dir, Entry, Kind};
+pub use dir::{Dir, Entry, Kind, Parent};
 pub use lock::FolderLock;
 pub use remove::{empty, empty_but};
 pub use usage::{DiskUse, Space};

@@ -4,11 +4,9 @@ use std::fs::File;
 use std::io::{self, Write};
 
 use nix::errno::Errno;
-use nix::fcntl::{
-    AtFlags, FallocateFlags, OFlag, RenameFlags, fallocate, openat, renameat, renameat2,
-};
+use nix::fcntl::{FallocateFlags, OFlag, RenameFlags, fallocate, openat, renameat, renameat2};
 use nix::sys::stat::{Mode, fchmod};
-use nix::unistd::{Gid, Uid, fchownat};
+use nix::unistd::{Gid, Uid, fchown};
 
 use super::{Dir, FileError};
 
@@ -62,7 +60,7 @@ impl Dir {
         // The process's mask must not decide who can read a project.
         fchmod(&file, mode)?;
         if let Some((uid, gid)) = options.owner {
-            nix::unistd::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+            fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
         }
         let value = fill(&mut file)?;
         file.flush()?;
@@ -86,7 +84,12 @@ impl Dir {
     /// Gives this folder itself to another user.
     pub fn set_owner(&self, uid: u32, gid: u32) -> Result<(), FileError> {
         let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-        Ok(fchownat(self, "", uid, gid, AtFlags::AT_EMPTY_PATH)?)
+        Ok(fchown(self.open_to_read()?, uid, gid)?)
+    }
+
+    /// Sets the mode of this folder itself.
+    pub fn set_mode(&self, mode: Mode) -> Result<(), FileError> {
+        Ok(fchmod(self.open_to_read()?, mode)?)
     }
 
     /// Moves a file to another folder, in place of what may be there.

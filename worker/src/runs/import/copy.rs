@@ -55,7 +55,8 @@ pub fn copy(git: &Dir, place: &Dir) -> Result<(), ForeignError> {
         };
         let folder = match last.take() {
             Some((path, folder)) if path == found.path => folder,
-            _ => copy.parent_of(format!("{}/x", found.path).trim_start_matches('/'), true)?.0,
+            _ if found.path.is_empty() => copy.try_clone()?,
+            _ => copy.make_folders(found.path)?,
         };
         // The file may have grown. No more is copied than was counted.
         let mut source = io::Read::take(source, found.bytes);

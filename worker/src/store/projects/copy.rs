@@ -100,7 +100,7 @@ impl Project {
             let (folder, name) = self.dir().parent_of(file.path.as_str(), true)?;
             let options = WriteOptions::default();
             // In place of what an earlier try left.
-            folder.replace_file(&name, options, |to| std::io::copy(&mut content, to))?;
+            folder.replace_file(name, options, |to| std::io::copy(&mut content, to))?;
         }
         Ok(())
     }

@@ -211,8 +211,9 @@ pub(super) fn sweep(project: &Project, is_saved: bool) -> Result<(), ProjectErro
         remove_files(&kept, is_temporary)?;
     }
     if is_saved {
-        let versions = git.parent_of(&format!("{VERSIONS}x"), false);
-        versions.map_or(Ok(()), |(versions, _)| remove_files(&versions, is_lock))?;
+        if let Ok(versions) = git.folder(VERSIONS.trim_end_matches('/')) {
+            remove_files(&versions, is_lock)?;
+        }
     } else if let Ok(refs) = git.folder("refs") {
         remove_locks(&refs)?;
     }

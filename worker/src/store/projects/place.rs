@@ -19,7 +19,7 @@ impl Project {
             Err(error) => return Err(error.into()),
         }
         let (folder, name) = self.dir().parent_of(path.as_str(), false)?;
-        folder.remove_file(&name)?;
+        folder.remove_file(name)?;
         self.remove_empty_parents(path)?;
         Ok(true)
     }
@@ -29,7 +29,7 @@ impl Project {
         let mut inner = path.as_str();
         while let Some((outer, _)) = inner.rsplit_once('/') {
             let (folder, name) = self.dir().parent_of(outer, false)?;
-            if !folder.remove_empty_folder(&name)? {
+            if !folder.remove_empty_folder(name)? {
                 break;
             }
             inner = outer;
@@ -81,17 +81,17 @@ impl Project {
         path: &ProjectPath,
     ) -> Result<Action, ProjectError> {
         let (folder, last) = self.dir().parent_of(path.as_str(), true)?;
-        let action = match folder.status(&last) {
+        let action = match folder.status(last) {
             Err(FileError::NotFound) => Action::Create,
             // Only an empty one; git knows none, and nobody saw it.
             Ok(stat) if Kind::of(&stat) == Kind::Folder => {
-                folder.remove_empty_folder(&last)?;
+                folder.remove_empty_folder(last)?;
                 Action::Create
             }
             Ok(_) => Action::Update,
             Err(error) => return Err(error.into()),
         };
-        staging.rename_to(name, &folder, &last)?;
+        staging.rename_to(name, &folder, last)?;
         Ok(action)
     }
 

@@ -87,7 +87,7 @@ fn read(folder: &Dir, name: Uuid) -> Result<Option<Key>, FileError> {
 
 fn make(folder: &Dir) -> Result<(Uuid, Key), FileError> {
     // Nobody else may look into the folder, so a key is never seen before its own mode is set.
-    fchmod(folder, Mode::S_IRWXU)?;
+    folder.set_mode(Mode::S_IRWXU)?;
     let mut key = [0; KEY_BYTES];
     getrandom::fill(&mut key).map_err(std::io::Error::from)?;
     let name = Uuid::now_v7();

@@ -57,20 +57,12 @@ impl Volume {
 
     /// Opens a folder. Blocking.
     pub(super) fn open(&self, location: Location) -> Result<Dir, FileError> {
-        let mut here = self.root()?;
-        for name in location.path().split('/') {
-            here = here.folder(name)?;
-        }
-        Ok(here)
+        self.root()?.folder(location.path())
     }
 
     /// Opens a folder and makes it first, with those around it, if it is not there. Blocking.
     pub(super) fn make(&self, location: Location) -> Result<Dir, FileError> {
-        let mut here = self.root()?;
-        for name in location.path().split('/') {
-            here = here.make_folder(name)?;
-        }
-        Ok(here)
+        self.root()?.make_folders(&location.path())
     }
 
     /// The name of a folder, for libgit2, which takes no handles. Nobody but workers can change the

@@ -247,7 +247,7 @@ fn write_references(git: &Dir, history: &History) -> Result<(), ProjectError> {
     let options = WriteOptions::default();
     let write = |name: &str, text: String| -> Result<(), FileError> {
         let (folder, last) = git.parent_of(name, true)?;
-        folder.replace_file(&last, options, |file| file.write_all(text.as_bytes()))
+        folder.replace_file(last, options, |file| file.write_all(text.as_bytes()))
     };
     for (name, id) in &history.references {
         write(name, format!("{id}\n"))?;
