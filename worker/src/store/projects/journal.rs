@@ -114,7 +114,9 @@ pub(super) fn undo_state(project: &Dir, staging: &Dir) -> Result<(), ProjectErro
 
 /// Finishes saves that were killed, or takes away what they left.
 pub(super) fn finish(project: &Project, writer: &Writer<'_>) -> Result<(), ProjectError> {
-    let left_behind = writer.left_behind()?;
+    let Some(left_behind) = writer.left_behind()? else {
+        return Ok(());
+    };
     if left_behind.is_empty() {
         return writer.clear_all();
     }

@@ -191,8 +191,7 @@ impl Project {
             }
         }
         for (path, file) in &staged {
-            let (_, stat) = staging.dir.file(&file.name)?;
-            snapshot.set(path, &stat, file.id)?;
+            snapshot.set(path, &file.stat, file.id)?;
         }
         snapshot.check(self.limits())?;
         let tree = snapshot.write_tree(&repository)?;
@@ -248,8 +247,12 @@ impl Project {
         files.extend(moved);
         files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         for (path, file) in &staged {
-            let (_, stat) = self.dir().file(path.as_str())?;
-            snapshot.set(path, &stat, file.id)?;
+            // Moving a file changes one of its times. What took its place since has another content:
+            // the index keeps what it knows of ours, and the next save reads the other one.
+            let stat = self.dir().status_beneath(path.as_str());
+            if let Some(stat) = stat.ok().filter(|stat| file.is_the_one(stat)) {
+                snapshot.set(path, &stat, file.id)?;
+            }
         }
         snapshot.write_index_or_warn();
         upkeep::after_save(self, &repository, &standing);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use git2::{ObjectType, Oid, Repository};
+use nix::sys::stat::FileStat;
 
 use super::changes::{Changes, Source};
 use super::snapshot::{self, Snapshot};
@@ -20,6 +21,15 @@ pub(super) struct Staged {
     pub(super) id: Oid,
     /// Its size in bytes.
     pub(super) size: u64,
+    /// Its status there.
+    pub(super) stat: FileStat,
+}
+
+impl Staged {
+    /// Whether this is the status of the same file, wherever it is by now.
+    pub(super) fn is_the_one(&self, stat: &FileStat) -> bool {
+        (stat.st_dev, stat.st_ino) == (self.stat.st_dev, self.stat.st_ino)
+    }
 }
 
 impl Project {
@@ -39,7 +49,8 @@ impl Project {
             if let Some((id, size)) =
                 self.stage_one(staging, repository, &name, path, content, known)?
             {
-                staged.insert(path.clone(), Staged { name, id, size });
+                let stat = staging.status(&name)?;
+                staged.insert(path.clone(), Staged { name, id, size, stat });
             }
         }
         Ok(staged)

@@ -10,7 +10,7 @@ use std::thread::park_timeout;
 use std::time::{Duration, Instant};
 
 use super::{Project, ProjectError};
-use crate::safe_fs::{Dir, FileError, FolderLock, empty};
+use crate::safe_fs::{Dir, Entry, FileError, FolderLock, empty};
 use crate::store::volume::SAVE;
 
 /// In the folder while files are moved into place.
@@ -92,12 +92,14 @@ impl<'p> Writer<'p> {
         Ok(Staging { id, dir })
     }
 
-    /// The places of saves that were killed, oldest first.
-    pub(super) fn left_behind(&self) -> Result<Vec<Staging>, ProjectError> {
-        ids(&self.folder)?
-            .into_iter()
-            .map(|id| Ok(Staging { dir: self.folder.folder(&id)?, id }))
-            .collect()
+    /// The places of saves that were killed, oldest first; `None` if nothing at all was left here.
+    pub(super) fn left_behind(&self) -> Result<Option<Vec<Staging>>, ProjectError> {
+        let entries = self.folder.entries()?;
+        if entries.is_empty() {
+            return Ok(None);
+        }
+        let open = |id: String| Ok(Staging { dir: self.folder.folder(&id)?, id });
+        ids(&entries).into_iter().map(open).collect::<Result<_, _>>().map(Some)
     }
 
     /// Removes whatever saves that were killed left here.
@@ -149,22 +151,22 @@ pub(super) fn is_marked_at(root: &Dir, folder: &str) -> bool {
 /// The saves that are under way, by their ids.
 pub(super) fn under_way(project: &Dir) -> Result<Vec<String>, ProjectError> {
     match project.folder(SAVE) {
-        Ok(folder) => ids(&folder),
+        Ok(folder) => Ok(ids(&folder.entries()?)),
         Err(FileError::NotFound | FileError::NotRegular) => Ok(Vec::new()),
         Err(error) => Err(error.into()),
     }
 }
 
-fn ids(folder: &Dir) -> Result<Vec<String>, ProjectError> {
-    let mut ids: Vec<String> = folder
-        .entries()?
+/// Those of the names that are ids of saves, in order.
+fn ids(entries: &[Entry]) -> Vec<String> {
+    let mut ids: Vec<String> = entries
         .iter()
-        .filter_map(|entry| entry.name_str())
+        .filter_map(Entry::name_str)
         .filter(|name| uuid::Uuid::try_parse(name).is_ok())
         .map(str::to_owned)
         .collect();
     ids.sort_unstable();
-    Ok(ids)
+    ids
 }
 
 /// Whether files are being moved at this moment.
