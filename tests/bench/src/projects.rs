@@ -28,6 +28,10 @@ const HISTORY: usize = 5_000;
 /// last.
 const SAVES: usize = 5_000;
 const AT_ENDS: usize = 200;
+/// The number of files of a project with a long history.
+const FEW_FILES: usize = 20;
+/// The number of files of a project that is large in both ways.
+const GROWN_FILES: usize = 10_000;
 /// The numbers of files and of versions that are compared.
 const STEPS: [usize; 4] = [10, 100, 1_000, 10_000];
 
@@ -46,6 +50,7 @@ pub async fn measure(pairs: usize) -> Vec<Measurement> {
         all.extend(with_files(start(&mut kept).await, files, pairs).await);
     }
     all.extend(saves(start(&mut kept).await, 200, 100, pairs).await);
+    all.extend(large(start(&mut kept).await, pairs).await);
     all.extend(grown(start(&mut kept).await).await);
     all
 }
@@ -90,14 +95,12 @@ async fn saves(worker: &Worker, files: usize, changed: usize, pairs: usize) -> V
 async fn logs(worker: &Worker, pairs: usize) -> Vec<Measurement> {
     let ids = Ids::new();
     let folder = worker.project(ids);
-    history(&folder, HISTORY);
+    history(&folder, FEW_FILES, HISTORY);
     let mut all = Vec::new();
     for count in [5, 50] {
         let (mut bare, mut ours) = (Samples::default(), Samples::default());
         for pair in 0..WARM_UPS + pairs {
-            let began = Instant::now();
-            git(&folder, &["log", &format!("-{count}"), "--format=%h %ct %s"]);
-            let a = ms(began.elapsed());
+            let a = log_by_git(&folder, count);
             let b = log(worker, ids, count).await;
             if pair >= WARM_UPS {
                 bare.push(a);
@@ -122,10 +125,7 @@ async fn with_files(worker: &Worker, files: usize, pairs: usize) -> Vec<Measurem
         let answer = worker.list_files(ids).await;
         let b = ms(began.elapsed());
         assert_eq!(answer.status, 200);
-        let began = Instant::now();
-        let answer = worker.get_file(ids, &path(0)).await;
-        let c = ms(began.elapsed());
-        assert_eq!(answer.status, 200);
+        let c = read_one(worker, ids).await;
         if pair >= WARM_UPS {
             saved.push(a);
             listed.push(b);
@@ -142,7 +142,7 @@ async fn with_files(worker: &Worker, files: usize, pairs: usize) -> Vec<Measurem
 async fn with_versions(worker: &Worker, versions: usize, pairs: usize) -> Vec<Measurement> {
     let ids = Ids::new();
     let folder = worker.project(ids);
-    history(&folder, versions);
+    history(&folder, FEW_FILES, versions);
     let [mut saved, mut listed, mut compared] = std::array::from_fn(|_| Samples::default());
     for pair in 0..WARM_UPS + pairs {
         let a = save(worker, ids, pair, 1).await;
@@ -167,6 +167,43 @@ async fn with_versions(worker: &Worker, versions: usize, pairs: usize) -> Vec<Me
         single("git_diff of the newest", "ms", compared),
         single("files in .git", "files", Samples::from_iter([files])),
         single("size of .git", "KB", Samples::from_iter([bytes / 1024.0])),
+    ]
+}
+
+/// Measures a project of many files and many versions, which another program has made.
+async fn large(worker: &Worker, pairs: usize) -> Vec<Measurement> {
+    let ids = Ids::new();
+    history(&worker.project(ids), GROWN_FILES, HISTORY);
+    let theirs = worker.data().join("git");
+    history(&theirs, GROWN_FILES, HISTORY);
+    let first = save(worker, ids, 0, 1).await;
+    let mut all: [Samples; 5] = std::array::from_fn(|_| Samples::default());
+    for pair in 0..WARM_UPS + pairs {
+        let took = [
+            by_git(&theirs, pair + 1, 1, &[]),
+            save(worker, ids, pair + 1, 1).await,
+            log_by_git(&theirs, 50),
+            log(worker, ids, 50).await,
+            read_one(worker, ids).await,
+        ];
+        if pair >= WARM_UPS {
+            all.iter_mut().zip(took).for_each(|(samples, took)| samples.push(took));
+        }
+    }
+    let [saved_by_git, saved, listed_by_git, listed, read] = all;
+    let name = |what: &str| format!("{GROWN_FILES} files, {HISTORY} versions: {what}");
+    let single = |what: &str, samples| Measurement::single(name(what), "ms", samples, Aim::Know);
+    vec![
+        single("the first save, which imports", Samples::from_iter([first])),
+        Measurement::pair(name("save 1, beside git"), "ms", saved_by_git, saved, Aim::Know),
+        Measurement::pair(
+            name("git_log of 50, beside git"),
+            "ms",
+            listed_by_git,
+            listed,
+            Aim::Know,
+        ),
+        single("get_file", read),
     ]
 }
 
@@ -257,6 +294,19 @@ async fn save(worker: &Worker, ids: Ids, step: usize, changed: usize) -> f64 {
     took
 }
 
+fn log_by_git(folder: &Path, count: usize) -> f64 {
+    let began = Instant::now();
+    git(folder, &["log", &format!("-{count}"), "--format=%h %ct %s"]);
+    ms(began.elapsed())
+}
+
+async fn read_one(worker: &Worker, ids: Ids) -> f64 {
+    let began = Instant::now();
+    let answer = worker.get_file(ids, &path(0)).await;
+    assert_eq!(answer.status, 200);
+    ms(began.elapsed())
+}
+
 async fn log(worker: &Worker, ids: Ids, limit: usize) -> f64 {
     let began = Instant::now();
     action(worker, ids, &json!({ "action": "git_log", "limit": limit })).await;
@@ -272,12 +322,12 @@ async fn action(worker: &Worker, ids: Ids, further: &Value) {
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
-/// Makes a project of twenty files with `versions` versions, each of which changes one file.
-fn history(folder: &Path, versions: usize) {
-    fill(folder, 20);
+/// Makes a project of `files` files with `versions` versions, each of which changes one file.
+fn history(folder: &Path, files: usize, versions: usize) {
+    fill(folder, files);
     let mut text = String::new();
     for step in 1..versions {
-        let (place, content) = (path(step % 20), content(step % 20, step));
+        let (place, content) = (path(step % files), content(step % files, step));
         let time = 1_600_000_000 + step;
         let from = if step == 1 { "from refs/heads/main^0\n" } else { "" };
         write!(
