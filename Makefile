@@ -106,6 +106,6 @@ fuzz: check-tools ## Fuzz each target for 60 s (ARGS='-t 600 git'); targets are 
 	tests/fuzz/run.sh $(or $(ARGS),-t 60)
 
 .PHONY: bench
-bench: check-tools tools $(PEERS_STAMP) ## Measure the worker beside the bare CLI (ARGS='generation --pairs 20')
+bench: check-tools tools gvisor $(PEERS_STAMP) ## Measure the worker beside the bare CLI (ARGS='generation --pairs 20')
 	cargo build --locked --release --workspace --bins
 	"$${CARGO_TARGET_DIR:-target}/release/dreamcore-bench" $(ARGS)

@@ -4,9 +4,10 @@
 //! and the path, and opens every folder on the way to the file in each request. The Python server
 //! makes the same checks. None of them writes an access log here.
 
+use std::fmt;
 use std::time::Duration;
 
-use harness::{Ids, SECRET, Setup};
+use harness::{Ids, SECRET, Setup, Worker};
 
 use crate::generation::WARM_UPS;
 use crate::load::{Load, QUIET};
@@ -26,7 +27,18 @@ const AIM_BEFORE: Aim = Aim::Rate { percent: 2000.0 };
 
 /// Measures with connections that are kept alive and with a new one for each request.
 pub async fn measure(pairs: usize) -> Vec<Measurement> {
+    let peers = [Kind::Nginx(AIM), Kind::FastApi(1, AIM_BEFORE), Kind::FastApi(2, Aim::Know)];
+    beside(&peers, &[true, false], pairs).await
+}
+
+/// Measures beside nginx alone, with connections that are kept alive.
+pub async fn beside_nginx(pairs: usize) -> Vec<Measurement> {
+    beside(&[Kind::Nginx(Aim::Know)], &[true], pairs).await
+}
+
+async fn beside(kinds: &[Kind], keep_alive: &[bool], pairs: usize) -> Vec<Measurement> {
     let worker = Setup::default().var("DREAMCORE_LOG", QUIET).start().await;
+    worker.settled().await;
     let ids = Ids::new();
     let line = "const step = (x, y) => x * 31 + y;\n";
     worker.put(ids, FILE, line.repeat(FILE_BYTES / line.len()));
@@ -34,12 +46,10 @@ pub async fn measure(pairs: usize) -> Vec<Measurement> {
     let with_secret =
         format!("GET /get_file?{query} HTTP/1.1\r\nHost: b\r\nX-Modal-Secret: {SECRET}\r\n");
     let plain = format!("GET /{FILE} HTTP/1.1\r\nHost: b\r\n");
-    let nginx = Peer::nginx(&worker.project(ids));
-    let one = Peer::fastapi(&worker.data(), 1);
-    let two = Peer::fastapi(&worker.data(), 2);
+    let peers: Vec<_> = kinds.iter().map(|kind| (kind, kind.start(&worker, ids))).collect();
 
     let mut measurements = Vec::new();
-    for keep_alive in [true, false] {
+    for keep_alive in keep_alive.iter().copied() {
         let load = |address: &str, head: &str| Load {
             address: address.to_owned(),
             head: head.to_owned(),
@@ -49,18 +59,13 @@ pub async fn measure(pairs: usize) -> Vec<Measurement> {
         let ours = load(worker.address(), &with_secret);
         let how = if keep_alive { "kept alive" } else { "opened for each" };
         let name = format!("27 KB, {CONNECTIONS} connections {how}");
-        let peers = [
-            ("nginx", nginx.as_ref(), &plain, AIM),
-            ("FastAPI in one process", one.as_ref(), &with_secret, AIM_BEFORE),
-            ("FastAPI in two", two.as_ref(), &with_secret, Aim::Know),
-        ];
-        for (peer, theirs, head, aim) in peers {
-            let theirs = theirs.map(|peer| load(&peer.address, head));
-            let name = format!("{name}, beside {peer}");
-            measurements.push(match theirs {
-                Some(theirs) => {
-                    let (bare, worker) = compare(&theirs, &ours, pairs).await;
-                    Measurement::pair(name, "requests/s", bare, worker, aim)
+        for (kind, peer) in &peers {
+            let name = format!("{name}, beside {kind}");
+            measurements.push(match peer {
+                Some(peer) => {
+                    let head = if kind.wants_secret() { &with_secret } else { &plain };
+                    let (bare, worker) = compare(&load(&peer.address, head), &ours, pairs).await;
+                    Measurement::pair(name, "requests/s", bare, worker, kind.aim())
                 }
                 None => {
                     let name = format!("{name} (SKIPPED: not installed)");
@@ -71,6 +76,42 @@ pub async fn measure(pairs: usize) -> Vec<Measurement> {
         }
     }
     measurements
+}
+
+/// A server to be measured beside, and what is aimed at.
+enum Kind {
+    Nginx(Aim),
+    /// In so many processes.
+    FastApi(u8, Aim),
+}
+
+impl Kind {
+    fn start(&self, worker: &Worker, ids: Ids) -> Option<Peer> {
+        match self {
+            Self::Nginx(_) => Peer::nginx(&worker.project(ids)),
+            Self::FastApi(processes, _) => Peer::fastapi(&worker.data(), *processes),
+        }
+    }
+
+    fn wants_secret(&self) -> bool {
+        matches!(self, Self::FastApi(..))
+    }
+
+    fn aim(&self) -> Aim {
+        match self {
+            Self::Nginx(aim) | Self::FastApi(_, aim) => *aim,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nginx(_) => f.write_str("nginx"),
+            Self::FastApi(1, _) => f.write_str("FastAPI in one process"),
+            Self::FastApi(processes, _) => write!(f, "FastAPI in {processes} processes"),
+        }
+    }
 }
 
 async fn compare(theirs: &Load, ours: &Load, pairs: usize) -> (Samples, Samples) {

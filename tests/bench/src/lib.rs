@@ -8,6 +8,7 @@ pub mod clock;
 pub mod events;
 pub mod files;
 pub mod generation;
+pub mod gvisor;
 pub mod listing;
 pub mod load;
 pub mod memory;

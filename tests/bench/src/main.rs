@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use dreamcore_bench::{
-    events, files, generation, listing, memory, projects, questions, report, start,
+    events, files, generation, gvisor, listing, memory, projects, questions, report, start,
 };
 
 /// Measures the worker beside the bare CLI, a bare process, a bare pipe, nginx, `find` and git,
@@ -25,6 +25,9 @@ struct Args {
     /// Also writes every figure and sample to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Measures what the section `gvisor` measures, inside one, and prints samples for it.
+    #[arg(long, hide = true, conflicts_with_all = ["sections", "json"])]
+    inside: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -39,6 +42,8 @@ enum Section {
     Memory,
     /// Serving a file: nginx and a Python server against `GET /get_file`.
     Files,
+    /// Serving a file inside gVisor: nginx against `GET /get_file`.
+    Gvisor,
     /// Listing many files: `find` against `GET /list_files`.
     Listing,
     /// Short questions: the same request by hand, and a CLI started for it, against `POST
@@ -50,12 +55,13 @@ enum Section {
 }
 
 impl Section {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Generation,
         Self::Start,
         Self::Events,
         Self::Memory,
         Self::Files,
+        Self::Gvisor,
         Self::Listing,
         Self::Questions,
         Self::Projects,
@@ -68,6 +74,7 @@ impl Section {
             Self::Events => "events",
             Self::Memory => "memory",
             Self::Files => "files",
+            Self::Gvisor => "gvisor",
             Self::Listing => "listing",
             Self::Questions => "questions",
             Self::Projects => "projects",
@@ -79,6 +86,11 @@ impl Section {
 async fn main() -> ExitCode {
     let args = Args::parse();
     let pairs = usize::from(args.pairs);
+    if args.inside {
+        let measured = gvisor::measure_inside(pairs).await;
+        println!("{}", serde_json::to_string(&measured).expect("figures are JSON"));
+        return ExitCode::SUCCESS;
+    }
     let wanted = |section: &Section| args.sections.is_empty() || args.sections.contains(section);
     let mut all = Vec::new();
     for section in Section::ALL.into_iter().filter(wanted) {
@@ -89,6 +101,7 @@ async fn main() -> ExitCode {
             Section::Events => events::measure(pairs).await,
             Section::Memory => memory::measure(pairs).await,
             Section::Files => files::measure(pairs).await,
+            Section::Gvisor => gvisor::measure(pairs),
             Section::Listing => listing::measure(pairs).await,
             Section::Questions => questions::measure(pairs).await,
             Section::Projects => projects::measure(pairs).await,

@@ -1,13 +1,15 @@
 //! The report: tables for people, and a JSON file for programs.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::stats::{Samples, Summary};
 
 /// The aim of a measurement. The report says whether it is met.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Aim {
     /// There is no aim; the figure is for information.
     Know,
@@ -29,13 +31,13 @@ pub enum Aim {
     },
 }
 
-/// One measurement.
-#[derive(Debug, Clone)]
+/// One measurement. One process can hand it to another as JSON.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Measurement {
     /// What was measured.
     pub name: String,
     /// The unit of the values.
-    pub unit: &'static str,
+    pub unit: Cow<'static, str>,
     /// The values of the other side. `None` if there is nothing to compare with.
     pub bare: Option<Samples>,
     /// The values of the worker.
@@ -68,7 +70,7 @@ impl Measurement {
 
     /// A measurement of the worker alone.
     pub fn single(name: impl Into<String>, unit: &'static str, worker: Samples, aim: Aim) -> Self {
-        Self { name: name.into(), unit, bare: None, worker, aim }
+        Self { name: name.into(), unit: unit.into(), bare: None, worker, aim }
     }
 
     fn judge(&self) -> Option<Judged> {
@@ -103,7 +105,7 @@ impl Measurement {
     }
 
     fn aim_text(&self) -> String {
-        let unit = self.unit;
+        let unit = &self.unit;
         match self.aim {
             Aim::Know => String::new(),
             Aim::More { percent, by } => format!("at most {percent} % and {by} {unit} more"),

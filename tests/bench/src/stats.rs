@@ -1,9 +1,9 @@
 //! Samples, and the figures that are computed from them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Measured values of one thing, in the order in which they were measured.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Samples(Vec<f64>);
 
 /// The figures that are reported.
