@@ -6,14 +6,22 @@
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::Mode;
 
 /// How a folder is opened to go on from.
-const FOLDER: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY);
+pub(super) const FOLDER: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY);
+
+/// Beneath the folder, and never through a link.
+const BENEATH: ResolveFlag = ResolveFlag::RESOLVE_BENEATH
+    .union(ResolveFlag::RESOLVE_NO_SYMLINKS)
+    .union(ResolveFlag::RESOLVE_NO_MAGICLINKS);
+/// Only by what is in the kernel's caches; otherwise the call fails with `EAGAIN`.
+const CACHED: ResolveFlag = ResolveFlag::from_bits_retain(libc::RESOLVE_CACHED);
 
 /// Set once a call said that the kernel does not know it.
 static NO_OPENAT2: AtomicBool = AtomicBool::new(false);
@@ -53,11 +61,8 @@ pub(super) fn open_by_kernel(
     flags: OFlag,
     mode: Mode,
 ) -> nix::Result<OwnedFd> {
-    let resolve = ResolveFlag::RESOLVE_BENEATH
-        | ResolveFlag::RESOLVE_NO_SYMLINKS
-        | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     let flags = flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-    let mut how = OpenHow::new().flags(flags).resolve(resolve);
+    let mut how = OpenHow::new().flags(flags).resolve(BENEATH);
     // The kernel refuses a mode where nothing is created.
     if flags.contains(OFlag::O_CREAT) {
         how = how.mode(mode);
@@ -69,6 +74,22 @@ pub(super) fn open_by_kernel(
             result => return result,
         }
     }
+}
+
+/// The same if every name on the way is in the kernel's caches.
+pub(super) fn open_at_hand(
+    root: BorrowedFd<'_>,
+    path: &OsStr,
+    flags: OFlag,
+) -> nix::Result<OwnedFd> {
+    let flags = flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    openat2(root, path, OpenHow::new().flags(flags).resolve(BENEATH | CACHED))
+}
+
+/// A folder that the operator configured, if every name on the way is in the kernel's caches.
+pub(super) fn open_root_at_hand(path: &Path) -> nix::Result<OwnedFd> {
+    let flags = FOLDER | OFlag::O_CLOEXEC;
+    openat2(AT_FDCWD, path, OpenHow::new().flags(flags).resolve(CACHED))
 }
 
 pub(super) fn open_by_hand(
@@ -109,7 +130,6 @@ fn is_link(folder: BorrowedFd<'_>, name: &OsStr) -> bool {
 mod tests {
     use std::fs;
     use std::os::unix::fs::{MetadataExt as _, symlink};
-    use std::path::Path;
 
     use proptest::prelude::*;
 

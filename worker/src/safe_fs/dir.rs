@@ -10,10 +10,11 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use rustix::fs::RawDir;
 
+use super::reach::Reach;
 use super::{FileError, beneath};
 
 const FOLDER: OFlag =
@@ -153,31 +154,7 @@ impl Dir {
     /// Opens a regular file with one link beneath this folder. Returns its status too, taken from
     /// the open file.
     pub fn file(&self, path: &str) -> Result<(File, FileStat), FileError> {
-        // O_NONBLOCK: a fifo must not make us wait for somebody to write.
-        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-        for _ in 0..ATTEMPTS {
-            let (folder, name) = match path.rsplit_once('/') {
-                Some((above, name)) => {
-                    let folder = beneath::open_folder(self.as_fd(), above.as_ref())?;
-                    (Parent::Below(Self(folder)), name)
-                }
-                None => (Parent::Same(self), path),
-            };
-            let fd = beneath::open(folder.as_fd(), name.as_ref(), flags, Mode::empty())?;
-            let stat = fstat(&fd)?;
-            // A second link could be the name of somebody else's file.
-            if Kind::of(&stat) != Kind::File || stat.st_nlink > 1 {
-                return Err(FileError::NotRegular);
-            }
-            // The one link that is left could be the other one, if ours was removed since the file
-            // was opened. So the name must still stand for the same file.
-            let named = folder.status(name)?;
-            if (named.st_dev, named.st_ino, named.st_nlink) == (stat.st_dev, stat.st_ino, 1) {
-                return Ok((File::from(fd), stat));
-            }
-            // Replaced or removed, as saves do: what is there now is as good.
-        }
-        Err(FileError::NotRegular)
+        Reach::Disk.file(self.as_fd(), path)
     }
 
     /// The folder that holds the last part of `path`, made on the way if `make` says so, and that

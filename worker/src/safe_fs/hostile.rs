@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, RenameFlags, renameat2};
 use nix::sys::stat::Mode;
 
-use super::{Dir, FileError, WriteOptions, beneath, empty, walk};
+use super::{AtHand, Dir, FileError, WriteOptions, beneath, empty, walk};
 
 /// For how long each test lets both sides work.
 const TIME: Duration = Duration::from_millis(1500);
@@ -263,21 +263,37 @@ fn both_walks_never_open_what_is_outside() {
 fn a_file_that_is_read_is_never_the_one_outside() {
     let arena = Arena::new();
     let root = arena.dir();
+    read_under_attack(&arena, |path| match root.file(path) {
+        Ok((file, _)) => Some(file),
+        Err(FileError::NotFound | FileError::NotRegular) => None,
+        Err(error) => panic!("{path}: {error}"),
+    });
+}
+
+#[test]
+fn a_file_at_hand_is_never_the_one_outside() {
+    let arena = Arena::new();
+    if AtHand::is_possible(&arena.dir()) {
+        read_under_attack(&arena, |path| {
+            AtHand::open_root(&arena.tree())?.file(path).map(|(file, _)| file)
+        });
+    }
+}
+
+fn read_under_attack(arena: &Arena, open: impl Fn(&str) -> Option<fs::File>) {
     let (mut read, mut refused) = (0, 0);
     arena.under_attack(|| {
         for path in PATHS {
-            match root.file(path) {
-                Ok((mut file, _)) => {
-                    let mut text = String::new();
-                    file.read_to_string(&mut text).unwrap();
-                    // Whoever makes and removes a second link several times within one open is not
-                    // always seen; nobody can while files of a sandbox or a project are read.
-                    assert!(INSIDE.starts_with(&text) || path == "file", "{path}: {text}");
-                    read += 1;
-                }
-                Err(FileError::NotFound | FileError::NotRegular) => refused += 1,
-                Err(error) => panic!("{path}: {error}"),
-            }
+            let Some(mut file) = open(path) else {
+                refused += 1;
+                continue;
+            };
+            let mut text = String::new();
+            file.read_to_string(&mut text).unwrap();
+            // Whoever makes and removes a second link several times within one open is not always
+            // seen; nobody can while files of a sandbox or a project are read.
+            assert!(INSIDE.starts_with(&text) || path == "file", "{path}: {text}");
+            read += 1;
         }
     });
     assert!(read > 0 && refused > 0, "{read} read, {refused} refused");

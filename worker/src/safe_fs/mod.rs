@@ -5,18 +5,19 @@
 //! opened. No path is checked first and opened by name later, so there is nothing to win by
 //! swapping one for the other in between.
 
+mod at_hand;
 mod beneath;
-mod cached;
 mod dir;
 #[cfg(test)]
 mod hostile;
 mod lock;
+mod reach;
 mod remove;
 mod usage;
 mod walk;
 mod write;
 
-pub use cached::{is_local, open_cached, read_cached};
+pub use at_hand::{AtHand, read_at_hand};
 pub use dir::{Dir, Entry, Kind, Parent};
 pub use lock::FolderLock;
 pub use remove::{empty, empty_but};

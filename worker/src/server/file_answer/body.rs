@@ -5,10 +5,11 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use futures_util::stream::try_unfold;
+use futures_util::StreamExt as _;
+use futures_util::stream::{iter, try_unfold};
 
 use crate::blocking;
-use crate::safe_fs::read_cached;
+use crate::safe_fs::read_at_hand;
 use crate::server::pieces::{self, Piece};
 use crate::store::volume::VolumeFile;
 
@@ -24,43 +25,86 @@ struct Rest {
     file: Arc<VolumeFile>,
     at: u64,
     left: u64,
+    /// Whether each piece is first asked of the system's caches.
+    is_at_hand: bool,
 }
 
-/// A body with `length` bytes of the file from `start` on. If the file is shorter, the body ends
-/// with an error, because the length has been announced.
-pub(super) async fn of(file: VolumeFile, start: u64, length: u64) -> io::Result<Body> {
-    let rest = Rest { file: Arc::new(file), at: start, left: length };
-    if length == 0 {
-        return Ok(Body::empty());
+/// A body with `length` bytes of the file from `start` on, of which the first are read here. If the
+/// file is shorter, the body ends with an error, because the length has been announced. Blocking.
+pub(super) fn of(file: VolumeFile, start: u64, length: u64) -> io::Result<Body> {
+    let rest = Rest { file: Arc::new(file), at: start, left: length, is_at_hand: false };
+    let (first, rest) = rest.read(first_bytes(length))?;
+    Ok(rest.after(first))
+}
+
+/// The same body, of a file that was opened without waiting. `None` if the first bytes are not in the
+/// system's caches.
+pub(super) fn at_hand(file: VolumeFile, start: u64, length: u64) -> Option<Body> {
+    let rest = Rest { file: Arc::new(file), at: start, left: length, is_at_hand: true };
+    let (first, rest) = rest.read_at_hand(first_bytes(length)).ok()?;
+    Some(rest.after(first))
+}
+
+/// The size of the first piece, which is the whole part if that is small.
+fn first_bytes(length: u64) -> usize {
+    let at_once = pieces::size(AT_ONCE_BYTES);
+    match usize::try_from(length) {
+        Ok(length) if length <= at_once => length,
+        _ => pieces::size(PIECE_BYTES),
     }
-    if length <= pieces::size(AT_ONCE_BYTES) as u64 {
-        let (piece, _) = rest.next(AT_ONCE_BYTES).await?;
-        return Ok(Body::from(piece));
-    }
-    Ok(Body::from_stream(try_unfold(rest, async |rest| {
-        if rest.left == 0 {
-            return Ok::<_, io::Error>(None);
-        }
-        rest.next(pieces::size(PIECE_BYTES)).await.map(Some)
-    })))
 }
 
 impl Rest {
-    /// Reads the next piece: on this thread if it is in memory, else on a thread that may wait for
-    /// the disk.
-    async fn next(self, most: usize) -> io::Result<(Bytes, Self)> {
-        let Self { file, at, left } = self;
-        let size = usize::try_from(left).unwrap_or(most).min(most);
-        let mut piece = Piece::zeroed(size);
-        if !read_cached(&file, &mut piece.bytes, at) {
-            let file = Arc::clone(&file);
-            let read = blocking::run(move || {
-                file.read_exact_at(&mut piece.bytes, at)?;
-                Ok::<_, io::Error>(piece)
-            });
-            piece = read.await.map_err(io::Error::other)??;
+    /// A body of what was read and of what is left.
+    fn after(self, first: Bytes) -> Body {
+        if self.left == 0 {
+            return Body::from(first);
         }
-        let size = size as u64;
-        Ok((Bytes::from_owner(piece), Self { file, at: at + size, left: left - size }))
+        let following = try_unfold(self, async |rest| {
+            if rest.left == 0 {
+                return Ok::<_, io::Error>(None);
+            }
+            rest.next().await.map(Some)
+        });
+        Body::from_stream(iter([Ok(first)]).chain(following))
+    }
+
+    /// Reads the next piece: on this thread if it is at hand, else on a thread that may wait for the
+    /// disk.
+    async fn next(mut self) -> io::Result<(Bytes, Self)> {
+        let most = pieces::size(PIECE_BYTES);
+        if self.is_at_hand {
+            match self.read_at_hand(most) {
+                Ok(piece) => return Ok(piece),
+                Err(rest) => self = rest,
+            }
+        }
+        blocking::run(move || self.read(most)).await.map_err(io::Error::other)?
+    }
+
+    /// Reads a piece, and waits for the disk if need be. Blocking.
+    fn read(self, most: usize) -> io::Result<(Bytes, Self)> {
+        let mut piece = self.room(most);
+        self.file.read_exact_at(&mut piece.bytes, self.at)?;
+        Ok(self.past(piece))
+    }
+
+    /// Reads a piece without waiting. Gives itself back where it would have to wait.
+    fn read_at_hand(self, most: usize) -> Result<(Bytes, Self), Self> {
+        let mut piece = self.room(most);
+        if piece.bytes.is_empty() || read_at_hand(&self.file, &mut piece.bytes, self.at) {
+            Ok(self.past(piece))
+        } else {
+            Err(self)
+        }
+    }
+
+    fn room(&self, most: usize) -> Piece {
+        Piece::zeroed(usize::try_from(self.left).unwrap_or(most).min(most))
+    }
+
+    fn past(self, piece: Piece) -> (Bytes, Self) {
+        let size = piece.bytes.len() as u64;
+        (Bytes::from_owner(piece), Self { at: self.at + size, left: self.left - size, ..self })
     }
 }

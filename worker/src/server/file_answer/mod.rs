@@ -48,12 +48,38 @@ pub(super) struct Described {
 }
 
 impl FileAnswer {
-    /// The answer to a request with this method and these headers.
-    pub(super) async fn respond(
+    /// The answer to a request with this method and these headers. It reads the beginning of the
+    /// file, so it is blocking.
+    pub(super) fn respond(
         self,
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<Response, ApiError> {
+        self.respond_with(method, headers, |file, start, length| {
+            body::of(file, start, length).map_err(unreadable)
+        })
+    }
+
+    /// The same answer, from a file that was opened without waiting. `None` if the beginning of the
+    /// file would have to be waited for.
+    pub(super) fn respond_at_hand(
+        self,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Option<Result<Response, ApiError>> {
+        let read = |file, start, length| body::at_hand(file, start, length).ok_or(None);
+        match self.respond_with::<Option<ApiError>>(method, headers, read) {
+            Ok(response) => Some(Ok(response)),
+            Err(error) => error.map(Err),
+        }
+    }
+
+    fn respond_with<E: From<ApiError>>(
+        self,
+        method: &Method,
+        headers: &HeaderMap,
+        read: impl FnOnce(VolumeFile, u64, u64) -> Result<Body, E>,
+    ) -> Result<Response, E> {
         match conditional::verdict(headers, &self.described.validators) {
             Verdict::Send => {}
             Verdict::NotModified => {
@@ -63,7 +89,7 @@ impl FileAnswer {
             }
             Verdict::Failed => {
                 let message = "the file is not the one that the request is about";
-                return Err(ApiError::new(ErrorCode::PreconditionFailed, message));
+                return Err(ApiError::new(ErrorCode::PreconditionFailed, message).into());
             }
         }
         let Self { file, described } = self;
@@ -80,11 +106,7 @@ impl FileAnswer {
             Part::Of { first, last } => (StatusCode::PARTIAL_CONTENT, first, last - first + 1),
             Part::Nothing => return Ok(not_satisfiable(size)),
         };
-        let body = if method == Method::HEAD {
-            Body::empty()
-        } else {
-            body::of(file, start, length).await.map_err(unreadable)?
-        };
+        let body = if method == Method::HEAD { Body::empty() } else { read(file, start, length)? };
         let mut response = Response::new(body);
         *response.status_mut() = status;
         let headers = response.headers_mut();

@@ -1,12 +1,10 @@
 //! The validators of a file, by which a client finds out whether it has the present content: entity
 //! tag and time of change (RFC 9110, section 8.8).
 
-use std::fs::File;
-use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::http::HeaderValue;
-use nix::sys::stat::{FileStat, fstat};
+use nix::sys::stat::FileStat;
 use sha2::{Digest as _, Sha256};
 
 /// One state of a file's content.
@@ -21,15 +19,10 @@ pub(in crate::server) struct Validators {
 }
 
 impl Validators {
-    /// The state of an open file. The tag is strong, although the content is not read for it: the
-    /// worker replaces files and never changes them in place. If another program changes one in
-    /// place, the inode's time of change differs, which no program can set.
-    pub(in crate::server) fn of(file: &File) -> io::Result<Self> {
-        Ok(Self::by(&fstat(file)?))
-    }
-
-    /// The same as [`Validators::of`], from the result of `fstat`.
-    pub(in crate::server) fn by(stat: &FileStat) -> Self {
+    /// The state of an open file, from the result of `fstat`. The tag is strong, although the content
+    /// is not read for it: the worker replaces files and never changes them in place. If another
+    /// program changes one in place, the inode's time of change differs, which no program can set.
+    pub(in crate::server) fn of(stat: &FileStat) -> Self {
         // 128 bits of the digest are enough to tell contents apart.
         let half = identity(stat).first_chunk().map_or(0, |half| u128::from_be_bytes(*half));
         let tag = format!("{half:032x}");
@@ -74,7 +67,7 @@ fn identity(stat: &FileStat) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, File};
 
     use super::*;
 
@@ -82,7 +75,7 @@ mod tests {
     fn each_new_content_has_its_own_tag_and_the_same_content_keeps_it() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("file");
-        let validators = || Validators::of(&File::open(&path).unwrap()).unwrap();
+        let validators = || Validators::of(&nix::sys::stat::stat(&path).unwrap());
         let mut seen = std::collections::BTreeSet::new();
         for content in ["one", "two", "one"] {
             fs::write(temp.path().join("new"), content).unwrap();
@@ -98,13 +91,14 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("file");
         fs::write(&path, "one").unwrap();
-        let before = Validators::of(&File::open(&path).unwrap()).unwrap();
+        let status = || Validators::of(&nix::sys::stat::stat(&path).unwrap());
+        let before = status();
         // The times of files have a resolution of some milliseconds.
         std::thread::sleep(Duration::from_millis(30));
         fs::write(&path, "two").unwrap();
         let file = File::options().write(true).open(&path).unwrap();
         file.set_modified(before.modified.unwrap()).unwrap();
-        let after = Validators::of(&file).unwrap();
+        let after = status();
         assert_eq!((before.size, before.modified), (after.size, after.modified));
         assert_ne!(before.tag, after.tag);
     }

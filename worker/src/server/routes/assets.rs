@@ -20,7 +20,7 @@ use crate::server::extract::Body;
 use crate::server::file_answer::{Described, FileAnswer, Validators};
 use crate::server::query::Query;
 use crate::server::upload;
-use crate::store::assets::{Asset, AssetError};
+use crate::store::assets::{Asset, OpenAsset};
 use crate::types::UserId;
 
 /// The characters that must be encoded in `filename*` (RFC 8187).
@@ -54,20 +54,20 @@ pub(in crate::server) async fn get_asset(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let assets = app.store.assets.clone();
-    let (found, validators) = blocking::run(move || {
-        let found = assets.open(user, id)?;
-        let validators = Validators::of(&found.file)?;
-        Ok::<_, AssetError>((found, validators))
-    })
-    .await??;
-    let asset = found.asset;
-    let described = Described {
-        validators: validators.with_tag(asset.sha256.as_str().to_owned()),
-        content_type: HeaderValue::from_static(asset.content_type.content_type()),
-        cache_control: CACHE,
-        more: vec![(CONTENT_DISPOSITION, disposition(&asset)), (CONTENT_SECURITY_POLICY, POLICY)],
+    let answer = move || {
+        let OpenAsset { asset, file, stat } = assets.open(user, id)?;
+        let described = Described {
+            validators: Validators::of(&stat).with_tag(asset.sha256.as_str().to_owned()),
+            content_type: HeaderValue::from_static(asset.content_type.content_type()),
+            cache_control: CACHE,
+            more: vec![
+                (CONTENT_DISPOSITION, disposition(&asset)),
+                (CONTENT_SECURITY_POLICY, POLICY),
+            ],
+        };
+        FileAnswer { file, described }.respond(&method, &headers)
     };
-    FileAnswer { file: found.file, described }.respond(&method, &headers).await
+    blocking::run(answer).await?
 }
 
 pub(in crate::server) async fn list_assets(

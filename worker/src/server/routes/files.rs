@@ -17,7 +17,7 @@ use crate::server::error::ApiError;
 use crate::server::file_answer::{Described, FileAnswer, Validators};
 use crate::server::media::Media;
 use crate::server::query::Query;
-use crate::store::projects::{Detail, ProjectError, ProjectKey};
+use crate::store::projects::{Detail, OpenFile, ProjectError, ProjectKey};
 use crate::types::ProjectPath;
 
 /// The file that is sent if the request names none.
@@ -39,30 +39,33 @@ pub(in crate::server) async fn get_file(
         None => DEFAULT_PATH.parse().map_err(|_| ApiError::internal())?,
     };
 
-    let (file, validators, media) =
-        if let Some((file, stat)) = app.store.projects.open_cached(key, &path) {
-            (file, Validators::by(&stat), Media::of(path.as_str()))
-        } else {
-            let open = move || {
-                let file = app.store.projects.open(key)?.read(&path)?;
-                let validators = Validators::of(&file.file)?;
-                // The media type follows from the name of the file that was found, which is another
-                // one if the default page does not exist.
-                Ok::<_, ProjectError>((file.file, validators, Media::of(&file.path)))
-            };
-            match blocking::run(open).await? {
-                Err(ProjectError::NotFound) => return Err(ApiError::not_found("File not found")),
-                result => result?,
-            }
-        };
+    // On this thread if nothing has to be waited for; otherwise one hop to a thread that may wait,
+    // which opens and reads.
+    if let Some(found) = app.store.projects.read_at_hand(key, &path)
+        && let Some(answer) = file_answer(found).respond_at_hand(&method, &headers)
+    {
+        return answer;
+    }
+    let answer = move || match app.store.projects.open(key).and_then(|project| project.read(&path))
+    {
+        Err(ProjectError::NotFound) => Err(ApiError::not_found("File not found")),
+        found => file_answer(found?).respond(&method, &headers),
+    };
+    blocking::run(answer).await?
+}
+
+fn file_answer(found: OpenFile) -> FileAnswer {
+    // The media type follows from the name of the file that was found, which is another one if the
+    // default page does not exist.
+    let media = Media::of(&found.path);
     let fallback = HeaderValue::from_static("application/octet-stream");
     let described = Described {
-        validators,
+        validators: Validators::of(&found.stat),
         content_type: HeaderValue::try_from(media.content_type).unwrap_or(fallback),
         cache_control: HeaderValue::from_static(media.cache_control),
         more: Vec::new(),
     };
-    FileAnswer { file, described }.respond(&method, &headers).await
+    FileAnswer { file: found.file, described }
 }
 
 pub(in crate::server) async fn list_files(

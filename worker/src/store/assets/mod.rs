@@ -17,6 +17,8 @@ mod urls;
 use std::io;
 use std::time::Duration;
 
+use nix::sys::stat::FileStat;
+
 pub use media::{AssetKind, SNIFFED_BYTES};
 pub use record::{Asset, ContentHash};
 pub use upload::Upload;
@@ -104,6 +106,8 @@ pub struct OpenAsset {
     pub asset: Asset,
     /// The open file with the bytes.
     pub file: VolumeFile,
+    /// Their status when they were opened.
+    pub stat: FileStat,
 }
 
 /// The folder of one user's assets.
@@ -157,7 +161,7 @@ impl Assets {
         if u64::try_from(stat.st_size).ok() != Some(asset.size) {
             return Err(AssetError::Unusable("an asset has another size than noted".to_owned()));
         }
-        Ok(OpenAsset { asset, file: VolumeFile::new(file, pass) })
+        Ok(OpenAsset { asset, file: VolumeFile::new(file, pass), stat })
     }
 
     /// Opens the folder of a user's assets. If it does not exist and `make` is true, makes it.

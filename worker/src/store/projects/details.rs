@@ -1,5 +1,4 @@
-//! Looking at a project without disturbing it: a file from the system's caches, and what each file
-//! is beside its name.
+//! Looking at a project without disturbing it: what each file is beside its name.
 //!
 //! Nothing here writes, removes a lock or takes a turn, so it may be done while a save is going on.
 
@@ -11,10 +10,9 @@ use nix::sys::stat::FileStat;
 
 use super::files::Listing;
 use super::remembered::{Remembered, hash, path_of};
-use super::{Project, ProjectError, ProjectKey, Projects, git, writer};
-use crate::safe_fs::{FileError, is_local, open_cached};
-use crate::store::volume::{Activity, Location, VolumeFile};
-use crate::types::{ProjectPath, RequestPath};
+use super::{Project, ProjectError, git};
+use crate::safe_fs::FileError;
+use crate::types::ProjectPath;
 
 /// A file of a project, described.
 #[derive(Debug)]
@@ -27,29 +25,6 @@ pub struct Detail {
     pub modified: SystemTime,
     /// The name that git has for this content: 40 hexadecimal digits.
     pub hash: String,
-}
-
-impl Projects {
-    /// Opens a file for reading if nothing on the way has to be waited for. `None` says nothing of
-    /// the file; [`Project::read`] then finds out.
-    pub fn open_cached(
-        &self,
-        key: ProjectKey,
-        path: &RequestPath,
-    ) -> Option<(VolumeFile, FileStat)> {
-        let pass = self.volume.enter(Activity::Read);
-        let root = self.volume.root().ok()?;
-        if !*self.is_local.get_or_init(|| is_local(&root)) {
-            return None;
-        }
-        let folder = Location::Project(key).path();
-        // What a killed save left is mended by the other way.
-        if writer::is_marked_at(&root, &folder) {
-            return None;
-        }
-        let (file, stat) = open_cached(&root, &folder, path.as_str())?;
-        Some((VolumeFile::new(file, pass), stat))
-    }
 }
 
 impl Project {

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::stat::FileStat;
 
-use super::{Project, ProjectError, writer};
+use super::{Project, ProjectError, ProjectKey, Projects, writer};
 use crate::safe_fs::{FileError, walk};
-use crate::store::volume::VolumeFile;
+use crate::store::volume::{Activity, Location, SAVE, VolumeFile};
 use crate::types::{ProjectPath, RequestPath};
 
 /// The file that a game begins with.
@@ -24,8 +24,8 @@ pub struct OpenFile {
     pub path: String,
     /// The open file.
     pub file: VolumeFile,
-    /// Its size in bytes when it was opened.
-    pub size: u64,
+    /// Its status when it was opened.
+    pub stat: FileStat,
 }
 
 /// A file that is listed.
@@ -35,6 +35,21 @@ pub struct Listing {
     pub path: ProjectPath,
     /// Its status.
     pub stat: FileStat,
+}
+
+impl Projects {
+    /// Opens a file for reading if nothing has to be waited for. By the rules of [`Project::read`],
+    /// which is to be asked where this says nothing.
+    pub fn read_at_hand(&self, key: ProjectKey, path: &RequestPath) -> Option<OpenFile> {
+        let pass = self.volume.enter(Activity::Read);
+        let folder = self.volume.open_at_hand(Location::Project(key))?;
+        // What a killed save left is mended by the other way.
+        if !folder.has_no(SAVE) {
+            return None;
+        }
+        let (file, stat) = folder.file(path.as_str())?;
+        Some(OpenFile { path: path.as_str().to_owned(), file: VolumeFile::new(file, pass), stat })
+    }
 }
 
 impl Project {
@@ -115,9 +130,8 @@ impl Project {
     fn open_path(&self, path: &str) -> Result<OpenFile, ProjectError> {
         match self.dir().file(path) {
             Ok((file, stat)) => {
-                let size = u64::try_from(stat.st_size).unwrap_or_default();
                 let file = VolumeFile::new(file, self.pass.clone());
-                Ok(OpenFile { path: path.to_owned(), file, size })
+                Ok(OpenFile { path: path.to_owned(), file, stat })
             }
             // A client learns no difference between a link and nothing.
             Err(FileError::NotFound | FileError::NotRegular) => Err(ProjectError::NotFound),

@@ -22,7 +22,7 @@ mod writer;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 pub use changes::{
     Action, Base, Changes, Merged, Published, SavedFile, Source, StateChange, StoredContent,
@@ -115,8 +115,6 @@ impl From<FileError> for ProjectError {
 pub struct Projects {
     volume: Volume,
     shared: Arc<Shared>,
-    /// Whether they lie on a file system of this machine, once it was looked at.
-    is_local: Arc<OnceLock<bool>>,
 }
 
 /// What all projects have in common.
@@ -147,7 +145,7 @@ impl Projects {
     pub fn new(volume: Volume, limits: FileLimits, importer: Importer) -> Self {
         git::prepare_library();
         let shared = Shared { limits, keyring: Keyring::new(volume.clone()), importer };
-        Self { volume, shared: Arc::new(shared), is_local: Arc::default() }
+        Self { volume, shared: Arc::new(shared) }
     }
 
     /// Opens a project to read it. What a save left that was killed is mended first. Blocking.

@@ -143,11 +143,6 @@ pub(super) fn is_marked(project: &Dir) -> bool {
     project.status(SAVE).is_ok()
 }
 
-/// The same of the project in this folder below `root`.
-pub(super) fn is_marked_at(root: &Dir, folder: &str) -> bool {
-    root.status(format!("{folder}/{SAVE}")).is_ok()
-}
-
 /// The saves that are under way, by their ids.
 pub(super) fn under_way(project: &Dir) -> Result<Vec<String>, ProjectError> {
     match project.folder(SAVE) {

@@ -11,7 +11,7 @@ mod layout;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub(super) use draft::{Draft, sweep};
 pub(super) use gate::Pass;
@@ -20,19 +20,21 @@ pub(super) use keyring::{Key, Keyring};
 pub use layout::ProjectKey;
 pub(super) use layout::{DRAFT, KEYS, Location, SAVE, TRASH};
 
-use crate::safe_fs::{Dir, FileError};
+use crate::safe_fs::{AtHand, Dir, FileError};
 
 /// The volume.
 #[derive(Debug, Clone)]
 pub struct Volume {
     path: PathBuf,
     gate: Arc<Gate>,
+    /// Whether files can be had from the system's caches alone, once it was looked at.
+    is_cached: Arc<OnceLock<bool>>,
 }
 
 impl Volume {
     /// The volume that is mounted at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), gate: Arc::default() }
+        Self { path: path.into(), gate: Arc::default(), is_cached: Arc::default() }
     }
 
     /// Whether it can be opened at all. Blocking.
@@ -52,7 +54,18 @@ impl Volume {
 
     /// Its root. Blocking.
     pub(super) fn root(&self) -> io::Result<Dir> {
-        Dir::open_root(&self.path)
+        let root = Dir::open_root(&self.path)?;
+        self.is_cached.get_or_init(|| AtHand::is_possible(&root));
+        Ok(root)
+    }
+
+    /// Opens a folder if nothing has to be waited for. Asks nothing of the system where that is never
+    /// so, as in gVisor and on a network volume.
+    pub(super) fn open_at_hand(&self, location: Location) -> Option<AtHand> {
+        if self.is_cached.get() != Some(&true) {
+            return None;
+        }
+        AtHand::open_root(&self.path)?.folder(&location.path())
     }
 
     /// Opens a folder. Blocking.
