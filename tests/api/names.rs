@@ -1,7 +1,7 @@
 //! The names and methods of endpoints: which are served, and how others are refused.
 
 use dreamcore_worker::api::{ENDPOINTS, Method as Of, Takes};
-use harness::{Ids, Setup};
+use harness::{Ids, Setup, Worker};
 use reqwest::Method;
 use serde_json::json;
 
@@ -127,6 +127,39 @@ async fn the_root_stands_for_the_endpoint_that_is_set() {
         let answer = worker.post("/", &json!({})).await;
         assert_eq!(refused(&worker, &answer, "POST /"), 405);
     }
+}
+
+#[tokio::test]
+async fn the_root_stands_for_the_endpoint_that_the_host_names() {
+    let worker = Setup::default().start().await;
+    let ids = Ids::new();
+    worker.put(ids, "a.txt", "from the host");
+    let target = format!("user_id={}&project_id={}&path=a.txt", ids.user, ids.project);
+    let asked = async |worker: &Worker, host: &str, path: &str| {
+        let target = format!("{}?{target}", path.trim_start_matches('/'));
+        let request = worker.request(Method::GET, &target);
+        worker.send(request.header("host", host)).await
+    };
+    let files = "acme--dreamcore-get-file.modal.run";
+    assert_eq!(asked(&worker, files, "/").await.text(), "from the host");
+    assert_eq!(asked(&worker, "acme--dreamcore-get-file-dev.modal.run", "/").await.status, 200);
+    let list = asked(&worker, "acme--dreamcore-list-files.modal.run:443", "/").await;
+    assert_eq!(list.json()["files"], json!(["a.txt"]));
+    for host in ["acme--dreamcore.modal.run", "acme.get-file", "dreamcore-get-files.modal.run"] {
+        assert_eq!(refused(&worker, &asked(&worker, host, "/").await, host), 404);
+    }
+    // A path means what it says, whatever the host is called, and so does the secret.
+    let list = asked(&worker, files, "/list_files").await;
+    assert_eq!(list.json()["files"], json!(["a.txt"]));
+    assert_eq!(refused(&worker, &asked(&worker, files, "/none").await, "/none"), 404);
+    assert_eq!(asked(&worker, "acme--dreamcore-generate-game.modal.run", "/").await.status, 405);
+    let stranger = anonymous(&worker, Method::GET, &format!("/?{target}")).header("host", files);
+    assert_eq!(worker.send(stranger).await.status, 401);
+
+    let set = Setup::default().var("DREAMCORE_ROOT_ENDPOINT", "list_files").start().await;
+    set.put(ids, "a.txt", "from the host");
+    let list = asked(&set, files, "/").await;
+    assert_eq!(list.json()["files"], json!(["a.txt"]), "the setting decides");
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ pub fn document(event: TypeOf) -> Value {
         "info": {
             "title": "dreamcore-worker",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Generates browser games with the Claude CLI in a sandbox, and keeps every version. Each endpoint has a second spelling, with hyphens in place of underscores.",
+            "description": "Generates browser games with the Claude CLI in a sandbox, and keeps every version. Each endpoint has a second spelling, with hyphens in place of underscores. A host whose first label ends with that second spelling answers for the endpoint at / too.",
         },
         "paths": paths,
         "components": {

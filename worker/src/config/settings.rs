@@ -46,7 +46,7 @@ settings! {
     LISTEN = "DREAMCORE_LISTEN", Some("0.0.0.0:8000"),
         "Address and port to listen on. Port 0 takes a free one and logs it.";
     ROOT_ENDPOINT = "DREAMCORE_ROOT_ENDPOINT", None,
-        "Endpoint that / stands for, for example generate_game. Without it / is 404.";
+        "Endpoint that / stands for, for example generate_game. Without it the first label of the host's name decides, as in NAME--dreamcore-get-file.modal.run; if that names no endpoint, / is 404.";
     DATA_DIR = "DREAMCORE_DATA_DIR", Some("/data"),
         "Folder (volume) with all projects: users/{user}/projects/{project}.";
     GLOBAL_DIR = "DREAMCORE_GLOBAL_DIR", Some("/global"),

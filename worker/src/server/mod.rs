@@ -9,6 +9,7 @@ mod connections;
 mod error;
 mod extract;
 mod file_answer;
+mod host;
 mod media;
 mod observe;
 mod pieces;

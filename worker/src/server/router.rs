@@ -14,7 +14,7 @@ use super::auth::{Accepted, require_secret};
 use super::connections::refuse_spare;
 use super::error::ApiError;
 use super::settings::Settings;
-use super::{observe, routes};
+use super::{host, observe, routes};
 use crate::api::{ENDPOINTS, Endpoint, ErrorCode, Id};
 use crate::app::App;
 
@@ -66,16 +66,19 @@ pub fn router(app: &Arc<App>, settings: &Settings) -> Result<Router, UnknownEndp
             *router = mem::take(router).route(&format!("/{name}"), handler(endpoint.id));
         }
     }
-    if let Some(name) = &settings.root_endpoint {
-        let endpoint = with_secret().find(|endpoint| endpoint.name == name);
-        let endpoint = endpoint.ok_or_else(|| unknown(name))?;
-        guarded = guarded.route("/", handler(endpoint.id));
-    }
+    let at_root = match &settings.root_endpoint {
+        Some(name) => {
+            let endpoint = with_secret().find(|endpoint| endpoint.name == name);
+            Some(endpoint.ok_or_else(|| unknown(name))?)
+        }
+        None => None,
+    };
     let guarded = guarded
         .fallback(no_endpoint)
         .method_not_allowed_fallback(wrong_method)
         .with_state(Arc::clone(app));
     let guarded = guarded.layer(from_fn(refuse_spare));
+    let guarded = from_fn_with_state(at_root, host::at_root).layer(guarded);
     // The secret is checked before the router and not in each route. So a client without the secret
     // learns nothing about the routes, not even from the header `Allow` that a router adds.
     let guarded =
@@ -95,7 +98,7 @@ fn unknown(name: &str) -> UnknownEndpoint {
     UnknownEndpoint { name: name.to_owned(), known: known.join(", ") }
 }
 
-fn with_secret() -> impl Iterator<Item = &'static Endpoint> {
+pub(super) fn with_secret() -> impl Iterator<Item = &'static Endpoint> {
     ENDPOINTS.iter().filter(|endpoint| endpoint.needs_secret)
 }
 
