@@ -1,7 +1,8 @@
 //! Opening a path beneath a directory handle without following any symbolic link.
 //!
-//! Two ways with one result: `openat2` where the kernel has it, and a walk by hand where not
-//! (gVisor has no `openat2`). Both are compiled everywhere and held against each other in tests.
+//! There are two ways with the same result: `openat2` if the kernel has it, and else a walk from
+//! folder to folder (gVisor has no `openat2`). Both are compiled everywhere, and tests compare
+//! their results.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -26,8 +27,8 @@ const CACHED: ResolveFlag = ResolveFlag::from_bits_retain(libc::RESOLVE_CACHED);
 /// Set once a call said that the kernel does not know it.
 static NO_OPENAT2: AtomicBool = AtomicBool::new(false);
 
-/// Opens `path`, whose parts are plain names (never `..`), beneath `root`. `flags` describe the
-/// last part; `mode` counts where it is created.
+/// Opens `path`, whose parts are plain names (never `..`), beneath `root`. `flags` apply to the
+/// last part, and `mode` to a file that is created.
 pub(super) fn open(
     root: BorrowedFd<'_>,
     path: &OsStr,
@@ -69,7 +70,7 @@ pub(super) fn open_by_kernel(
     }
     loop {
         match openat2(root, path, how) {
-            // A rename somewhere on the way made the kernel unsure; it asks to try again.
+            // The kernel could not be sure because of a rename on the way, and asks to try again.
             Err(Errno::EAGAIN) => {}
             result => return result,
         }
@@ -103,7 +104,7 @@ pub(super) fn open_by_hand(
     let mut held: Option<OwnedFd> = None;
     let mut parts = path.as_bytes().split(|byte| *byte == b'/').map(OsStr::from_bytes).peekable();
     while let Some(part) = parts.next() {
-        // The types never let these through; a walk that trusts nobody checks all the same.
+        // The types never contain such a part, but the walk does not rely on that.
         if part.is_empty() || part == "." || part == ".." {
             return Err(Errno::EINVAL);
         }
@@ -112,7 +113,7 @@ pub(super) fn open_by_hand(
             return openat(here, part, last, mode);
         }
         let next = match openat(here, part, folder, Mode::empty()) {
-            // With O_DIRECTORY a symbolic link is ENOTDIR; say what openat2 would say.
+            // With O_DIRECTORY the error of a symbolic link is ENOTDIR. `openat2` returns ELOOP.
             Err(Errno::ENOTDIR) if is_link(here, part) => return Err(Errno::ELOOP),
             result => result?,
         };
@@ -206,12 +207,12 @@ mod tests {
         }
     }
 
-    /// Puts something at a place, if it fits what is there already.
+    /// Makes a file, folder, link or fifo at a path, unless what exists already is in the way.
     fn put(base: &Path, path: &str, kind: u8) {
         let place = base.join(path);
         let own_name = path.rsplit('/').next().unwrap();
-        // Nothing is made behind a link: some lead out of the tree. Nor in place of something: to
-        // write to a fifo is to wait for a reader.
+        // Nothing is made behind a link, because some links lead out of the tree; and nothing that
+        // exists is replaced, because writing to a fifo would wait for a reader.
         let is_real = |part: &Path| part.symlink_metadata().is_ok_and(|meta| meta.is_dir());
         let mut above = place.ancestors().skip(1).take_while(|part| *part != base);
         let has_link = above.any(|part| part.symlink_metadata().is_ok() && !is_real(part));
@@ -245,14 +246,15 @@ mod tests {
                 put(temp.path(), path, *kind);
             }
             let root = Dir::open_root(temp.path()).unwrap();
-            // What was made, what lies beneath it, and what was not made.
+            // Paths that were made, paths beneath them, and paths that were not made.
             let made = nodes.iter().map(|(path, _)| path.clone());
             let beneath = nodes.iter().map(|(path, _)| format!("{path}/passwd"));
             for path in made.chain(beneath).chain(asked) {
                 let (kernel, hand) = both(&root, &path);
                 prop_assert_eq!(kernel, hand, "{}", path);
                 if let Ok(inode) = kernel {
-                    // No link was followed: the standard library finds the same without following.
+                    // No link was followed: without following links, the standard library finds the
+                    // same file.
                     let meta = fs::symlink_metadata(temp.path().join(&path)).unwrap();
                     prop_assert_eq!(meta.ino(), inode);
                     let real = fs::canonicalize(temp.path().join(&path)).unwrap();

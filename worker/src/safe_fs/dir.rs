@@ -1,4 +1,4 @@
-//! A handle on a folder, and what can be done from it.
+//! A handle on a folder, and the operations that start from it.
 
 use std::ffi::{CString, OsStr};
 use std::fs::File;
@@ -26,14 +26,14 @@ const NAMES_BYTES: usize = 32 * 1024;
 /// How often a file is looked for anew because it was replaced in between.
 pub(super) const ATTEMPTS: usize = 8;
 
-/// Mode of folders that are made: everybody may read, as git and the relay's tools expect.
+/// The mode of new folders. Everybody may read them, as git and the relay's tools expect.
 const FOLDER_MODE: Mode = Mode::S_IRWXU
     .union(Mode::S_IRGRP)
     .union(Mode::S_IXGRP)
     .union(Mode::S_IROTH)
     .union(Mode::S_IXOTH);
 
-/// What a name in a folder is.
+/// The kind of an entry in a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A regular file.
@@ -47,7 +47,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind that `stat` names.
+    /// The kind according to the status.
     pub fn of(stat: &FileStat) -> Self {
         match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
             SFlag::S_IFREG => Self::File,
@@ -58,19 +58,19 @@ impl Kind {
     }
 }
 
-/// A name in a folder; any bytes but `/` and NUL.
+/// A name in a folder. It may contain any bytes but `/` and NUL.
 #[derive(Debug, Clone)]
 pub struct Entry {
     name: CString,
 }
 
 impl Entry {
-    /// The name.
+    /// The name as bytes.
     pub fn name(&self) -> &OsStr {
         OsStr::from_bytes(self.name.as_bytes())
     }
 
-    /// The name, if it is UTF-8.
+    /// The name as text. `None` if it is not UTF-8.
     pub fn name_str(&self) -> Option<&str> {
         self.name.to_str().ok()
     }
@@ -104,7 +104,7 @@ impl Deref for Parent<'_> {
 }
 
 impl Dir {
-    /// Opens a folder that the operator configured. The only place where a path is trusted.
+    /// Opens a folder that the operator configured. This is the only function that trusts a path.
     pub fn open_root(path: &Path) -> io::Result<Self> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         Ok(Self(open(path, flags, Mode::empty())?))
@@ -129,7 +129,7 @@ impl Dir {
         }
     }
 
-    /// Makes a folder in this one if it is not there, and opens it.
+    /// Makes a folder in this one if it does not exist, and opens it.
     pub fn make_folder(&self, name: impl AsRef<OsStr>) -> Result<Self, FileError> {
         match mkdirat(&self.0, name.as_ref(), FOLDER_MODE) {
             Ok(()) | Err(Errno::EEXIST) => self.folder(name),
@@ -200,12 +200,12 @@ impl Dir {
         folder.status(name)
     }
 
-    /// Status of a name in this folder, of a link itself and not of what it points to.
+    /// The status of an entry. For a link, it is that of the link itself.
     pub fn status(&self, name: impl AsRef<OsStr>) -> Result<FileStat, FileError> {
         Ok(fstatat(&self.0, name.as_ref(), AtFlags::AT_SYMLINK_NOFOLLOW)?)
     }
 
-    /// Removes a file, link or special file. One that is not there is no error.
+    /// Removes a file, link or special file. It is not an error if it does not exist.
     pub fn remove_file(&self, name: impl AsRef<OsStr>) -> Result<(), FileError> {
         match unlinkat(&self.0, name.as_ref(), UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
@@ -213,8 +213,8 @@ impl Dir {
         }
     }
 
-    /// Removes a file that lies at a path beneath this folder. One that is not there is no error,
-    /// also where the file system cannot be written.
+    /// Removes a file at a path beneath this folder. It is not an error if it does not exist, even
+    /// on a read-only file system.
     pub fn remove_beneath(&self, path: &str) -> Result<(), FileError> {
         let removed = self.parent_of(path, false).and_then(|(folder, name)| {
             // Asked first: to remove anything from a read-only file system is an error, even what
@@ -228,8 +228,8 @@ impl Dir {
         }
     }
 
-    /// Removes an empty folder. One that is not empty or not there is no error; whether it was
-    /// removed.
+    /// Removes an empty folder, and returns whether it was removed. It is not an error if it is not
+    /// empty or does not exist.
     pub fn remove_empty_folder(&self, name: impl AsRef<OsStr>) -> Result<bool, FileError> {
         match unlinkat(&self.0, name.as_ref(), UnlinkatFlags::RemoveDir) {
             Ok(()) => Ok(true),
@@ -238,13 +238,13 @@ impl Dir {
         }
     }
 
-    /// Asks the disk to keep what was done to the names in this folder.
+    /// Syncs this folder: its entries are on the disk afterwards.
     pub fn sync(&self) -> io::Result<()> {
         self.open_to_read()?.sync_all()
     }
 
-    /// Asks the disk to keep everything that was written to the file system of this folder. One
-    /// call for many files costs less than one call for each.
+    /// Syncs the whole file system of this folder. For many files, one such call costs less than
+    /// one call per file.
     pub fn sync_file_system(&self) -> io::Result<()> {
         Ok(nix::unistd::syncfs(self.open_to_read()?)?)
     }

@@ -1,5 +1,5 @@
-//! Somebody who changes a tree while it is read, written and removed: what lies outside is never
-//! read, changed or removed, nothing hangs, and only known errors come back.
+//! Tests in which an attacker changes a tree while it is read, written and removed. No operation
+//! touches anything outside of the tree, none hangs, and only known errors are returned.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -15,12 +15,12 @@ use nix::sys::stat::Mode;
 
 use super::{AtHand, Dir, FileError, WriteOptions, beneath, empty, walk};
 
-/// For how long each test lets both sides work.
+/// How long each test lets both sides work.
 const TIME: Duration = Duration::from_millis(1500);
 const SECRET: &str = "outside";
 const INSIDE: &str = "inside";
 
-/// A tree under attack, and what lies beside it.
+/// A tree under attack, and the files outside of it.
 struct Arena {
     root: tempfile::TempDir,
 }
@@ -59,8 +59,8 @@ impl Arena {
         Dir::open_root(&self.tree()).unwrap()
     }
 
-    /// Lets `work` run again and again while another thread changes the tree. Both have taken turns
-    /// often enough to mean something; how often is returned.
+    /// Repeats `work` while another thread changes the tree, and checks that both have worked often
+    /// enough. Returns how often.
     fn under_attack(&self, mut work: impl FnMut()) -> u64 {
         let (stop, swaps) = (AtomicBool::new(false), AtomicU64::new(0));
         let mut rounds = 0;
@@ -98,7 +98,7 @@ impl Arena {
     }
 }
 
-/// Ends the attack when the test ends, also by a panic: a scope waits for its threads.
+/// Ends the attack when the test ends, also by a panic, because a scope waits for its threads.
 struct Ended<'a>(&'a AtomicBool);
 
 impl Drop for Ended<'_> {
@@ -122,8 +122,8 @@ fn list(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// What a process can do to a tree that it may write to. It works from handles itself, so that it
-/// is not the one that changes what is outside.
+/// Makes the changes that a process can make to a tree that it may write. It works from handles, so
+/// that the attacker itself does not change anything outside.
 struct Attacker {
     tree: PathBuf,
     outside: PathBuf,
@@ -137,7 +137,7 @@ impl Attacker {
         attacker
     }
 
-    /// Links to be exchanged with folders and files.
+    /// Makes the links that are exchanged with folders and files.
     fn prepare(&self) {
         for (name, target) in [(".link", ""), (".b", "b"), (".file", "file")] {
             drop(symlink(self.outside.join(target), self.tree.join(name)));
@@ -155,7 +155,7 @@ impl Attacker {
         self.rename(one, other, RenameFlags::RENAME_EXCHANGE);
     }
 
-    /// A new file, never through a link: the attacker wants the worker to do that.
+    /// Writes a new file without following a link: the attack is to make the worker follow one.
     fn write(&self, path: &str) {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
         let Ok((folder, name)) = self.root.parent_of(path, true) else {
@@ -166,16 +166,17 @@ impl Attacker {
         }
     }
 
-    /// Everything may fail: what it was meant for may just be something else, or gone.
+    /// Makes one change. It may fail, because an earlier change may have replaced or removed the
+    /// target.
     fn change(&self, turn: u64) {
         let at = |name: &str| self.tree.join(name);
         let plain = RenameFlags::empty();
         match turn % 12 {
-            // A folder becomes a link to the outside and back, at every depth.
+            // Exchanges a folder with a link to the outside, at every depth.
             0 | 3 => self.exchange("a", ".link"),
             1 | 4 => self.exchange("a/b", ".b"),
             2 | 5 => self.exchange("a/b/file", ".file"),
-            // In two steps, with a moment in which there is nothing.
+            // Exchanges in two steps, so that the name does not exist in between.
             6 => {
                 self.rename("a", "aside", plain);
                 drop(symlink(&self.outside, at("a")));
@@ -192,20 +193,20 @@ impl Attacker {
                 drop(fs::remove_file(at("file")));
                 self.write("file");
             }
-            // A loop, and a way up.
+            // A link that is a loop, and a link that leads up.
             8 => {
                 drop(symlink("loop", at("loop")));
                 drop(symlink("..", at("up")));
             }
             9 => self.rename("a/b/c", "moved", plain),
             10 => self.rename("moved", "a/b/c", plain),
-            // What was removed meanwhile is there again, so that there is something to attack.
+            // Makes again what was removed in the meantime, so that there is a tree to attack.
             _ => {
                 for path in ["a/b/c/file", "a/b/file", "a/file", "file"] {
                     self.write(path);
                 }
                 self.prepare();
-                // Fast, for whoever looks at a name first and then uses it.
+                // Many exchanges in a row, against code that checks a name first and then uses it.
                 for _ in 0..20 {
                     self.exchange("a", ".link");
                     self.exchange("a/b", ".b");
@@ -241,8 +242,8 @@ fn both_walks_never_open_what_is_outside() {
                 match open(root.as_fd(), path.as_ref(), flags, Mode::empty()) {
                     Ok(fd) => {
                         let stat = nix::sys::stat::fstat(&fd).unwrap();
-                        // A hard link inside is the same file as the one outside; whoever opens
-                        // a path looks at the number of links, as `Dir::file` does.
+                        // A hard link inside is the same file as the one outside. Code that opens a
+                        // path checks the number of links, as `Dir::file` does.
                         assert!(
                             !inodes.contains(&stat.st_ino) || stat.st_nlink > 1 || path == "file"
                         );
@@ -355,13 +356,13 @@ fn removal_never_leaves_the_tree() {
     let root = arena.dir();
     let mut errors = std::collections::BTreeMap::new();
     let rounds = arena.under_attack(|| {
-        // Nobody changes a tree in earnest while it is removed; then it may fail, and does no harm.
+        // If a process changes a tree while it is removed, that may fail but does no harm.
         if let Err(error) = empty(&root) {
             *errors.entry(error.to_string()).or_insert(0) += 1;
         }
     });
     assert!(errors.values().sum::<u64>() <= rounds, "{errors:?}");
-    // When the attack is over, everything goes.
+    // After the attack, everything can be removed.
     empty(&root).unwrap();
     assert!(root.entries().unwrap().is_empty());
     arena.outside_is_as_it_was();

@@ -1,12 +1,12 @@
-//! Locks on folders: one holder at a time on this machine.
+//! Locks on folders: on one machine, a folder has at most one holder at a time.
 //!
-//! The kernel gives a lock back when its holder dies. Between containers that share a volume it
-//! means nothing.
+//! The kernel releases a lock when its holder dies. Between containers that share a volume, locks
+//! have no effect.
 //!
-//! Some file systems know no locks. What is done then is decided here and nowhere else: the lock is
-//! granted all the same, because a worker that refused to save would be of no use there. Other
-//! processes are not kept out then; the threads of this one are, because it notes for itself what
-//! it holds.
+//! Some file systems have no locks. This module alone decides what happens then: the lock is
+//! granted, because a worker that refused to save would be useless on such a volume. Other
+//! processes are then not kept out, but the threads of this process are, because it keeps its own
+//! list of the folders that it holds.
 
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
@@ -21,25 +21,26 @@ use nix::sys::stat::fstat;
 
 use super::Dir;
 
-/// How often a waiting thread looks whether the lock is free.
+/// How often a waiting thread checks whether the lock is free.
 const PAUSE: Duration = Duration::from_millis(2);
-/// What a file system says that has no locks, or whose server gives none.
+/// The errors of a file system that has no locks, or whose server refuses them.
 const NO_LOCKS: [Errno; 3] = [Errno::ENOLCK, Errno::EOPNOTSUPP, Errno::ENOSYS];
 
-/// Every folder that this process holds.
+/// All folders that this process holds.
 static HELD: Mutex<BTreeSet<FolderId>> = Mutex::new(BTreeSet::new());
 
-/// Which folder it is, whatever its name.
+/// The identity of a folder, independent of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct FolderId {
     device: u64,
     inode: u64,
 }
 
-/// A folder that is held. It is free again when this is dropped.
+/// The lock on a folder. It is released when this value is dropped.
 #[derive(Debug)]
 pub struct FolderLock {
-    // Closed first, which unlocks, so that nobody in this process tries it in vain.
+    // Dropped first, which unlocks the folder, so that another thread that finds the folder free in
+    // `HELD` gets the lock.
     _handle: File,
     noted: Noted,
 }
@@ -65,8 +66,8 @@ fn held() -> MutexGuard<'static, BTreeSet<FolderId>> {
 }
 
 impl Dir {
-    /// Takes hold of this folder. `None` if somebody else has it. Most file systems let a removed
-    /// folder be held too: [`FolderLock::is_of`] says whether a name still stands for it. Blocking.
+    /// Locks this folder. `None` if it is locked already. Most file systems also lock a folder that
+    /// has been removed: [`FolderLock::is_of`] says whether a name still refers to it. Blocks.
     pub fn try_lock(&self) -> io::Result<Option<FolderLock>> {
         // A handle that was made from this one would share its locks.
         let handle = match self.open_to_read() {
@@ -88,7 +89,8 @@ impl Dir {
         Ok(Some(FolderLock { _handle: handle, noted }))
     }
 
-    /// Takes hold of this folder when it is free. `None` if that takes longer. Blocking.
+    /// Waits until this folder is free and locks it. `None` if that takes longer than `timeout`.
+    /// Blocks.
     pub fn lock_within(&self, timeout: Duration) -> io::Result<Option<FolderLock>> {
         let began = Instant::now();
         loop {
@@ -130,7 +132,7 @@ mod tests {
         let dir = Dir::open_root(temp.path()).unwrap();
         let held = dir.try_lock().unwrap().unwrap();
         assert!(dir.try_lock().unwrap().is_none());
-        // Another handle on the same folder.
+        // A second handle on the same folder.
         let again = Dir::open_root(temp.path()).unwrap();
         assert!(again.lock_within(Duration::from_millis(5)).unwrap().is_none());
         let waiting = std::thread::spawn(move || again.lock_within(Duration::from_mins(1)));
@@ -142,7 +144,7 @@ mod tests {
     fn another_process_is_kept_out_and_keeps_out() {
         let temp = tempfile::tempdir().unwrap();
         let dir = Dir::open_root(temp.path()).unwrap();
-        // Two open files of one process are as two processes to the kernel.
+        // For the kernel, two open files of one process are like two processes.
         let other = File::open(temp.path()).unwrap();
         other.lock().unwrap();
         assert!(dir.try_lock().unwrap().is_none());
@@ -164,7 +166,7 @@ mod tests {
         assert!(parent.remove_empty_folder("folder").unwrap());
         let new = parent.make_folder("folder").unwrap();
         assert!(!lock.is_of(&parent.status("folder").unwrap()));
-        // Who waits for the new one need not wait for the old one.
+        // A waiter for the new folder need not wait for the old one.
         assert!(new.try_lock().unwrap().is_some());
     }
 }

@@ -1,9 +1,9 @@
 //! TRUST BOUNDARY 3: from a type to an open file.
 //!
-//! Files that a client or the sandbox names are reached from a directory handle, component by
-//! component, never through a symbolic link, and only regular files with exactly one link are
-//! opened. No path is checked first and opened by name later, so there is nothing to win by
-//! swapping one for the other in between.
+//! Files that a client or the sandbox names are opened from a directory handle, component by
+//! component, never through a symbolic link, and only if they are regular files with exactly one
+//! link. No path is checked first and opened by name later, so an attacker gains nothing by
+//! exchanging files in between.
 
 mod at_hand;
 mod beneath;
@@ -30,22 +30,22 @@ use std::io;
 /// Why a file was not opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// There is no such file, or one of its parents is not a folder.
+    /// The file does not exist, or one of its parents is not a folder.
     #[error("no such file")]
     NotFound,
-    /// There is something, but it is not a regular file with one link, or a parent is a link.
+    /// The name exists but is not a regular file with one link, or a parent is a link.
     #[error("not a regular file")]
     NotRegular,
-    /// The disk, the volume or what its owner may have of it is used up.
+    /// The disk, the volume or the owner's quota is full.
     #[error("no space left")]
     Full,
-    /// The operating system refused.
+    /// Any other error of the operating system.
     #[error(transparent)]
     Io(io::Error),
 }
 
 impl From<io::Error> for FileError {
-    /// The one place that knows which errors of the system mean a full disk.
+    /// Converts an error. This is the only function that knows which errors mean a full disk.
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
@@ -59,7 +59,7 @@ impl From<nix::errno::Errno> for FileError {
         use nix::errno::Errno;
         match errno {
             Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG => Self::NotFound,
-            // ELOOP: a symbolic link; ENXIO: a socket, or a fifo without a reader.
+            // ELOOP means a symbolic link; ENXIO a socket, or a fifo without a reader.
             Errno::ELOOP | Errno::EXDEV | Errno::ENXIO | Errno::EISDIR => Self::NotRegular,
             other => io::Error::from(other).into(),
         }

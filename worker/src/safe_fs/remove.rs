@@ -1,9 +1,8 @@
-//! Removing a tree that the sandbox made.
+//! Removes a tree that the sandbox made.
 //!
-//! It may be as deep as the disk allows and its folders may forbid reading. A recursive removal
-//! would run out of stack or descriptors, so it goes down a bounded number of levels, and folders
-//! found below those are moved up to the top: round by round the tree gets flatter until nothing is
-//! left.
+//! The tree may be as deep as the disk allows, and its folders may forbid reading. A plain
+//! recursion would run out of stack or descriptors. So the removal goes down a bounded number of
+//! levels and moves folders below those to the top, in rounds, until the tree is empty.
 
 use std::ffi::OsStr;
 use std::io;
@@ -13,11 +12,11 @@ use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 
 use super::{Dir, FileError, Kind};
 
-/// Levels that are removed where they are, with a descriptor open for each. What is deeper is moved,
-/// which costs several times as much.
+/// How many levels are removed in place, with an open descriptor for each. Deeper folders are
+/// moved, which costs several times as much.
 const LEVELS: usize = 40;
 
-/// Removes everything in `folder`, and leaves the folder itself.
+/// Removes everything in `folder`, but not the folder itself.
 pub fn empty(folder: &Dir) -> io::Result<()> {
     empty_but(folder, OsStr::new(""))
 }
@@ -34,7 +33,8 @@ pub fn empty_but(folder: &Dir, kept: &OsStr) -> io::Result<()> {
     }
 }
 
-/// Removes everything in `folder` but `kept` down to so many levels, and moves deeper folders to `top`.
+/// Removes everything in `folder` but `kept` down to so many levels, and moves deeper folders to
+/// `top`.
 fn clear(
     folder: &Dir,
     top: &Dir,
@@ -71,8 +71,8 @@ fn clear(
     Ok(())
 }
 
-/// Gives the owner all rights on a folder: an ordinary user needs them, root passes without. A link
-/// that has taken the folder's place is an error, and what it points to stays as it is.
+/// Gives the owner all rights on a folder, which an ordinary user needs to remove its content. If a
+/// link has taken the folder's place, that is an error, and its target is not changed.
 fn open_up(parent: &Dir, name: &OsStr) -> io::Result<()> {
     Ok(fchmodat(parent.as_fd(), name, Mode::S_IRWXU, FchmodatFlags::NoFollowSymlink)?)
 }

@@ -1,4 +1,5 @@
-//! Writing a file so that a reader, or a crash, sees the old content or the new and nothing else.
+//! Writes files so that a reader, or a worker after a crash, finds either the old content or the
+//! new one.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -10,21 +11,22 @@ use nix::unistd::{Gid, Uid, fchown};
 
 use super::{Dir, FileError};
 
-/// Prefix of what is being written; hidden, so never listed, saved or served.
+/// The beginning of the names of files that are being written. They are hidden, so they are never
+/// listed, saved or served.
 pub const TEMPORARY_PREFIX: &str = ".dreamcore-tmp-";
 
-/// How a file is to be written.
+/// Options for writing a file.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct WriteOptions {
     /// Whether the content must be on disk when the call returns.
     pub sync: bool,
-    /// The user and group that are to own it; the worker's own if not given.
+    /// The user and group that will own the file. `None` stands for the worker's own.
     pub owner: Option<(u32, u32)>,
 }
 
 impl Dir {
-    /// Replaces or creates a file in this folder with what `fill` writes. The name may be a link
-    /// or a special file before; it is a regular file afterwards.
+    /// Replaces or creates a file in this folder with the content that `fill` writes. Even if the
+    /// name was a link or a special file before, it is a regular file afterwards.
     pub fn replace_file<T>(
         &self,
         name: &str,
@@ -40,13 +42,14 @@ impl Dir {
             Ok(value)
         });
         if result.is_err() {
-            // The first error is the one to report; a leftover is hidden.
+            // The first error is reported. If the temporary file cannot be removed, it stays
+            // hidden.
             drop(self.remove_file(&temporary));
         }
         result
     }
 
-    /// Creates a file in this folder with what `fill` writes; fails if the name is taken.
+    /// Creates a file in this folder with the content that `fill` writes. Fails if the name exists.
     pub fn write_new<T>(
         &self,
         name: &str,
@@ -57,7 +60,7 @@ impl Dir {
             OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mode = Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IRGRP | Mode::S_IROTH;
         let mut file = File::from(openat(self, name, flags, mode)?);
-        // The process's mask must not decide who can read a project.
+        // The mode must not depend on the process's file mode mask.
         fchmod(&file, mode)?;
         if let Some((uid, gid)) = options.owner {
             fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
@@ -70,8 +73,8 @@ impl Dir {
         Ok(value)
     }
 
-    /// Takes so much space on the disk for a new file in this folder, or fails as a write would.
-    /// File systems that cannot promise space are believed to have it.
+    /// Reserves space on the disk for a new file in this folder, or fails as a write would. On file
+    /// systems that cannot reserve space, this succeeds without reserving.
     pub fn reserve(&self, name: &str, bytes: i64) -> Result<(), FileError> {
         self.write_new(name, WriteOptions::default(), |file| {
             match fallocate(&*file, FallocateFlags::empty(), 0, bytes) {
@@ -81,7 +84,7 @@ impl Dir {
         })
     }
 
-    /// Gives this folder itself to another user.
+    /// Changes the owner of this folder itself.
     pub fn set_owner(&self, uid: u32, gid: u32) -> Result<(), FileError> {
         let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
         Ok(fchown(self.open_to_read()?, uid, gid)?)
@@ -92,15 +95,16 @@ impl Dir {
         Ok(fchmod(self.open_to_read()?, mode)?)
     }
 
-    /// Moves a file to another folder, in place of what may be there.
+    /// Moves a file to another folder, and replaces a file of that name.
     pub fn rename_to(&self, name: &str, to: &Self, new_name: &str) -> Result<(), FileError> {
         Ok(renameat(self, name, to, new_name)?)
     }
 
-    /// Moves a name from this folder to another, where it must not exist.
+    /// Moves an entry from this folder to another, where the new name must not exist.
     pub fn move_to(&self, name: &std::ffi::OsStr, to: &Self, new_name: &str) -> Result<(), Errno> {
         match renameat2(self, name, to, new_name, RenameFlags::RENAME_NOREPLACE) {
-            // Not every file system knows the flag; the new name is ours alone, so it is free.
+            // Not every file system has this flag. No other program uses the new name, so it is
+            // free.
             Err(Errno::EINVAL | Errno::ENOSYS) => renameat(self, name, to, new_name),
             result => result,
         }

@@ -1,4 +1,4 @@
-//! Shared skills: read by the CLI from the global folder, without a copy.
+//! The shared skills, which the CLI reads directly from the global folder.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::safe_fs::Dir;
 use crate::types::SkillName;
 
-/// Largest SKILL.md that is handed out, in bytes. They are read by a model, so they are short.
+/// The largest SKILL.md that is sent to clients, in bytes. A model reads these files, so they are
+/// short.
 const MAX_CONTENT_BYTES: u64 = 256 * 1024;
 
 /// The folder of the skills, if it is there and no link leads to it. Blocking.
@@ -15,7 +16,7 @@ pub fn folder(global: &Path) -> Option<PathBuf> {
     open(global).map(|_| global.join(".claude/skills"))
 }
 
-/// Splits the wanted skills into those that exist and those that do not. Blocking.
+/// Splits the wanted skills into those that exist and those that do not. Blocks.
 pub fn sort(global: &Path, wanted: &[SkillName]) -> (Vec<SkillName>, Vec<SkillName>) {
     let skills = open(global);
     let exists = |name: &SkillName| {
@@ -25,8 +26,8 @@ pub fn sort(global: &Path, wanted: &[SkillName]) -> (Vec<SkillName>, Vec<SkillNa
     wanted.iter().cloned().partition(exists)
 }
 
-/// The texts of these skills by name. One that does not exist, is too large or no text is left out.
-/// Blocking.
+/// The texts of these skills by name. A skill that does not exist, is too large or is not text is
+/// left out. Blocks.
 pub fn contents(global: &Path, names: &[SkillName]) -> BTreeMap<String, String> {
     let Some(skills) = open(global) else {
         return BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What is noted of an asset, beside its bytes.
+//! The record of an asset, which is stored beside its bytes.
 
 use std::io::Read as _;
 use std::str::FromStr;
@@ -12,34 +12,34 @@ use crate::types::{AssetId, FileName, UserId};
 
 /// The name of the record in an asset's folder.
 const RECORD: &str = "asset.json";
-/// Largest record; a name of 255 control-free characters and a few numbers are far below.
+/// The largest record, in bytes. A name of 255 bytes and a few numbers need far less.
 const MAX_RECORD_BYTES: u64 = 16 * 1024;
 
-/// An asset. Its record is read like a client's text, field by field through types.
+/// An asset. Its record is parsed like a request, with a validated type for each field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asset {
-    /// Its id, the same as its folder's name.
+    /// The id of the asset, which is the name of its folder.
     pub id: AssetId,
-    /// What the user's file was called.
+    /// The name of the file on the user's machine.
     pub filename: FileName,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// What it is.
+    /// The kind of the file.
     pub content_type: AssetKind,
-    /// The digest of its bytes.
+    /// The SHA-256 of its bytes.
     pub sha256: ContentHash,
     /// When it was uploaded, in milliseconds since 1970.
     pub created_ms: u64,
 }
 
 impl Asset {
-    /// Where its bytes are on the volume.
+    /// The path of its bytes on the volume.
     pub fn path(&self, user: UserId) -> String {
         format!("{}/{}", Location::Asset(user, self.id).path(), self.content_name())
     }
 
-    /// The name under which it should be saved by others: the user's, with an ending that belongs to
-    /// what it is, so that nothing opens it as something else.
+    /// The name under which a browser should save the asset: the user's name, with an ending that
+    /// belongs to its kind, so that no program opens it as something else.
     pub fn download_name(&self) -> String {
         let (name, extension) = (self.filename.as_str(), self.content_type.extension());
         let ending = std::path::Path::new(name).extension().and_then(|e| e.to_str());
@@ -49,7 +49,7 @@ impl Asset {
         if fits { name.to_owned() } else { format!("{name}.{extension}") }
     }
 
-    /// The name of its bytes in its folder.
+    /// The name of the file with its bytes.
     pub(super) fn content_name(&self) -> String {
         format!("content.{}", self.content_type.extension())
     }
@@ -61,7 +61,7 @@ impl Asset {
 pub struct ContentHash(String);
 
 impl ContentHash {
-    /// The digits.
+    /// The hexadecimal digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -93,7 +93,7 @@ impl TryFrom<String> for ContentHash {
     }
 }
 
-/// Writes the record into the folder, onto the disk.
+/// Writes the record into the folder. It is on the disk when this returns.
 pub(super) fn write(folder: &Dir, asset: &Asset) -> Result<(), AssetError> {
     let text = serde_json::to_vec(asset).map_err(std::io::Error::other)?;
     let options = WriteOptions { sync: true, owner: None };

@@ -1,7 +1,8 @@
-//! An upload, from its first bytes to an asset.
+//! An upload, from its first bytes to the finished asset.
 //!
-//! Nothing is on the disk before the first bytes have said what they are. Then they are written
-//! under a hidden name, and only when all of it and its record are safe does it get its own.
+//! Nothing is written to the disk before the kind of the file is known from its first bytes. Then
+//! the bytes are written to a draft, which gets its final name only when the bytes and the record
+//! are on the disk.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -16,22 +17,22 @@ use crate::safe_fs::WriteOptions;
 use crate::store::volume::{Activity, Draft, Pass};
 use crate::types::{AssetId, FileName, UserId};
 
-/// The name of the bytes until it is known how they end.
+/// The name of the file with the bytes while they arrive.
 const CONTENT: &str = "content";
 
-/// An upload under way. Dropped before it is finished, it leaves nothing.
+/// An upload that is going on. If it is dropped before it is finished, nothing is left of it.
 #[derive(Debug)]
 pub struct Upload {
     assets: Assets,
     user: UserId,
-    /// What came first, until there is enough of it to tell the kind.
+    /// The first bytes, until there are enough to find the kind.
     start: Vec<u8>,
     begun: Option<Begun>,
     /// Given back when everything has been closed and removed.
     _pass: Pass,
 }
 
-/// An asset whose kind is known, and what there is of it so far.
+/// An asset whose kind is known, and the part of it that has arrived.
 #[derive(Debug)]
 struct Begun {
     home: Home,
@@ -51,7 +52,7 @@ impl Assets {
 }
 
 impl Upload {
-    /// Takes the next bytes. Blocking.
+    /// Takes the next bytes. Blocks.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), AssetError> {
         let max = self.assets.limits.max_bytes;
         let before = self.begun.as_ref().map_or(self.start.len() as u64, |begun| begun.size);
@@ -68,7 +69,7 @@ impl Upload {
         Ok(())
     }
 
-    /// Makes it an asset. When this returns, it is on the disk. Blocking.
+    /// Makes the upload an asset. When this returns, the asset is on the disk. Blocks.
     pub fn finish(mut self, filename: FileName) -> Result<Asset, AssetError> {
         if self.begun.is_none() {
             if self.start.is_empty() {
@@ -90,7 +91,7 @@ impl Upload {
         Ok(asset)
     }
 
-    /// The first bytes decide the kind, and go to the disk.
+    /// Finds the kind by the first bytes, and writes them to the disk.
     fn begin(&mut self) -> Result<(), AssetError> {
         let kind = AssetKind::of(&self.start).ok_or(AssetError::Kind)?;
         let home = self.assets.home(self.user, true)?;
@@ -112,7 +113,8 @@ impl Begun {
         Ok(())
     }
 
-    /// Gives the bytes their name, and the record to them; both are on the disk afterwards.
+    /// Gives the bytes their final name in the draft, and writes the record. Both are on the disk
+    /// afterwards.
     fn complete(self, filename: FileName) -> Result<(Asset, Home, Draft), AssetError> {
         self.file.sync_all()?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Copying a project, with its history or without: a remix.
+//! Copies a project, with its history or without.
 
 use super::changes::{Changes, Published};
 use super::writer::Writer;
@@ -6,22 +6,22 @@ use super::{Patience, Project, ProjectError, ProjectKey, Projects, git};
 use crate::safe_fs::{Dir, FileError, WriteOptions};
 use crate::store::volume::{Activity, Draft, Location, sweep};
 
-/// What is to be copied.
+/// A request to copy a project.
 #[derive(Debug, Clone)]
 pub struct CopyRequest {
-    /// From here.
+    /// The project that is copied.
     pub from: ProjectKey,
-    /// To here, where nothing may be.
+    /// The project that the copy becomes. It must not exist.
     pub to: ProjectKey,
     /// Whether all versions are copied too.
     pub with_history: bool,
-    /// What the copy's version is called.
+    /// The message of the copy's version.
     pub message: String,
 }
 
 impl Projects {
-    /// Copies a project to a place where there is none. The copy is made under another name and
-    /// then renamed: whoever looks sees none or a whole one. Blocking.
+    /// Copies a project. The copy is made as a draft and then renamed, so a reader finds either
+    /// nothing or the whole copy. Blocks.
     pub fn copy(
         &self,
         request: &CopyRequest,
@@ -49,7 +49,7 @@ impl Projects {
     }
 }
 
-/// A folder in which nothing is, as somebody may have made it ahead, is as good as none.
+/// Checks that the new project does not exist. An empty folder counts as not existing.
 fn check_free(parent: &Dir, name: &str) -> Result<(), ProjectError> {
     parent.remove_empty_folder(name)?;
     match parent.status(name) {
@@ -60,7 +60,7 @@ fn check_free(parent: &Dir, name: &str) -> Result<(), ProjectError> {
 }
 
 impl Project {
-    /// Copies everything into this project, which is new and which nobody sees yet.
+    /// Copies everything into this project, which is new and still a draft.
     fn fill(
         &self,
         source: &Self,

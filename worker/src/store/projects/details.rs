@@ -14,23 +14,23 @@ use super::{Project, ProjectError, git};
 use crate::safe_fs::FileError;
 use crate::types::ProjectPath;
 
-/// A file of a project, described.
+/// A file of a project with its size, time and hash.
 #[derive(Debug)]
 pub struct Detail {
-    /// Where it is in the project.
+    /// The path of the file in the project.
     pub path: ProjectPath,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// When it was changed last.
+    /// The time of the last change.
     pub modified: SystemTime,
-    /// The name that git has for this content: 40 hexadecimal digits.
+    /// The id that git gives to this content: 40 hexadecimal digits.
     pub hash: String,
 }
 
 impl Project {
-    /// All visible files with their sizes, times and hashes, sorted by path. Content is read only
-    /// where git's index does not know it. A file that is gone before it was read is left out.
-    /// Blocking.
+    /// All visible files with their sizes, times and hashes, sorted by path. A file's content is
+    /// read only if git's index does not know its hash. A file that is removed before it is read is
+    /// left out. Blocks.
     pub fn details(&self) -> Result<Vec<Detail>, ProjectError> {
         let files = self.list()?;
         let mut remembered = remembered(self);
@@ -40,7 +40,8 @@ impl Project {
             let (stat, hash) = match recalled {
                 Some(recalled) => (stat, recalled.id),
                 None => match self.dir().file(path.as_str()) {
-                    // Size, time and hash of the same file, should it be another one by now.
+                    // The file may have been replaced since it was listed, so size and time are
+                    // taken from the open file too.
                     Ok((file, stat)) => (stat, hash(&file)?),
                     Err(FileError::NotFound | FileError::NotRegular) => continue,
                     Err(error) => return Err(error.into()),
@@ -60,8 +61,8 @@ fn modified(stat: &FileStat) -> SystemTime {
     if stat.st_mtime < 0 { UNIX_EPOCH - seconds + part } else { UNIX_EPOCH + seconds + part }
 }
 
-/// What git's index remembers. Without an index, or with one that cannot be read or that another
-/// program wrote, nothing.
+/// The hashes that git's index remembers. Empty if there is no index, or if it cannot be read, or
+/// if another program wrote it.
 fn remembered(project: &Project) -> Remembered {
     if !git::is_own(project).unwrap_or(false) {
         return Remembered::default();

@@ -1,4 +1,4 @@
-//! Reading a project's files.
+//! Lists and reads the files of a project.
 
 use std::io::Read as _;
 use std::time::{Duration, Instant};
@@ -10,30 +10,31 @@ use crate::safe_fs::{FileError, walk};
 use crate::store::volume::{Activity, Location, SAVE, VolumeFile};
 use crate::types::{ProjectPath, RequestPath};
 
-/// The file that a game begins with.
+/// The page with which a game begins.
 const DEFAULT_PAGE: &str = "index.html";
-/// How often reading is begun again because of a save.
+/// How often reading begins again because a save came in between.
 const MAX_TRIES: usize = 20;
-/// Longest wait for another save to move its files into place.
+/// How long a reader waits for a save to move its files into place.
 const MOVING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A file that is open for reading.
 #[derive(Debug)]
 pub struct OpenFile {
-    /// Its name within the project; another than asked for where the default page rule applied.
+    /// The path in the project. It differs from the requested path if the default page was missing
+    /// and another page was found.
     pub path: String,
-    /// The open file.
+    /// The file, open for reading.
     pub file: VolumeFile,
     /// Its status when it was opened.
     pub stat: FileStat,
 }
 
-/// A file that is listed.
+/// A file in a list.
 #[derive(Debug)]
 pub struct Listing {
-    /// Where it is in the project.
+    /// The path of the file in the project.
     pub path: ProjectPath,
-    /// Its status.
+    /// The status of the file.
     pub stat: FileStat,
 }
 
@@ -53,13 +54,13 @@ impl Projects {
 }
 
 impl Project {
-    /// All visible files of one version, sorted by path. Blocking.
+    /// All visible files, sorted by path, without a save in between. Blocks.
     pub fn list(&self) -> Result<Vec<Listing>, ProjectError> {
         self.consistently(|| self.walk())
     }
 
-    /// Reads several files such that no save comes in between: tries again if one did, after
-    /// what `reading` did the time before is of no use any more. Blocking.
+    /// Calls `reading` so that no save comes in between. If one did, the result is dropped and
+    /// `reading` is called again. Blocks.
     pub fn consistently<T, E: From<ProjectError>>(
         &self,
         mut reading: impl FnMut() -> Result<T, E>,
@@ -74,7 +75,7 @@ impl Project {
         Err(ProjectError::Busy.into())
     }
 
-    /// Something that is another after each save. Waits while files are being moved.
+    /// A value that differs after each save. Waits while a save is moving files.
     fn moment(&self) -> Result<Option<Vec<u8>>, ProjectError> {
         let began = Instant::now();
         while writer::is_moving(self.dir()) {
@@ -91,7 +92,7 @@ impl Project {
         }
     }
 
-    /// A small file in `.git`. For telling one moment from another only.
+    /// Reads a small file in `.git`. It serves only to notice that something has changed.
     fn git_file(&self, path: &str) -> Result<Option<Vec<u8>>, ProjectError> {
         let mut content = Vec::new();
         match self.dir().file(&format!(".git/{path}")) {
@@ -102,7 +103,7 @@ impl Project {
         Ok(Some(content))
     }
 
-    /// All visible files as they are found, sorted by path.
+    /// All visible files, sorted by path, even if a save is going on.
     pub(super) fn walk(&self) -> Result<Vec<Listing>, ProjectError> {
         let mut files = Vec::new();
         walk::<ProjectError>(
@@ -111,15 +112,15 @@ impl Project {
                 files.push(Listing { path: found.path, stat: found.stat });
                 Ok(())
             },
-            // What cannot be fetched is not listed.
+            // A file that cannot be requested is not listed.
             |_, _| Ok(()),
         )?;
         files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         Ok(files)
     }
 
-    /// Opens a file for reading. Where the default page is asked for and missing, the first other
-    /// page at the top of the project in name order. Blocking.
+    /// Opens a file for reading. If the default page is requested and does not exist, opens the
+    /// first other page at the top of the project, in the order of names. Blocks.
     pub fn read(&self, path: &RequestPath) -> Result<OpenFile, ProjectError> {
         match self.open_path(path.as_str()) {
             Err(ProjectError::NotFound) if path.as_str() == DEFAULT_PAGE => self.first_page(),
@@ -133,13 +134,14 @@ impl Project {
                 let file = VolumeFile::new(file, self.pass.clone());
                 Ok(OpenFile { path: path.to_owned(), file, stat })
             }
-            // A client learns no difference between a link and nothing.
+            // For a client, a link is the same as a file that does not exist.
             Err(FileError::NotFound | FileError::NotRegular) => Err(ProjectError::NotFound),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// The first page that can be served: what only looks like one (a link, a folder) is passed over.
+    /// Opens the first page that can be served. Links and folders with the name of a page are
+    /// ignored.
     fn first_page(&self) -> Result<OpenFile, ProjectError> {
         let is_page = |name: &&str| {
             std::path::Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case("html"))

@@ -1,10 +1,10 @@
-//! What a save writes down before it touches a file of the project, and what is done with it after
-//! a kill.
+//! The journal: a save writes it before it changes a file of the project, and after a kill it is
+//! used to finish the save.
 //!
-//! A save first stores everything: the objects of the version, the new content beside the project,
-//! the version's own reference and this journal. Only when all of that is on the disk are files
-//! moved and HEAD with them. So a journal that is found says that the save can be finished, and its
-//! absence that there is nothing to undo.
+//! A save first stores everything: the objects of the version, the new content in the staging
+//! folder, the version's own reference and the journal. Only when all of that is on the disk, it
+//! moves files into place, and then HEAD. So if there is a journal, the save can be finished, and
+//! if there is none, no file was changed.
 
 use std::io::Read as _;
 
@@ -21,31 +21,31 @@ use crate::store::volume::DRAFT;
 use crate::types::STYLE_STATE_FILE;
 
 const NAME: &str = "journal";
-/// Longer ones are not ours.
+/// The largest journal that is read, in bytes. Those of this worker are smaller.
 const MAX_BYTES: u64 = 4096;
 /// The new content of the relay's hidden state file.
 const STATE: &str = "state";
-/// What the hidden state file was.
+/// The old content of the relay's hidden state file.
 const STATE_OLD: &str = "state-old";
-/// Says that there is a change of the hidden state file.
+/// A file that says that the hidden state file gets new content.
 const STATE_NEW: &str = "state-new";
-/// Says that the hidden state file is to be removed.
+/// A file that says that the hidden state file is removed.
 const STATE_GONE: &str = "state-gone";
 
 /// The journal of one save.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Journal {
-    /// The version to be.
+    /// The version that the save makes.
     pub(super) version: String,
-    /// The version of the project's files before; itself not yet in the history if nobody had
-    /// saved them.
+    /// The version of the files before the save. It is not yet in the history if the save has made
+    /// it of unsaved files.
     pub(super) before: Option<String>,
-    /// What HEAD was.
+    /// The version at HEAD before the save.
     pub(super) head: Option<String>,
 }
 
 impl Journal {
-    /// Writes it.
+    /// Writes the journal into a staging folder.
     pub(super) fn write(&self, staging: &Dir) -> Result<(), ProjectError> {
         let text = serde_json::to_vec(self).map_err(std::io::Error::from)?;
         let options = WriteOptions::default();
@@ -64,7 +64,7 @@ impl Journal {
     }
 }
 
-/// Lets the change of the hidden state file wait in the staging folder, beside what it was.
+/// Stores the change of the hidden state file, and its old content, in the staging folder.
 pub(super) fn stage_state(
     project: &Dir,
     staging: &Dir,
@@ -87,7 +87,7 @@ pub(super) fn stage_state(
     Ok(staging.write_new(name, options, |file| std::io::Write::write_all(file, content))?)
 }
 
-/// Carries it out. Doing so twice is doing it once.
+/// Carries the change of the hidden state file out. Doing so twice has the same result.
 pub(super) fn apply_state(project: &Dir, staging: &Dir) -> Result<(), ProjectError> {
     match staging.rename_to(STATE, project, STYLE_STATE_FILE) {
         Ok(()) | Err(FileError::NotFound) => {}
@@ -100,7 +100,7 @@ pub(super) fn apply_state(project: &Dir, staging: &Dir) -> Result<(), ProjectErr
     }
 }
 
-/// Makes it as it was, after an error. Does nothing where there was no change to carry out.
+/// Restores the hidden state file after an error. Does nothing if there was no change.
 pub(super) fn undo_state(project: &Dir, staging: &Dir) -> Result<(), ProjectError> {
     let is_there = |name: &str| staging.status(name).is_ok();
     if is_there(STATE_OLD) {
@@ -112,7 +112,7 @@ pub(super) fn undo_state(project: &Dir, staging: &Dir) -> Result<(), ProjectErro
     }
 }
 
-/// Finishes saves that were killed, or takes away what they left.
+/// Finishes saves that were killed, or removes what they have left.
 pub(super) fn finish(project: &Project, writer: &Writer<'_>) -> Result<(), ProjectError> {
     let Some(left_behind) = writer.left_behind()? else {
         return Ok(());
@@ -132,7 +132,7 @@ pub(super) fn finish(project: &Project, writer: &Writer<'_>) -> Result<(), Proje
             has_journal = true;
         }
     }
-    // Without a journal no file was moved.
+    // If there is no journal, no file was moved.
     if has_journal && let Some(repository) = git::open_in_turn(project, writer)? {
         Snapshot::take(project, &repository)?.write_index()?;
     }
@@ -154,7 +154,7 @@ fn finish_one(
     let own = OwnRef { name, id: version };
     let promised = git::list(&repository, VERSIONS)?.contains(&own);
     if !promised || !is_whole(&repository, before, version) {
-        // Killed before everything was on the disk, so before any file was touched.
+        // The save was killed before everything was on the disk, so before it changed a file.
         return Ok(own.remove(&repository)?);
     }
     let now = git::head(&repository)?;
@@ -165,7 +165,7 @@ fn finish_one(
     }
     project.settle(&repository, staging, before, Some(version))?;
     apply_state(project.dir(), &staging.dir)?;
-    // If another container has moved it, the next save makes this version a parent.
+    // If another container has moved HEAD, the next save makes this version a parent.
     if now == head {
         project.dir().sync_file_system()?;
         git::hold_head(project, &repository)?.move_to(version)?;
@@ -173,7 +173,7 @@ fn finish_one(
     Ok(())
 }
 
-/// Whether everything that is new in `version` can be read.
+/// Whether every object that is new in `version` can be read.
 fn is_whole(repository: &Repository, before: Option<Oid>, version: Oid) -> bool {
     let check = || -> Result<(), ProjectError> {
         let old = before.map(|id| git::tree_of(repository, id)).transpose()?;
@@ -188,27 +188,27 @@ fn is_whole(repository: &Repository, before: Option<Oid>, version: Oid) -> bool 
     check().is_ok()
 }
 
-/// Removes temporary files that a save leaves in `.git` when it is killed, or cannot remove itself.
-/// After a save that went well, only the references of versions can have been locked by something
-/// that failed.
+/// Removes temporary files that a save has left in `.git` because it was killed or could not remove
+/// them. After a save that succeeded, only locks of references can be left.
 pub(super) fn sweep(project: &Project, is_saved: bool) -> Result<(), ProjectError> {
-    // Nothing of ours is in another program's repository, and it may be of any size and depth.
+    // The repository of another program contains no files of this worker, and may have any size and
+    // depth.
     if !git::is_own(project)? {
         return Ok(());
     }
     let Ok(git) = project.dir().folder(".git") else {
         return Ok(());
     };
-    // Objects and packs are finished under a temporary name and then renamed.
+    // Objects and packs are written under a temporary name and then renamed.
     if let Ok(objects) = git.folder("objects") {
-        // What has two letters are the folders that objects lie in.
+        // Names of two letters are the folders of objects.
         remove_files(&objects, |name| name.len() > 2 && !["pack", "info"].contains(&name))?;
         if let Ok(packs) = objects.folder("pack") {
             let kept = [".pack", ".idx", ".rev", ".keep", ".bitmap"];
             remove_files(&packs, |name| !kept.iter().any(|end| name.ends_with(end)))?;
         }
     }
-    // The archive of what was imported.
+    // An unfinished archive of an imported repository.
     if let Ok(kept) = git.folder(import::KEPT) {
         remove_files(&kept, is_temporary)?;
     }
@@ -219,7 +219,7 @@ pub(super) fn sweep(project: &Project, is_saved: bool) -> Result<(), ProjectErro
     } else if let Ok(refs) = git.folder("refs") {
         remove_locks(&refs)?;
     }
-    // The list of excluded files is replaced in `info`.
+    // A temporary file of the list of excluded files in `info`.
     if !is_saved && let Ok(info) = git.folder("info") {
         remove_files(&info, is_temporary)?;
     }
@@ -237,7 +237,7 @@ fn is_lock(name: &str) -> bool {
 fn remove_files(folder: &Dir, which: impl Fn(&str) -> bool) -> Result<(), ProjectError> {
     for entry in folder.entries()? {
         let Some(name) = entry.name_str().filter(|name| which(name)) else { continue };
-        // An object that was just finished has two names for a moment.
+        // An object that is being finished has two names for a moment.
         if folder.status(name).is_ok_and(|stat| Kind::of(&stat) == Kind::File) {
             folder.remove_file(name)?;
         }

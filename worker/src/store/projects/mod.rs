@@ -1,4 +1,4 @@
-//! Projects on the volume: finding, reading and saving them.
+//! Projects on the volume: opening, reading and saving them.
 
 mod changes;
 mod copy;
@@ -41,52 +41,52 @@ use crate::safe_fs::{Dir, FileError};
 use crate::store::volume::{Activity, Keyring, Location, Pass, Volume};
 use writer::Writer;
 
-/// Limits of the files of one project.
+/// The limits of the files of one project.
 #[derive(Debug, Clone, Copy)]
 pub struct FileLimits {
-    /// Bytes of one file.
+    /// The largest size of one file, in bytes.
     pub max_file_bytes: u64,
-    /// Bytes of all files together.
+    /// The largest size of all files together, in bytes.
     pub max_project_bytes: u64,
-    /// Number of files.
+    /// The largest number of files.
     pub max_files: usize,
 }
 
-/// Why something could not be done with a project.
+/// Why an operation on a project failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
-    /// No such file or project.
+    /// The file, project or version does not exist.
     #[error("not found")]
     NotFound,
-    /// Something on the volume is in the way: a link or a folder where a file must be, or history
-    /// that cannot be read.
+    /// Something on the volume is in the way: a link or a folder in the place of a file, or a
+    /// history that cannot be read.
     #[error("{0}")]
     Unusable(String),
-    /// There is something already where something new was to be made.
+    /// The project that was to be made exists already.
     #[error("exists already")]
     Exists,
-    /// The beginning of a hash that more than one version has.
+    /// More than one version has a hash that begins like this.
     #[error("more than one version begins with that")]
     Ambiguous,
     /// Another save of the same project takes too long.
     #[error("another save of this project is under way")]
     Busy,
-    /// A file or the project would become larger than is allowed.
+    /// A file or the project would exceed its limits.
     #[error("{0}")]
     Quota(String),
     /// The history was written by another program and cannot be imported at the moment.
     #[error("the history was written by another program and cannot be imported now: {0}")]
     Foreign(String),
-    /// Work on the history takes too long, or nobody waits for it any more.
+    /// Work on the history takes too long, or the client does not wait for it any more.
     #[error("work on the project's history takes too long")]
     Late,
     /// The disk or the volume is full.
     #[error("no space left")]
     Full,
-    /// The operating system refused.
+    /// Any other error of the operating system.
     #[error(transparent)]
     Io(io::Error),
-    /// git refused.
+    /// An error of libgit2.
     #[error("git: {0}")]
     Git(git2::Error),
 }
@@ -117,7 +117,7 @@ pub struct Projects {
     shared: Arc<Shared>,
 }
 
-/// What all projects have in common.
+/// The state that all projects share.
 #[derive(Debug)]
 struct Shared {
     limits: FileLimits,
@@ -125,35 +125,36 @@ struct Shared {
     importer: Importer,
 }
 
-/// One project, held open by a handle on its folder.
+/// One project, with an open handle on its folder.
 #[derive(Debug)]
 pub struct Project {
     dir: Dir,
-    /// For libgit2, which takes paths only. The handle was opened along the same names without
-    /// following a link, and nobody but workers can change the volume.
+    /// The path of the folder, for libgit2, which takes only paths. The handle was opened along the
+    /// same names without following a link, and only workers can change the volume.
     path: PathBuf,
-    /// Whose it is. A copy that is being made is already that of its place to be.
+    /// The project and its owner. A copy that is being made has the key of the project that it
+    /// becomes.
     key: ProjectKey,
     shared: Arc<Shared>,
-    /// Given back when the project has been closed.
+    /// The pass, which is given back when the project has been closed.
     pass: Pass,
 }
 
 impl Projects {
-    /// The projects on this volume, with the limits of one of them, and with what reads histories
-    /// that another program wrote.
+    /// Makes a value for the projects on this volume, with their limits, and with the importer of
+    /// other programs' histories.
     pub fn new(volume: Volume, limits: FileLimits, importer: Importer) -> Self {
         git::prepare_library();
         let shared = Shared { limits, keyring: Keyring::new(volume.clone()), importer };
         Self { volume, shared: Arc::new(shared) }
     }
 
-    /// Opens a project to read it. What a save left that was killed is mended first. Blocking.
+    /// Opens a project for reading. A save that was killed is finished first. Blocks.
     pub fn open(&self, key: ProjectKey) -> Result<Project, ProjectError> {
         self.open_as(key, self.volume.enter(Activity::Read))
     }
 
-    /// The same, to copy it into the workspace of a run. Blocking.
+    /// The same, for copying the project into the workspace of a run. Blocks.
     pub fn open_to_copy(&self, key: ProjectKey) -> Result<Project, ProjectError> {
         self.open_as(key, self.volume.enter(Activity::Copy))
     }
@@ -162,7 +163,7 @@ impl Projects {
         let dir = self.volume.open(Location::Project(key))?;
         let project = self.project_at(self.volume.path_of(Location::Project(key)), dir, key, pass);
         if writer::is_marked(&project.dir) {
-            // Reading goes on, even where nothing can be written.
+            // The project can be read even if nothing can be written.
             if let Err(error) = project.mend() {
                 tracing::warn!(%error, "a project could not be mended");
             }
@@ -170,7 +171,7 @@ impl Projects {
         Ok(project)
     }
 
-    /// Opens a project and makes its folder first if there is none. Blocking.
+    /// Opens a project. If its folder does not exist, makes it. Blocks.
     fn open_or_create(&self, key: ProjectKey, pass: Pass) -> Result<Project, ProjectError> {
         let dir = self.volume.make(Location::Project(key))?;
         Ok(self.project_at(self.volume.path_of(Location::Project(key)), dir, key, pass))
@@ -182,12 +183,12 @@ impl Projects {
 }
 
 impl Project {
-    /// The folder's handle, for copying out of it.
+    /// The handle of the project's folder.
     pub fn dir(&self) -> &Dir {
         &self.dir
     }
 
-    /// For libgit2 only, which takes no handles.
+    /// The path of the project's folder, only for libgit2, which does not take handles.
     fn path(&self) -> &Path {
         &self.path
     }
@@ -196,7 +197,7 @@ impl Project {
         self.key
     }
 
-    /// For the log.
+    /// The name of the project for the log.
     fn name(&self) -> String {
         Location::Project(self.key).path()
     }
@@ -213,7 +214,8 @@ impl Project {
         &self.shared.importer
     }
 
-    /// Finishes or takes away what a killed save left, unless somebody is at it.
+    /// Finishes a save that was killed, or removes what it has left. Does nothing if another
+    /// request holds the project's turn.
     fn mend(&self) -> Result<(), ProjectError> {
         let _saving = self.pass.enter(Activity::Save);
         match Writer::after_a_kill(self)? {

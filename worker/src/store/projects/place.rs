@@ -1,4 +1,4 @@
-//! Moving files into their places in a project, and out of it.
+//! Moves files into a project and removes files from it.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::safe_fs::{Dir, FileError, Kind, WriteOptions};
 use crate::types::ProjectPath;
 
 impl Project {
-    /// Removes a file. Whether there was one.
+    /// Removes a file. Returns whether it existed.
     pub(super) fn take_out(&self, path: &ProjectPath) -> Result<bool, ProjectError> {
         match self.dir().file(path.as_str()) {
             Ok(_) => {}
@@ -24,7 +24,8 @@ impl Project {
         Ok(true)
     }
 
-    /// Git knows no empty folders, so neither does a project.
+    /// Removes the folders around a removed file that have become empty. Git does not store empty
+    /// folders, so a project has none.
     fn remove_empty_parents(&self, path: &ProjectPath) -> Result<(), ProjectError> {
         let mut inner = path.as_str();
         while let Some((outer, _)) = inner.rsplit_once('/') {
@@ -37,9 +38,9 @@ impl Project {
         Ok(())
     }
 
-    /// Checks that nothing will be in the way of what is put in place: files that whoever made the
-    /// changes never saw, hidden ones and links, stay where they are, and a folder that holds them
-    /// does too.
+    /// Checks that nothing is in the way of the files that will be put in place. Hidden files and
+    /// links are never shown to the author of the changes, so they stay, and so does a folder that
+    /// contains them.
     pub(super) fn check_ways<'c>(
         &self,
         write: impl Iterator<Item = &'c ProjectPath>,
@@ -73,7 +74,7 @@ impl Project {
         Ok(())
     }
 
-    /// Moves a file that waits in the staging folder to its place.
+    /// Moves a file from the staging folder to its place.
     pub(super) fn put_in_place(
         &self,
         staging: &Dir,
@@ -83,7 +84,7 @@ impl Project {
         let (folder, last) = self.dir().parent_of(path.as_str(), true)?;
         let action = match folder.status(last) {
             Err(FileError::NotFound) => Action::Create,
-            // Only an empty one; git knows none, and nobody saw it.
+            // Only an empty folder may be replaced. Git does not store it, and it is never shown.
             Ok(stat) if Kind::of(&stat) == Kind::Folder => {
                 folder.remove_empty_folder(last)?;
                 Action::Create
@@ -95,8 +96,9 @@ impl Project {
         Ok(action)
     }
 
-    /// Makes files that are as in `from` as in `to`: after a kill, or after an error in the middle
-    /// of a save. What is as in neither was changed by somebody else since, and is left alone.
+    /// Gives files that are as in `from` the content that they have in `to`. It is used after a
+    /// kill, and after an error in the middle of a save. A file that is as in neither was changed
+    /// by another program since, and stays as it is.
     pub(super) fn settle(
         &self,
         repository: &Repository,
@@ -106,7 +108,7 @@ impl Project {
     ) -> Result<(), ProjectError> {
         let tree = |id: Option<Oid>| id.map(|id| super::git::tree_of(repository, id)).transpose();
         let moves = differing(repository, tree(from)?.as_ref(), tree(to)?.as_ref())?;
-        // What goes, goes first: a file may become a folder.
+        // Removals come first, because a file may become a folder.
         for one in moves.iter().filter(|one| one.new.is_none()) {
             if self.current(repository, one)? == Current::Old {
                 self.take_out(&one.path)?;
@@ -166,13 +168,13 @@ impl Project {
 /// A file that differs between two versions.
 pub(super) struct Move {
     pub(super) path: ProjectPath,
-    /// What it was.
+    /// The content in the old version. `None` if the file did not exist.
     pub(super) old: Option<Oid>,
-    /// What it is to be.
+    /// The content in the new version. `None` if the file does not exist in it.
     pub(super) new: Option<Oid>,
 }
 
-/// What a file is now.
+/// The present state of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Current {
     Old,
@@ -204,14 +206,15 @@ fn moved(delta: &DiffDelta<'_>) -> Option<Move> {
     (old != new).then_some(Move { path, old, new })
 }
 
-/// Whether a folder goes away when these files are removed from it, or is empty already.
+/// Whether a folder becomes empty, and is removed, when these files are removed; or is empty
+/// already.
 fn vanishes(folder: &Dir, place: &str, removed: &BTreeSet<&str>) -> Result<bool, ProjectError> {
     for entry in folder.entries()? {
         let Some(name) = entry.name_str() else {
             return Ok(false);
         };
         let place = format!("{place}/{name}");
-        // As deep as a path can be, so recursion is bounded.
+        // The path type bounds the depth, and so the recursion.
         if place.parse::<ProjectPath>().is_err() {
             return Ok(false);
         }
@@ -219,7 +222,7 @@ fn vanishes(folder: &Dir, place: &str, removed: &BTreeSet<&str>) -> Result<bool,
             Kind::File => removed.contains(place.as_str()),
             Kind::Folder => {
                 let inner = folder.folder(name)?;
-                // One that is empty before anything is removed from it stays.
+                // A folder that was empty before is not removed.
                 !inner.entries()?.is_empty() && vanishes(&inner, &place, removed)?
             }
             Kind::Symlink | Kind::Special => false,

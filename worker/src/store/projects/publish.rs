@@ -1,10 +1,10 @@
-//! Saving: new content becomes part of the project and a version.
+//! Saves a project: new content becomes a version and a part of the project.
 //!
-//! Everything that can fail for want of space or rights is done beside the project first: content is
-//! written in a hidden staging folder, the version's objects, its reference and a journal are
-//! stored, and the disk is asked to keep them. Only then are files renamed into place and HEAD
-//! moved. An error before leaves nothing; an error in between is undone; a kill in between is
-//! finished by whoever opens the project next.
+//! Everything that can fail for lack of space or rights is done beside the project first: the save
+//! writes content to a hidden staging folder, stores the version's objects, its reference and a
+//! journal, and syncs them. Only then it renames files into place and moves HEAD. An error before
+//! that leaves nothing behind, an error during it is undone, and after a kill the next request that
+//! opens the project finishes the save.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,16 +21,16 @@ use crate::safe_fs::{Dir, FileError, empty};
 use crate::store::volume::{Activity, Location, Pass};
 use crate::types::{ProjectPath, STYLE_STATE_FILE};
 
-/// A file in the staging folder that is made and removed to see whether there is room.
+/// The name of a file in the staging folder that is made and removed to check that there is space.
 const RESERVE: &str = "reserve";
-/// Room for the folders and the reference that a save makes last.
+/// The space for the folders and the reference that a save makes last, in bytes.
 const RESERVE_BYTES: i64 = 256 * 1024;
-/// Bytes and files that a file system has free for everybody, above which nobody has to look.
+/// If a file system has more free bytes and files than this, space is not checked.
 const PLENTY: u64 = 64 << 20;
 const PLENTY_FILES: u64 = 10_000;
-/// The version of files that nobody had saved when somebody saved others.
+/// The message of the version that keeps files that no version had when others were saved.
 const UNSAVED: &str = "保存されていなかった変更";
-/// The first version of files that had no history.
+/// The message of the first version of files that had no history.
 const FIRST: &str = "最初のバージョン";
 
 /// Why a save failed, and whether the project is as before.
@@ -45,18 +45,18 @@ impl<E: Into<ProjectError>> From<E> for Failed {
     }
 }
 
-/// The version that a save is about to make, and what it follows.
+/// The version that a save is about to make, and the versions before it.
 struct Upcoming {
     id: Oid,
-    /// The version of the files before.
+    /// The version of the files before the save.
     before: Option<Oid>,
-    /// What HEAD is now.
+    /// The version at HEAD.
     head: Option<Oid>,
 }
 
 impl Projects {
-    /// Saves `changes` as one version. A project that does not exist is made; one that was made
-    /// and could not be saved is taken away again. Without a change there is no version. Blocking.
+    /// Saves `changes` as one version. A project that does not exist is made, and removed again if
+    /// the save fails. If nothing changes, no version is made. Blocks.
     pub fn publish(
         &self,
         key: ProjectKey,
@@ -65,7 +65,7 @@ impl Projects {
         self.publish_as(key, changes, &self.volume.enter(Activity::Save))
     }
 
-    /// The same as part of something that is in flight already.
+    /// The same as a part of an activity that is in flight already.
     pub(super) fn publish_as(
         &self,
         key: ProjectKey,
@@ -78,7 +78,7 @@ impl Projects {
             Err(error) => return Err(error),
         };
         if changes.write.is_empty() && !matches!(changes.state, Some(StateChange::Write(_))) {
-            // Nothing to make a project for.
+            // Without changes no project is made.
             let Some(project) = &existing else {
                 return Ok(Published::default());
             };
@@ -95,7 +95,7 @@ impl Projects {
         result
     }
 
-    /// Removes a project that a failed first save leaves behind.
+    /// Removes a project that a failed first save has left.
     pub(super) fn take_back(&self, key: ProjectKey, pass: &Pass) {
         let removed = self.open_as(key, pass.clone()).and_then(|project| Ok(empty(project.dir())?));
         if let Err(error) = removed {
@@ -103,7 +103,7 @@ impl Projects {
             return;
         }
         let parent = self.volume.open(Location::Projects(key.user));
-        // An empty folder that stays is a project without files: harmless.
+        // If the empty folder cannot be removed, it is a project without files, which does no harm.
         drop(parent.and_then(|parent| parent.remove_empty_folder(key.project.to_string())));
     }
 }
@@ -122,7 +122,8 @@ impl Project {
         journal::finish(self, &writer)?;
         let result = self.save_once(&writer, changes);
         match &result {
-            // Objects that the index promises are missing; without it, files are read again.
+            // The index refers to objects that do not exist. Without the index, all files are read
+            // again.
             Err(ProjectError::Git(error)) if error.class() == ErrorClass::Index => {
                 snapshot::forget_index(self)?;
                 self.save_once(&writer, changes)
@@ -138,7 +139,7 @@ impl Project {
     ) -> Result<Published, ProjectError> {
         let staging = writer.stage()?;
         let result = self.save_in(writer, &staging, changes);
-        // What could not be undone is finished by the next one who opens the project.
+        // A save that could not be undone is finished by the next request that opens the project.
         let is_saved = result.is_ok();
         if let Err(error) = journal::sweep(self, is_saved) {
             tracing::warn!(%error, "temporary files of git may have been left behind");
@@ -169,7 +170,7 @@ impl Project {
             return Ok(Published { files, version, ..Published::default() });
         }
 
-        // Beside the project.
+        // The first part: everything is stored beside the project.
         let repository = git::open_to_write(self, writer, staging)?;
         let head = git::head(&repository)?;
         let saved_tree = head.map(|id| git::tree_of(&repository, id)).transpose()?;
@@ -235,7 +236,7 @@ impl Project {
         check_space(&staging.dir)?;
         let own = self.promise(&repository, staging, &upcoming)?;
 
-        // Into the project.
+        // The second part: files are moved into the project.
         let moved = self.carry_out(writer, staging, &repository, &upcoming, &removed, &staged);
         let moved = match moved {
             Ok(moved) => moved,
@@ -260,7 +261,7 @@ impl Project {
         Ok(Published { files, version, is_new: true, merged })
     }
 
-    /// What will have become of the hidden state file.
+    /// The entry of the hidden state file in the result.
     fn saved_state(&self, change: &StateChange) -> Result<Option<SavedFile>, ProjectError> {
         let there = match self.dir().status(STYLE_STATE_FILE) {
             Ok(_) => true,
@@ -276,7 +277,7 @@ impl Project {
         })
     }
 
-    /// Writes down what is about to happen, and has the disk keep all that it needs.
+    /// Writes the version's reference and the journal, and syncs everything that the save needs.
     fn promise(
         &self,
         repository: &Repository,
@@ -324,14 +325,14 @@ impl Project {
         journal::apply_state(self.dir(), &staging.dir)?;
         held.move_to(upcoming.id)?;
         self.dir().sync_file_system()?;
-        // From here on the version stands.
+        // From here on the version is saved.
         if let Err(error) = writer.end_moving() {
             tracing::warn!(%error, "the next one who opens the project has to tidy up");
         }
         Ok(files)
     }
 
-    /// Makes the project as it was, after an error in the middle. Whether that worked.
+    /// Restores the project after an error in the second part. Returns whether that succeeded.
     fn undo(
         &self,
         writer: &Writer<'_>,
@@ -353,8 +354,8 @@ impl Project {
     }
 }
 
-/// Folders and the branch need a little space after the content has been stored. Fails if it was
-/// not there a moment ago.
+/// Checks that there is space for the folders and the branch, which need a little space after the
+/// content was stored.
 fn check_space(staging: &Dir) -> Result<(), FileError> {
     let has_plenty = staging.space().is_ok_and(|space| {
         let files = space.total_files == 0 || space.free_files > PLENTY_FILES;
@@ -372,7 +373,7 @@ fn newest(repository: &Repository) -> Result<Option<String>, ProjectError> {
     Ok(head.map(|id| git::short_id(repository, id)).transpose()?)
 }
 
-/// What others saved since the changes were begun.
+/// What other saves have changed since the work on these changes began.
 fn merged(
     repository: &Repository,
     changes: &Changes<'_>,

@@ -1,5 +1,5 @@
-//! New content, before it is part of the project: beside it in the staging folder, and in its
-//! history.
+//! Puts new content into the staging folder and into the repository, before it becomes a part of
+//! the project.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,11 +15,11 @@ use crate::types::ProjectPath;
 
 /// A file that waits in the staging folder.
 pub(super) struct Staged {
-    /// Its name there.
+    /// The name in the staging folder.
     pub(super) name: String,
-    /// The hash of its content.
+    /// The hash of the content.
     pub(super) id: Oid,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub(super) size: u64,
     /// Its status there.
     pub(super) stat: FileStat,
@@ -33,8 +33,8 @@ impl Staged {
 }
 
 impl Project {
-    /// Copies new content into the staging folder and stores it in the repository. What is in the
-    /// project already is left out.
+    /// Copies new content into the staging folder and stores it in the repository. Files that have
+    /// that content already are left out.
     pub(super) fn stage(
         &self,
         staging: &Dir,
@@ -56,7 +56,7 @@ impl Project {
         Ok(staged)
     }
 
-    /// Copies one file; `None` if it is in the project already.
+    /// Copies one file. `None` if the project has that content already.
     fn stage_one(
         &self,
         staging: &Dir,
@@ -83,7 +83,7 @@ impl Project {
             }
             Source::Stored(stored) if known == Some(stored.0) => Ok(None),
             Source::Stored(stored) => {
-                // Its size is looked at before it is read.
+                // The size is checked before the content is read.
                 let (size, _) = repository.odb()?.read_header(stored.0)?;
                 self.check_size(path, size as u64)?;
                 let size = write(repository.find_blob(stored.0)?.content())?;

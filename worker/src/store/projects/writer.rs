@@ -1,9 +1,9 @@
-//! Taking turns: one save of a project at a time, on one machine.
+//! The turn of a save: on one machine, only one save of a project goes on at a time.
 //!
-//! A hidden folder in the project is the lock, the place where new content waits, and, when it is
-//! found without anybody holding it, the sign that a save was killed. The kernel lets go of the lock
-//! when its holder dies. Between containers a lock means nothing; there, every save has names of its
-//! own, and nothing of one is in the way of another.
+//! A hidden folder in the project is the lock, and contains the staging folders of saves. If the
+//! folder exists and no process holds the lock, a save was killed. The kernel releases the lock
+//! when its holder dies. Between containers a lock has no effect; there, every save uses names of
+//! its own, so saves do not disturb each other.
 
 use std::path::PathBuf;
 use std::thread::park_timeout;
@@ -13,37 +13,37 @@ use super::{Project, ProjectError};
 use crate::safe_fs::{Dir, Entry, FileError, FolderLock, empty};
 use crate::store::volume::SAVE;
 
-/// In the folder while files are moved into place.
+/// The moving marker: a file that is in the folder while a save moves files into place.
 const MOVING: &str = "moving";
-/// Longest wait for another save of the same project.
+/// How long a save waits for another save of the same project.
 const TURN_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often is looked whether it is our turn.
+/// How often a waiting save checks whether the lock is free.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// The right to change a project.
+/// The turn of a save: the right to change the project.
 pub(super) struct Writer<'p> {
     project: &'p Project,
     folder: Dir,
     lock: Option<FolderLock>,
 }
 
-/// The place of one save within the folder.
+/// The staging folder of one save.
 pub(super) struct Staging {
-    /// A name that no other save has had or will have; later ones sort behind earlier ones.
+    /// A unique name. The names of later saves sort after those of earlier ones.
     pub(super) id: String,
-    /// New content waits here.
+    /// The handle of the folder.
     pub(super) dir: Dir,
 }
 
 impl Staging {
-    /// Where it is, for libgit2.
+    /// The path of the folder, for libgit2.
     pub(super) fn path(&self, project: &Project) -> PathBuf {
         project.path().join(SAVE).join(&self.id)
     }
 }
 
 impl<'p> Writer<'p> {
-    /// Waits for its turn.
+    /// Waits for the turn and takes it.
     pub(super) fn wait(project: &'p Project) -> Result<Self, ProjectError> {
         let began = Instant::now();
         while began.elapsed() < TURN_TIMEOUT {
@@ -52,9 +52,9 @@ impl<'p> Writer<'p> {
                     Some(writer) => return Ok(writer),
                     None => park_timeout(PAUSE),
                 },
-                // Whoever had it before removed it just now.
+                // The last holder has just removed the folder.
                 Err(FileError::NotFound) => {}
-                // Nobody but workers uses the name.
+                // Only workers use this name, so something else under it is removed.
                 Err(FileError::NotRegular) => project.dir().remove_file(SAVE)?,
                 Err(error) => return Err(error.into()),
             }
@@ -62,8 +62,8 @@ impl<'p> Writer<'p> {
         Err(ProjectError::Busy)
     }
 
-    /// The right to change a project in which a save was killed; `None` if there is nothing to
-    /// mend or somebody is at it.
+    /// Takes the turn of a project in which a save was killed. `None` if there is nothing to
+    /// repair, or if another request has the turn.
     pub(super) fn after_a_kill(project: &'p Project) -> Result<Option<Self>, ProjectError> {
         match project.dir().folder(SAVE) {
             Ok(folder) => Self::lock(project, folder),
@@ -76,7 +76,7 @@ impl<'p> Writer<'p> {
         let Some(lock) = folder.try_lock()? else {
             return Ok(None);
         };
-        // The last holder may have removed the folder before it let go.
+        // The last holder may have removed the folder before it released the lock.
         let same = match project.dir().status(SAVE) {
             Ok(now) => lock.is_of(&now),
             Err(FileError::NotFound) => false,
@@ -85,7 +85,7 @@ impl<'p> Writer<'p> {
         Ok(same.then(|| Self { project, folder, lock: Some(lock) }))
     }
 
-    /// A place for a new save.
+    /// Makes the staging folder of a new save.
     pub(super) fn stage(&self) -> Result<Staging, ProjectError> {
         let id = uuid::Uuid::now_v7().to_string();
         let dir = self.folder.make_folder(&id)?;
@@ -102,25 +102,25 @@ impl<'p> Writer<'p> {
         ids(&entries).into_iter().map(open).collect::<Result<_, _>>().map(Some)
     }
 
-    /// Removes whatever saves that were killed left here.
+    /// Removes everything that killed saves have left in the folder.
     pub(super) fn clear_all(&self) -> Result<(), ProjectError> {
         Ok(empty(&self.folder)?)
     }
 
-    /// Removes the place of a save.
+    /// Removes the staging folder of a save.
     pub(super) fn clear(&self, staging: &Staging) -> Result<(), ProjectError> {
         empty(&staging.dir)?;
         self.folder.remove_empty_folder(&staging.id)?;
         Ok(())
     }
 
-    /// Tells readers that files are being moved.
+    /// Makes the moving marker, which tells readers that files are being moved.
     pub(super) fn begin_moving(&self) -> Result<(), ProjectError> {
         self.folder.make_folder(MOVING)?;
         Ok(())
     }
 
-    /// Tells readers that it is over.
+    /// Removes the moving marker.
     pub(super) fn end_moving(&self) -> Result<(), ProjectError> {
         self.folder.remove_empty_folder(MOVING)?;
         Ok(())
@@ -129,16 +129,17 @@ impl<'p> Writer<'p> {
 
 impl Drop for Writer<'_> {
     fn drop(&mut self) {
-        // A folder that stays tells the next one to look what is in it.
+        // If the folder stays, the next request checks what is in it.
         if let Err(error) = self.project.dir().remove_empty_folder(SAVE) {
             tracing::warn!(%error, "the folder of a save could not be removed");
         }
-        // Only now may somebody else take it.
+        // Only now another save may take the turn.
         drop(self.lock.take());
     }
 }
 
-/// Whether there may be something to mend. One look at a name that is hardly ever there.
+/// Whether a save may have been killed in this project. This only checks whether the folder exists,
+/// which is rare.
 pub(super) fn is_marked(project: &Dir) -> bool {
     project.status(SAVE).is_ok()
 }
@@ -164,7 +165,7 @@ fn ids(entries: &[Entry]) -> Vec<String> {
     ids
 }
 
-/// Whether files are being moved at this moment.
+/// Whether a save is moving files at this moment.
 pub(super) fn is_moving(project: &Dir) -> bool {
     project.folder(SAVE).is_ok_and(|folder| folder.status(MOVING).is_ok())
 }

@@ -1,9 +1,9 @@
-//! Keys with which a worker marks what it wrote on the volume itself.
+//! The keys with which workers mark the histories that they wrote.
 //!
-//! A key is a file of its own, `.dreamcore/keys/{key}`, that never changes. Whoever needs one takes
-//! the first that is there, and makes one if there is none. When two containers make the first one
-//! at the same time, there are two, and what was marked with either of them stays marked: no file
-//! is ever written by both.
+//! Each key is a file of its own, `.dreamcore/keys/{key}`, that never changes. A worker that needs
+//! a key uses the first one, and makes one if there is none. If two containers make the first one
+//! at the same time, there are two keys, and marks made with either of them stay valid. So no file
+//! is ever written by two containers.
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
@@ -15,13 +15,13 @@ use uuid::Uuid;
 use super::{KEYS, Location, Volume};
 use crate::safe_fs::{Dir, FileError, WriteOptions};
 
-/// As long as a block of SHA-256, so that HMAC uses it as it is.
+/// The length of a key: that of a block of SHA-256, so that HMAC uses the key as it is.
 const KEY_BYTES: usize = 64;
 
-/// A random secret.
+/// A random key.
 pub(in crate::store) type Key = [u8; KEY_BYTES];
 
-/// The keys of a volume. What was read once is remembered, because a key does not change.
+/// The keys of a volume. A key that was read is remembered, because it does not change.
 pub(in crate::store) struct Keyring {
     volume: Volume,
     known: Mutex<HashMap<Uuid, Key>>,
@@ -38,7 +38,7 @@ impl Keyring {
         Self { volume, known: Mutex::default() }
     }
 
-    /// The key of this name, if there is one. Blocking.
+    /// The key of this name. `None` if it does not exist. Blocks.
     pub(in crate::store) fn get(&self, name: Uuid) -> Result<Option<Key>, FileError> {
         if let Some(key) = self.known().get(&name) {
             return Ok(Some(*key));
@@ -54,7 +54,7 @@ impl Keyring {
         }
     }
 
-    /// A key to mark with: the first that there is, or a new one. Blocking.
+    /// The key for new marks: the first one, or a new one if there is none. Blocks.
     pub(in crate::store) fn any(&self) -> Result<(Uuid, Key), FileError> {
         let folder = self.volume.make(Location::Keys)?;
         let entries = folder.entries()?;
@@ -77,7 +77,8 @@ impl Keyring {
     }
 }
 
-/// `None` if there is no key in the file: another container may not have written it yet.
+/// Reads a key. `None` if the file does not contain one, because another container may not have
+/// written it yet.
 fn read(folder: &Dir, name: Uuid) -> Result<Option<Key>, FileError> {
     let mut bytes = Vec::new();
     let (file, _) = folder.file(&name.to_string())?;
@@ -128,7 +129,7 @@ mod tests {
         let (first, second) = (make(&folder).unwrap(), make(&folder).unwrap());
         assert_eq!(keyring.any().unwrap(), first);
         assert_eq!(keyring.get(second.0).unwrap(), Some(second.1));
-        // One that was not written to its end is no key.
+        // A file that was not written to its end is not a key.
         std::fs::write(temp.path().join(KEYS).join(Uuid::nil().to_string()), "short").unwrap();
         assert_eq!(keyring.any().unwrap(), first);
         assert_eq!(keyring.get(Uuid::nil()).unwrap(), None);

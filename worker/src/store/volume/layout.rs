@@ -1,4 +1,4 @@
-//! Which folders there are on the volume. No other module knows their names.
+//! The layout of the volume: its folders. No other module knows their names.
 //!
 //! ```text
 //! users/{user}/projects/{project}/             a project
@@ -14,23 +14,23 @@ use std::path::{Path, PathBuf};
 
 use crate::types::{AssetId, ProjectId, UserId};
 
-/// A project's folder while it is being saved. Hidden, so nobody is served half a save.
+/// The folder in a project for saves. It is hidden, so half a save is never served.
 pub(in crate::store) const SAVE: &str = ".dreamcore";
-/// The keys of this volume's marks, below its root.
+/// The folder of this volume's keys, below its root.
 pub(in crate::store) const KEYS: &str = ".dreamcore/keys";
-/// The folder of deleted assets beside the others. Hidden, so it is no asset.
+/// The folder of deleted assets, beside the other assets. It is hidden, so it is not taken for an
+/// asset.
 pub(in crate::store) const TRASH: &str = ".trash";
 
-/// The beginning of the name of something that is being made beside its place. Hidden, and no id
-/// begins like that.
+/// The beginning of the names of drafts. They are hidden, and no id begins like that.
 pub(in crate::store) use crate::safe_fs::TEMPORARY_PREFIX as DRAFT;
 
-/// Whose project, and which.
+/// A project and its owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ProjectKey {
     /// The owner.
     pub user: UserId,
-    /// The project.
+    /// The id of the project.
     pub project: ProjectId,
 }
 
@@ -44,21 +44,21 @@ impl ProjectKey {
 /// A folder of the volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Location {
-    /// All projects of a user.
+    /// The folder of all projects of a user.
     Projects(UserId),
-    /// One project.
+    /// The folder of one project.
     Project(ProjectKey),
-    /// All assets of a user.
+    /// The folder of all assets of a user.
     Assets(UserId),
-    /// One asset.
+    /// The folder of one asset.
     Asset(UserId, AssetId),
-    /// All keys.
+    /// The folder of all keys.
     Keys,
 }
 
 impl Location {
-    /// Where it is below the volume's root: names with slashes between them, none of which leads
-    /// up, because they are fixed words and ids.
+    /// The path below the volume's root. It consists of fixed words and ids, so no part of it leads
+    /// up.
     pub(in crate::store) fn path(self) -> String {
         match self {
             Self::Projects(user) => format!("users/{user}/projects"),

@@ -1,8 +1,8 @@
-//! The volume: one folder of the machine on which all projects and assets lie.
+//! The volume: the folder that contains all projects and assets.
 //!
-//! Everything below it is opened from here. Its root is opened anew for each request and nothing is
+//! Everything below it is opened from here. Its root is opened anew for each request and no file is
 //! held open in between, because a volume that several containers share cannot be reloaded while a
-//! file in it is open.
+//! file on it is open.
 
 mod draft;
 mod gate;
@@ -22,7 +22,7 @@ pub(super) use layout::{DRAFT, KEYS, Location, SAVE, TRASH};
 
 use crate::safe_fs::{AtHand, Dir, FileError};
 
-/// The volume.
+/// The volume. Clones refer to the same one.
 #[derive(Debug, Clone)]
 pub struct Volume {
     path: PathBuf,
@@ -32,27 +32,27 @@ pub struct Volume {
 }
 
 impl Volume {
-    /// The volume that is mounted at `path`.
+    /// Makes a value for the volume that is mounted at `path`. This opens no file.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), gate: Arc::default(), is_cached: Arc::default() }
     }
 
-    /// Whether it can be opened at all. Blocking.
+    /// Checks whether the volume can be opened. Blocks.
     pub fn check(&self) -> io::Result<()> {
         self.root().map(drop)
     }
 
-    /// What is in flight on it.
+    /// The gate, which knows what is in flight.
     pub fn gate(&self) -> &Arc<Gate> {
         &self.gate
     }
 
-    /// Begins an activity; whatever it opens is to be closed before the pass is dropped.
+    /// Begins an activity. Everything that it opens must be closed before the pass is dropped.
     pub(super) fn enter(&self, activity: Activity) -> Pass {
         self.gate.enter(activity)
     }
 
-    /// Its root. Blocking.
+    /// Opens the root of the volume. Blocks.
     pub(super) fn root(&self) -> io::Result<Dir> {
         let root = Dir::open_root(&self.path)?;
         self.is_cached.get_or_init(|| AtHand::is_possible(&root));
@@ -68,18 +68,20 @@ impl Volume {
         AtHand::open_root(&self.path)?.folder(&location.path())
     }
 
-    /// Opens a folder. Blocking.
+    /// Opens a folder of the volume. Blocks.
     pub(super) fn open(&self, location: Location) -> Result<Dir, FileError> {
         self.root()?.folder(location.path())
     }
 
-    /// Opens a folder and makes it first, with those around it, if it is not there. Blocking.
+    /// Opens a folder of the volume. If it does not exist, makes it and the folders around it.
+    /// Blocks.
     pub(super) fn make(&self, location: Location) -> Result<Dir, FileError> {
         self.root()?.make_folders(&location.path())
     }
 
-    /// The name of a folder, for libgit2, which takes no handles. Nobody but workers can change the
-    /// volume, so it means what a handle means that was opened without following a link.
+    /// The path of a folder, for libgit2, which does not take handles. Only workers can change the
+    /// volume, so the path refers to the same folder as a handle that was opened without following
+    /// links.
     pub(super) fn path_of(&self, location: Location) -> PathBuf {
         self.path.join(location.path())
     }

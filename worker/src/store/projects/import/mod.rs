@@ -1,13 +1,14 @@
-//! Importing a history that somebody else wrote: once, and never reading it again.
+//! Imports a history that another program wrote. It is read once and never again.
 //!
-//! A `.git` without this worker's mark (`git/mark.rs`) was written by another program, together with
-//! an agent that could reach it. It is read by a program in a sandbox, which hands over whole objects;
-//! they are checked one by one (`dreamcore_import::receive`) and written into a new repository beside
-//! the old one. The new one gets the mark, takes the old one in, and takes its place by a rename. What
-//! cannot be imported is kept the same way, and a history begins with the files as they are.
+//! A `.git` without this worker's mark (`git/mark.rs`) was written by another program, together
+//! with an agent that could change it. A program in a sandbox reads it and hands over whole
+//! objects. The worker checks each of them (`dreamcore_import::receive`) and writes them into a new
+//! repository beside the old one. The new repository gets the mark, the old one is moved into it,
+//! and a rename puts it into its place. A repository that cannot be imported is kept in the same
+//! way, and a new history begins with the present files.
 //!
-//! The same is done with a repository of this worker's own that cannot be read any more, after a
-//! power cut for example: what is sound of it is found by the same walk.
+//! A repository of this worker's own that cannot be read any more, for example after a power cut,
+//! is imported in the same way, which finds the sound part of it.
 //!
 //! ```text
 //! .dreamcore/ID/new/.git     made, filled, marked, synced
@@ -16,8 +17,8 @@
 //! .git/before-dreamcore/ID   → .git/before-dreamcore/ID.tar.gz
 //! ```
 //!
-//! Killed before the first rename, there is the old repository. After it, the next one who opens the
-//! project finishes the second.
+//! If the worker is killed before the first rename, the old repository is still there. After it,
+//! the next request that opens the project makes the second one.
 
 mod keep;
 mod pack;
@@ -40,25 +41,26 @@ use super::{Project, ProjectError};
 use crate::safe_fs::{Dir, FileError, WriteOptions, empty};
 use pack::Pack;
 
-/// How much more than a project may have today its versions may have had: hidden files are counted,
-/// and limits may have been lowered.
+/// By which factor a version may exceed the limits of a project: versions contain hidden files too,
+/// and the limits may have been lowered since.
 const TOLERANCE: u64 = 2;
-/// The folder of a repository that is being made, in the place of its save.
+/// The name of the folder in the staging folder in which a new repository is made.
 const NEW: &str = "new";
 
-/// What the stream of a confined program is given to. Returns whether it was read to its end.
+/// The receiver of a confined program's stream. Returns whether it read the stream to its end.
 pub type Receive<'r> = dyn FnMut(&mut dyn Read) -> bool + 'r;
 
 type Start = dyn Fn(&Dir, &Limits, &mut Receive<'_>) -> Result<String, ForeignError> + Send + Sync;
 
-/// What reads a stranger's repository. This module starts no process, so whoever makes the
-/// [`Projects`](super::Projects) hands it in: it gets the folder `.git`, starts the confined program
-/// on it, passes on what that writes, and returns what was said of it.
+/// Reads the repository of another program. This module starts no process, so the caller that makes
+/// the [`Projects`](super::Projects) passes an importer: it gets the folder `.git`, starts the
+/// confined program on it, passes the program's stream on, and returns the program's summary for
+/// the log.
 #[derive(Clone)]
 pub struct Importer(Arc<Start>);
 
 impl Importer {
-    /// An importer that does this.
+    /// Makes an importer from a function.
     pub fn new(
         start: impl Fn(&Dir, &Limits, &mut Receive<'_>) -> Result<String, ForeignError>
         + Send
@@ -75,16 +77,16 @@ impl fmt::Debug for Importer {
     }
 }
 
-/// Why a stranger's repository was not read.
+/// Why the repository of another program was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum ForeignError {
-    /// Nothing can be read confined at the moment. The repository stays as it is.
+    /// No confined program can be started at the moment. The repository stays as it is.
     #[error("{0}")]
     Unavailable(String),
-    /// The repository is to blame.
+    /// The repository cannot be imported. It is put aside, and a new history begins.
     #[error("{0}")]
     Refused(String),
-    /// The disk is, or the volume.
+    /// The disk or the volume failed. The repository stays as it is.
     #[error(transparent)]
     Failed(#[from] ProjectError),
 }
@@ -101,7 +103,7 @@ impl From<std::io::Error> for ForeignError {
     }
 }
 
-/// What an imported history may have.
+/// The limits of an imported history.
 fn limits(files: FileLimits) -> Limits {
     let bytes = files.max_project_bytes.saturating_mul(TOLERANCE);
     Limits {
@@ -112,16 +114,16 @@ fn limits(files: FileLimits) -> Limits {
     }
 }
 
-/// A new repository beside the project.
+/// A new repository in the staging folder.
 struct Fresh {
-    /// The folder around it.
+    /// The folder that contains the repository.
     around: Dir,
-    /// The repository.
+    /// The folder of the repository.
     git: Dir,
     path: std::path::PathBuf,
 }
 
-/// Begins a history where there is none.
+/// Begins a history in a project without one.
 pub(super) fn begin(project: &Project, staging: &Staging) -> Result<(), ProjectError> {
     let fresh = make(project, staging)?;
     if install(project, staging, &fresh)? {
@@ -130,7 +132,8 @@ pub(super) fn begin(project: &Project, staging: &Staging) -> Result<(), ProjectE
     Ok(())
 }
 
-/// Imports the history of a project. It is this worker's own then, or there is a new one.
+/// Imports the history of a project. Afterwards the project has a history with a mark: the imported
+/// one, or a new one if it could not be imported.
 pub(super) fn import(
     project: &Project,
     writer: &Writer<'_>,
@@ -140,7 +143,7 @@ pub(super) fn import(
     let staging = writer.stage()?;
     let imported = import_in(project, &staging);
     if imported.is_err() && !is_there(project)? {
-        // The next one who opens the project carries on.
+        // The next request that opens the project goes on with the import.
         return imported.map(drop);
     }
     let kept = match &imported {
@@ -167,7 +170,7 @@ pub(super) fn import(
     Ok(())
 }
 
-/// What was imported and what was said of it, or why nothing was.
+/// The imported history with the program's summary, or the reason why nothing was imported.
 type Imported = Result<(History, String), String>;
 
 fn import_in(project: &Project, staging: &Staging) -> Result<Imported, ProjectError> {
@@ -186,7 +189,7 @@ fn import_in(project: &Project, staging: &Staging) -> Result<Imported, ProjectEr
     Ok(imported)
 }
 
-/// Makes an empty repository with the mark.
+/// Makes an empty repository with a mark.
 fn make(project: &Project, staging: &Staging) -> Result<Fresh, ProjectError> {
     let around = staging.dir.make_folder(NEW)?;
     let path = git::init(&staging.path(project).join(NEW))?;
@@ -196,7 +199,7 @@ fn make(project: &Project, staging: &Staging) -> Result<Fresh, ProjectError> {
     Ok(Fresh { around, git, path })
 }
 
-/// Lets the old repository be read, and fills the new one with what comes.
+/// Has the old repository read, and fills the new one with the objects that come.
 fn fill(project: &Project, fresh: &Fresh) -> Result<(History, String), ForeignError> {
     let old = project.dir().folder(".git")?;
     let limits = limits(project.limits());
@@ -226,7 +229,7 @@ fn receive_objects(
     let mut pack = None;
     let received = receive::<ProjectError>(&mut stream, limits, |event| {
         match (event, &mut pack) {
-            // An empty pack is none.
+            // Without objects no pack is made.
             (Event::Count(0), _) => Ok(()),
             (Event::Count(_), None) => pack.insert(Pack::begin(&folder)?).take(event),
             (_, Some(pack)) => pack.take(event),
@@ -263,14 +266,15 @@ fn write_references(git: &Dir, history: &History) -> Result<(), ProjectError> {
         }
     }
     if !history.cut.is_empty() {
-        // git's own way to say that a history has no beginning; libgit2 knows it too.
+        // The file `shallow` is git's own way to mark a history as cut. libgit2 reads it too.
         let ids: Vec<_> = history.cut.iter().map(|id| format!("{id}\n")).collect();
         write(git::SHALLOW, ids.concat())?;
     }
     Ok(())
 }
 
-/// Without an index, `git status` by hand would call every file new until the next save.
+/// Writes git's index. Without it, `git status` by hand would show every file as new until the next
+/// save.
 fn write_index(path: &std::path::Path, history: &History) -> Result<(), ProjectError> {
     let Some(head) = &history.head else { return Ok(()) };
     let repository = git::open_at(path)?;
@@ -287,7 +291,8 @@ fn is_there(project: &Project) -> Result<bool, ProjectError> {
     }
 }
 
-/// Puts a new repository into its place. What was there moves into it; whether there was anything.
+/// Puts a new repository into its place and moves the old one into it. Returns whether there was an
+/// old one.
 fn install(project: &Project, staging: &Staging, fresh: &Fresh) -> Result<bool, ProjectError> {
     if !is_there(project)? {
         fresh.around.rename_to(".git", project.dir(), ".git")?;
@@ -303,8 +308,8 @@ fn install(project: &Project, staging: &Staging, fresh: &Fresh) -> Result<bool, 
     Ok(true)
 }
 
-/// Finishes what was killed between its two renames. What the new repository is worth is decided by
-/// its mark, as always.
+/// Finishes an import that was killed between its two renames. As always, the mark decides whether
+/// the new repository is trusted.
 pub(super) fn recover(project: &Project, staging: &Staging) -> Result<(), ProjectError> {
     if is_there(project)? {
         return Ok(());
@@ -316,7 +321,7 @@ pub(super) fn recover(project: &Project, staging: &Staging) -> Result<(), Projec
         around.rename_to(".git", project.dir(), ".git")
     };
     match recovered() {
-        // Something else was killed.
+        // The worker was killed during something else than an import.
         Err(FileError::NotFound | FileError::NotRegular) => Ok(()),
         result => Ok(result?),
     }
