@@ -159,6 +159,6 @@ async fn an_answer_that_breaks_off_after_a_tool_is_finished_later() {
     let ids = Ids::new();
     let events = worker.generate(ids, "test").await;
     expect_done(&worker, &events);
-    assert_eq!(spoken(&events), format!("書きます。{STORY}"));
+    assert_eq!(spoken(&events), format!("書きます。\n\n{STORY}"));
     assert_eq!(worker.get_file(ids, "count.txt").await.text(), "once\n");
 }
