@@ -27,6 +27,9 @@ impl Scene {
     /// minutes.
     pub(crate) async fn start(setup: Setup) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
+        // The worker may be another user than the test.
+        let searchable = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(folder.path(), searchable).expect("it is ours");
         let setup = setup.instead_of_claude(folder.path(), "exit 1");
         Self { worker: setup.start().await, folder }
     }

@@ -34,6 +34,8 @@ const ATTACKS: &[&str] = &[
     "sockets_in_messages",
     "honest_number_of_pipes",
     "more_descriptors",
+    "a_fork_bomb",
+    "a_cli_that_aborts_among_all_processes",
 ];
 /// The tests of `tests/api` that run inside: links and special files on the volume.
 const FILES: &[&str] = &["not_files::"];

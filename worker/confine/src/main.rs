@@ -159,7 +159,7 @@ fn confine(
     }
     match process::split()? {
         ForkResult::Parent { child } => {
-            let code = reaper::init(child)?;
+            let code = reaper::init(control, child, root.own_proc)?;
             Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
         }
         ForkResult::Child => Err(process::become_program(plan)),

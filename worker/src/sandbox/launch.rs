@@ -97,6 +97,7 @@ pub struct Handle {
     launcher: Child,
     control: Control,
     exit_code: Option<i32>,
+    remaining: u64,
     cgroup: Option<Cgroup>,
 }
 
@@ -155,12 +156,12 @@ impl Launcher {
                 Some(Message::Listener) => listener = Some(control.take_listener()?),
                 Some(Message::Ready) => break,
                 Some(Message::Failed(failure)) => return Err(LaunchError::Failed(failure)),
-                Some(Message::Exited { .. }) | None => {
+                Some(Message::Exited { .. } | Message::Remaining { .. }) | None => {
                     return Err(LaunchError::Protocol("it ended without a word".to_owned()));
                 }
             }
         }
-        let handle = Handle { launcher, control, exit_code: None, cgroup };
+        let handle = Handle { launcher, control, exit_code: None, remaining: 0, cgroup };
         Ok(Confined { handle, stdin, stdout, stderr, listener, outcomes })
     }
 
@@ -205,12 +206,19 @@ impl Handle {
         self.cgroup.as_ref().map_or(0, Cgroup::refused_forks)
     }
 
+    /// How many processes the program had started and left when it ended with an error. 0 if it did
+    /// not, or is not known to have.
+    pub fn remaining(&self) -> u64 {
+        self.remaining
+    }
+
     /// Waits until the program has ended and no process that it started is left. Returns its exit
     /// code, or 128 plus the signal's number. The future may be dropped and made again.
     pub async fn wait(&mut self) -> Result<i32, LaunchError> {
         while self.exit_code.is_none() {
             match self.control.next().await? {
                 Some(Message::Exited { code }) => self.exit_code = Some(code),
+                Some(Message::Remaining { processes }) => self.remaining = processes,
                 Some(Message::Failed(failure)) => return Err(LaunchError::Failed(failure)),
                 Some(_) => {}
                 None => return Err(LaunchError::Protocol("it ended without a code".to_owned())),

@@ -36,6 +36,12 @@ pub enum Message {
     Ready,
     /// The start failed, or the launcher cannot go on.
     Failed(Failure),
+    /// The program ended with an error, and so many processes that it had started were there. They
+    /// are ended next.
+    Remaining {
+        /// The number of processes. Threads are not counted.
+        processes: u64,
+    },
     /// The program ended and nothing that it started is left.
     Exited {
         /// The program's exit code, or 128 plus the number of the signal that ended it.

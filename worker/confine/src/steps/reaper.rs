@@ -57,7 +57,7 @@ pub(crate) fn watch(control: &Control, signals: &SignalFd, first: Pid) -> StepRe
             code = wait_for(first)?;
         }
     }
-    end_descendants()?;
+    end_descendants(control, code)?;
     let code = code.unwrap_or(128 + Signal::SIGKILL as i32);
     // The worker may have ended. Then no process is left that could read the report.
     match control.send(&Message::Exited { code }) {
@@ -104,9 +104,13 @@ fn exit_code_of(first: Pid, status: WaitStatus) -> Option<i32> {
 
 /// Kills every descendant of this process, in rounds until none is left. A process that forks
 /// during a round is found in the next one, because its orphan becomes a child of this process.
-fn end_descendants() -> StepResult {
+fn end_descendants(control: &Control, code: Option<i32>) -> StepResult {
+    let mut descendants = descendants_of(std::process::id().cast_signed());
+    if !descendants.is_empty() {
+        report_remaining(control, code, descendants.len());
+    }
     loop {
-        for pid in descendants_of(std::process::id().cast_signed()) {
+        for pid in descendants {
             match kill(pid, Signal::SIGKILL) {
                 Ok(()) | Err(Errno::ESRCH) => {}
                 Err(error) => return Err(Failure::at(Step::Watch)(error)),
@@ -117,6 +121,18 @@ fn end_descendants() -> StepResult {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(Failure::at(Step::Watch)(error)),
         }
+        descendants = descendants_of(std::process::id().cast_signed());
+    }
+}
+
+/// Tells the worker how many processes the program has left, if the program failed: it may have
+/// failed because there were as many as the kernel allows. The worker cannot count them itself,
+/// because they are gone when it learns of the end.
+fn report_remaining(control: &Control, code: Option<i32>, processes: usize) {
+    if code != Some(0) {
+        let processes = u64::try_from(processes).unwrap_or(u64::MAX);
+        // The worker may have ended, and the processes have to be ended all the same.
+        drop(control.send(&Message::Remaining { processes }));
     }
 }
 
@@ -155,8 +171,8 @@ fn parent_of(pid: i32) -> Option<i32> {
 
 /// The work of the first process of a PID namespace: collects orphans until `program` ends, and
 /// returns its exit code. When this process then ends, the kernel kills all others in the
-/// namespace.
-pub(crate) fn init(program: Pid) -> StepResult<i32> {
+/// namespace. `own_proc` says whether `/proc` shows this namespace.
+pub(crate) fn init(control: &Control, program: Pid, own_proc: bool) -> StepResult<i32> {
     super::descriptors::release_standard().map_err(Failure::at(Step::Init))?;
     // If a process inside could trace this one, it could keep the namespace alive.
     nix::sys::prctl::set_dumpable(false).map_err(Failure::at(Step::Init))?;
@@ -164,6 +180,9 @@ pub(crate) fn init(program: Pid) -> StepResult<i32> {
         match waitpid(None, Some(WaitPidFlag::__WALL)) {
             Ok(status) => {
                 if let Some(code) = exit_code_of(program, status) {
+                    if own_proc {
+                        report_remaining(control, Some(code), others_in_namespace());
+                    }
                     return Ok(code);
                 }
             }
@@ -171,4 +190,15 @@ pub(crate) fn init(program: Pid) -> StepResult<i32> {
             Err(error) => return Err(Failure::at(Step::Watch)(error)),
         }
     }
+}
+
+/// The number of processes in this PID namespace, without its first one. 0 if `/proc` cannot be
+/// read.
+fn others_in_namespace() -> usize {
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return 0;
+    };
+    let pid = |name: std::ffi::OsString| name.to_str()?.parse::<u32>().ok();
+    let pids = entries.filter_map(|entry| pid(entry.ok()?.file_name()));
+    pids.filter(|pid| *pid != std::process::id()).count()
 }

@@ -139,7 +139,8 @@ impl Driver {
         if !matches!(ended, Ended::Exited(_)) {
             self.handle.kill().await;
         }
-        let was_crowded = self.findings.was_crowded() || self.handle.refused_forks() > 0;
+        let was_crowded =
+            self.findings.was_crowded(self.handle.remaining()) || self.handle.refused_forks() > 0;
         CliReport {
             ended,
             result: self.result,

@@ -29,7 +29,10 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// The handle with which runs are put under watch. The thread ends when it is dropped.
 #[derive(Debug)]
-pub struct Guard(Sender<Watched>);
+pub struct Guard {
+    runs: Sender<Watched>,
+    crowd: u64,
+}
 
 /// What the watch finds out about one run. The watch of it ends when this is dropped.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub struct Findings {
     /// `None` once the reason was received.
     excess: Option<oneshot::Receiver<Excess>>,
     was_crowded: Arc<AtomicBool>,
+    /// From this number of processes on, the run is crowded.
+    crowd: u64,
 }
 
 impl Findings {
@@ -58,9 +63,10 @@ impl Findings {
     }
 
     /// Whether the run has had most of the processes that it may have, so that the kernel may have
-    /// refused it more.
-    pub fn was_crowded(&self) -> bool {
-        self.was_crowded.load(Ordering::Relaxed)
+    /// refused it more. `remaining` is the number of processes that were there at its end: the more
+    /// there are, the more seldom the watch measures them.
+    pub fn was_crowded(&self, remaining: u64) -> bool {
+        remaining >= self.crowd || self.was_crowded.load(Ordering::Relaxed)
     }
 }
 
@@ -71,7 +77,7 @@ impl Guard {
         std::thread::Builder::new()
             .name("guard".to_owned())
             .spawn(move || watch(&receiver, &allowance))?;
-        Ok(Self(sender))
+        Ok(Self { runs: sender, crowd: allowance.crowd() })
     }
 
     /// Watches a run until the returned findings are dropped.
@@ -80,8 +86,8 @@ impl Guard {
         let was_crowded = Arc::new(AtomicBool::new(false));
         // The thread lives as long as `self`. If it has ended all the same, the run is not watched
         // any more, and its other limits hold.
-        drop(self.0.send(Watched::new(members, folder, tell, Arc::clone(&was_crowded))));
-        Findings { excess: Some(excess), was_crowded }
+        drop(self.runs.send(Watched::new(members, folder, tell, Arc::clone(&was_crowded))));
+        Findings { excess: Some(excess), was_crowded, crowd: self.crowd }
     }
 }
 
