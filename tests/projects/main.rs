@@ -13,6 +13,7 @@ mod interrupted;
 mod locks;
 mod older;
 mod shutdown;
+mod siege;
 mod strace;
 mod support;
 mod upkeep;
