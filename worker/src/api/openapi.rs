@@ -5,7 +5,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::endpoint::{Endpoint, Gives, Method, Takes, TypeOf};
-use super::{ENDPOINTS, ErrorCode, answer};
+use super::{ENDPOINTS, ErrorCode, answer, request};
 
 /// The document that the worker serves. A test fails if it differs from the result of [`document`].
 pub const CHECKED_IN: &str = include_str!("../../../openapi/dreamcore-worker.json");
@@ -97,9 +97,14 @@ impl Builder {
             Takes::Json(of) => {
                 let schema = self.requests.schema_of(of);
                 let content = json!({ "application/json": { "schema": schema } });
+                let description = format!(
+                    "The file. It must arrive within {} s, without a silence of more than {} s.",
+                    request::UPLOAD_WITHIN.as_secs(),
+                    request::UPLOAD_SILENCE.as_secs(),
+                );
                 operation.insert(
                     "requestBody".to_owned(),
-                    json!({ "required": true, "content": content }),
+                    json!({ "description": description, "required": true, "content": content }),
                 );
             }
             Takes::Upload(of) => {

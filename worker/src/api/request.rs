@@ -1,6 +1,7 @@
 //! The requests, field by field. Parsing checks them, so a value of one of these types is valid.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -226,6 +227,12 @@ pub struct CopyProject {
     /// The message of the copy's first own version.
     pub message: Option<VersionMessage>,
 }
+
+/// How long the body of an upload may take to arrive, and how long its client may be silent
+/// meanwhile. A phone with a weak connection sends a large file for minutes.
+pub const UPLOAD_WITHIN: Duration = Duration::from_mins(10);
+/// See [`UPLOAD_WITHIN`].
+pub const UPLOAD_SILENCE: Duration = Duration::from_secs(30);
 
 /// The query of `upload_asset`.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -17,13 +17,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::error::ApiError;
 use super::pieces::{self, Piece};
 use crate::api::ErrorCode;
+use crate::api::request::{UPLOAD_SILENCE, UPLOAD_WITHIN};
 use crate::blocking;
 use crate::store::assets::{Asset, AssetError, Upload};
 use crate::types::FileName;
 
-/// How long a client may be silent, and how long a whole upload may take.
-const SILENCE: Duration = Duration::from_secs(30);
-const WHOLE: Duration = Duration::from_mins(10);
 /// How long the rest of a refused body is read.
 const LINGER: Duration = Duration::from_secs(5);
 /// How much is collected before it is written, in bytes, if there is memory for it.
@@ -112,7 +110,7 @@ impl Pending {
             piece: Some(Piece::with_room(pieces::size(PIECE_BYTES))),
             room: max_bytes,
             max_bytes,
-            deadline: Instant::now() + WHOLE,
+            deadline: Instant::now() + UPLOAD_WITHIN,
         }
     }
 
@@ -178,7 +176,7 @@ impl Pending {
 
     async fn in_time<T>(&self, next: impl Future<Output = T>) -> Result<T, ApiError> {
         let late = |_| ApiError::body_timeout();
-        timeout_at(self.deadline, timeout(SILENCE, next)).await.map_err(late)?.map_err(late)
+        timeout_at(self.deadline, timeout(UPLOAD_SILENCE, next)).await.map_err(late)?.map_err(late)
     }
 
     /// Writes the collected bytes on a thread that may wait for the disk.
