@@ -27,7 +27,7 @@ const MAX_BETA_BYTES: usize = 64;
 
 /// The operation that a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operation {
+pub enum Operation {
     /// A request of the CLI at its start that only checks whether the API can be reached. The
     /// broker answers it itself.
     Hello,

@@ -35,7 +35,9 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
 pub use check::{Form, Request};
+pub use head::Operation;
 pub use ledger::{Ledger, Overuse, Totals};
+pub use rewrite::rewritten;
 
 use crate::models::{Lending, ProviderKind, Providers};
 use crate::types::Secret;

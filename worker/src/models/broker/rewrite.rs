@@ -15,7 +15,7 @@ use super::head::Operation;
 use crate::models::ProviderKind;
 
 /// The body for `provider`, with the provider's name of the model. The name needs no escaping.
-pub(super) fn rewritten(
+pub fn rewritten(
     body: &Bytes,
     request: &Request,
     operation: Operation,
@@ -69,7 +69,7 @@ fn with_comma(body: &[u8], field: &Range<usize>) -> Range<usize> {
 
 /// A body in pieces, whose length is known.
 #[derive(Debug)]
-pub(super) struct Pieces {
+pub struct Pieces {
     parts: VecDeque<Bytes>,
 }
 
