@@ -31,7 +31,7 @@ async fn becomes(worker: &Worker, expected: &Value) {
 }
 
 fn nothing_but(what: &str) -> Value {
-    let mut counts = json!({ "reads": 0, "copies": 0, "uploads": 0, "saves": 0 });
+    let mut counts = json!({ "reads": 0, "copies": 0, "uploads": 0, "saves": 0, "commits": 0 });
     if !what.is_empty() {
         counts[what] = 1.into();
     }

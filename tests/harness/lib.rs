@@ -9,6 +9,7 @@ pub mod gvisor;
 mod places;
 mod project;
 mod pulse;
+mod volume_socket;
 mod worker;
 
 pub use client::{Answer, SECRET};
@@ -18,4 +19,5 @@ pub use events::{Event, Stream, terminal};
 pub use places::{Kernel, claude, is_root, kernel, program, repository_root, target_dir};
 pub use project::{Ids, control_groups, git, has_git_identity, leftovers};
 pub use scripted_api as script;
+pub use volume_socket::{Behaviour, VolumeSocket};
 pub use worker::{REAL_KEY, Setup, Worker};

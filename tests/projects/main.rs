@@ -4,6 +4,7 @@
 
 mod apply;
 mod bombs;
+mod committed;
 mod concurrency;
 mod containers;
 mod copy;

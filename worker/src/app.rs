@@ -95,6 +95,7 @@ impl App {
             settings: settings.runs.clone(),
             store: settings.store.clone(),
             models: settings.models.clone(),
+            volume: store.volume.clone(),
             projects: store.projects.clone(),
             scratch,
             slots: Line::new(settings.runs.max_runs),

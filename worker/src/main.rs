@@ -94,6 +94,9 @@ async fn serve(config: Config, launcher: Launcher) -> Result<(), Box<dyn std::er
         if timeout(SAVE_TIMEOUT, gate.without(Activity::Save)).await.is_err() {
             tracing::warn!("saves are still under way, and end without an answer");
         }
+        if timeout(SAVE_TIMEOUT, gate.without(Activity::Commit)).await.is_err() {
+            tracing::warn!("changes are still not committed, and end without an answer");
+        }
     };
     server::serve(listener, router, max_connections, stop, drained).await;
     tracing::info!("stopped");
@@ -117,7 +120,8 @@ fn stop_on_signal(
             }
         };
         next().await;
-        let InFlight { reads, copies, uploads, saves } = app.store.volume.gate().in_flight();
+        let in_flight = app.store.volume.gate().in_flight();
+        let InFlight { reads, copies, uploads, saves, .. } = in_flight;
         let running = app.runs.running();
         tracing::info!(running, reads, copies, uploads, saves, "stopping");
         app.runs.close();

@@ -84,7 +84,7 @@ pub fn git(data: &[u8]) {
     let before = scene.surroundings();
 
     let limits = FileLimits { max_file_bytes: 1 << 20, max_project_bytes: 1 << 20, max_files: 100 };
-    let projects = Projects::new(Volume::new(scene.data()), limits, importer(&scene));
+    let projects = Projects::new(Volume::new(scene.data(), None), limits, importer(&scene));
     let key = ProjectKey { user: ID.parse().expect("an id"), project: ID.parse().expect("an id") };
     read(&projects, key);
     let page: ProjectPath = "index.html".parse().expect("a path");

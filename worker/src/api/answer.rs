@@ -190,6 +190,8 @@ pub struct Ready {
 /// How much of each kind is in flight on the volume.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct InFlight {
+    /// Clients that wait for a change to be made and committed.
+    pub commits: usize,
     /// Projects that are being copied into the workspaces of runs.
     pub copies: usize,
     /// Files that are being listed, compared or sent.

@@ -120,6 +120,10 @@ error_codes! {
     /// The disk or the volume is full. Nothing was changed.
     StorageFull = "STORAGE_FULL", 507, final,
         "保存先の空き容量が足りません。変更は保存されていません。";
+    /// The change is saved, but the volume was not committed, so other containers may not see it yet.
+    /// It goes out with the next commit. The same request again makes no second version.
+    StorageNotCommitted = "STORAGE_NOT_COMMITTED", 503, recoverable,
+        "変更は保存しましたが、反映を確認できませんでした。少し時間をおいてからもう一度お試しください。";
 
     /// A part of the request is missing or malformed, or a parameter is given twice; `error` says
     /// which.

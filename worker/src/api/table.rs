@@ -50,7 +50,7 @@ const fn json<T: schemars::JsonSchema>() -> Gives {
 use ErrorCode::{
     ApiTimeout, AuthError, ModelAnswer, NetworkError, NotFound, PreconditionFailed, ProjectBusy,
     ProjectExists, QuotaExceeded, RangeNotSatisfiable, RateLimit, ShuttingDown, StorageError,
-    StorageFull, WorkerBusy,
+    StorageFull, StorageNotCommitted, WorkerBusy,
 };
 
 /// The codes of endpoints that ask a model directly.
@@ -110,6 +110,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
             StorageError,
             WorkerBusy,
             StorageFull,
+            StorageNotCommitted,
         ],
     },
     Endpoint {
@@ -140,7 +141,14 @@ pub const ENDPOINTS: &[Endpoint] = &[
         about: "Brings the code of a version back, as a version of its own; assets stay as they are.",
         takes: body::<request::RestoreVersion>(),
         gives: &[json::<answer::Restored>()],
-        fails: &[NotFound, QuotaExceeded, ProjectBusy, StorageError, StorageFull],
+        fails: &[
+            NotFound,
+            QuotaExceeded,
+            ProjectBusy,
+            StorageError,
+            StorageFull,
+            StorageNotCommitted,
+        ],
     },
     Endpoint {
         id: Id::CreateVersionSnapshot,
@@ -150,7 +158,14 @@ pub const ENDPOINTS: &[Endpoint] = &[
         about: "Makes a version of what another program has changed in a project.",
         takes: body::<request::CreateVersionSnapshot>(),
         gives: &[json::<answer::Snapshot>()],
-        fails: &[NotFound, QuotaExceeded, ProjectBusy, StorageError, StorageFull],
+        fails: &[
+            NotFound,
+            QuotaExceeded,
+            ProjectBusy,
+            StorageError,
+            StorageFull,
+            StorageNotCommitted,
+        ],
     },
     Endpoint {
         id: Id::CopyProject,
@@ -160,7 +175,15 @@ pub const ENDPOINTS: &[Endpoint] = &[
         about: "Makes a new project from another one.",
         takes: body::<request::CopyProject>(),
         gives: &[json::<answer::Copied>()],
-        fails: &[NotFound, ProjectExists, QuotaExceeded, ProjectBusy, StorageError, StorageFull],
+        fails: &[
+            NotFound,
+            ProjectExists,
+            QuotaExceeded,
+            ProjectBusy,
+            StorageError,
+            StorageFull,
+            StorageNotCommitted,
+        ],
     },
     Endpoint {
         id: Id::DetectIntent,
@@ -240,7 +263,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         about: "Keeps a file of a user: an image, a sound or a font.",
         takes: Takes::Upload(TypeOf::of::<request::UploadAsset>()),
         gives: &[json::<answer::Asset>()],
-        fails: &[QuotaExceeded, StorageError, StorageFull],
+        fails: &[QuotaExceeded, StorageError, StorageFull, StorageNotCommitted],
     },
     Endpoint {
         id: Id::GetAsset,
@@ -270,7 +293,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         about: "Deletes an asset; for 30 days it can be restored.",
         takes: body::<request::OneAsset>(),
         gives: &[json::<answer::Success>()],
-        fails: &[NotFound, StorageError, StorageFull],
+        fails: &[NotFound, StorageError, StorageFull, StorageNotCommitted],
     },
     Endpoint {
         id: Id::RestoreAsset,
@@ -280,7 +303,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         about: "Brings a deleted asset back.",
         takes: body::<request::OneAsset>(),
         gives: &[json::<answer::RestoredAsset>()],
-        fails: &[NotFound, QuotaExceeded, StorageError, StorageFull],
+        fails: &[NotFound, QuotaExceeded, StorageError, StorageFull, StorageNotCommitted],
     },
     Endpoint {
         id: Id::OpenApi,

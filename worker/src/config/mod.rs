@@ -22,6 +22,7 @@ pub use settings::{SETTINGS, Setting};
 use crate::models::{self, Anthropic, Gemini, Lending};
 use crate::store::assets::AssetLimits;
 use crate::store::projects::FileLimits;
+use crate::store::volume::Link;
 use crate::{app, assist, runs, server, store};
 
 /// The shortest secret that is accepted, in characters.
@@ -96,8 +97,11 @@ fn server_settings(r: &mut Reader) -> server::Settings {
 }
 
 fn store_settings(r: &mut Reader) -> store::Settings {
+    let commit_timeout = r.required(&s::VOLUME_COMMIT_TIMEOUT_S, reader::seconds);
+    let socket = r.optional(&s::VOLUME_SOCKET, reader::socket_path);
     store::Settings {
         data_dir: r.required(&s::DATA_DIR, reader::absolute_path),
+        link: socket.map(|socket| Link { socket, commit_timeout }),
         global_dir: r.required(&s::GLOBAL_DIR, reader::absolute_path),
         files: FileLimits {
             max_file_bytes: r.required(&s::MAX_FILE_BYTES, reader::positive),

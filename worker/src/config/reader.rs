@@ -220,6 +220,18 @@ pub(super) fn absolute_path(text: &str) -> Parsed<PathBuf> {
     }
 }
 
+/// The kernel takes no longer path for a Unix socket, in bytes.
+const MAX_SOCKET_PATH_BYTES: usize = 107;
+
+pub(super) fn socket_path(text: &str) -> Parsed<PathBuf> {
+    if text.len() > MAX_SOCKET_PATH_BYTES {
+        return Err(format!(
+            "must have at most {MAX_SOCKET_PATH_BYTES} bytes, as every Unix socket"
+        ));
+    }
+    absolute_path(text)
+}
+
 pub(super) fn model_name(text: &str) -> Parsed<String> {
     let starts_well = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._:@[]".contains(&b);

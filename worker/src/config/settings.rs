@@ -49,6 +49,10 @@ settings! {
         "Endpoint that / stands for, for example generate_game. Without it the first label of the host's name decides, as in NAME--dreamcore-get-file.modal.run; if that names no endpoint, / is 404.";
     DATA_DIR = "DREAMCORE_DATA_DIR", Some("/data"),
         "Folder (volume) with all projects: users/{user}/projects/{project}.";
+    VOLUME_SOCKET = "DREAMCORE_VOLUME_SOCKET", None,
+        "Unix socket of the program that mounted the volume and commits it. Without it nothing is committed, as on an ordinary disk.";
+    VOLUME_COMMIT_TIMEOUT_S = "DREAMCORE_VOLUME_COMMIT_TIMEOUT_S", Some("25"),
+        "Longest commit of the volume, in seconds; then the change ends with STORAGE_NOT_COMMITTED.";
     GLOBAL_DIR = "DREAMCORE_GLOBAL_DIR", Some("/global"),
         "Folder with the shared skills: .claude/skills/{name}/SKILL.md. Only read.";
     SCRATCH_DIR = "DREAMCORE_SCRATCH_DIR", None,

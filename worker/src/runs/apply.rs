@@ -13,7 +13,7 @@ use super::resources::Resources;
 use super::run::Run;
 use super::save::{SAVING, merge_warning};
 use crate::blocking;
-use crate::store::projects::{Changes, ProjectKey, Projects, Published, Source, StateChange};
+use crate::store::projects::{Changes, ProjectKey, Published, Source, StateChange};
 use crate::types::ProjectPath;
 
 /// The changes that a client asks for.
@@ -42,7 +42,7 @@ pub(super) async fn apply(
         Ok(files) => {
             run.enter(Phase::Saving);
             log.write(Event::Status { message: SAVING.to_owned() }).await;
-            save(&resources.projects, run.project(), files).await
+            save(&resources, run.project(), files).await
         }
         Err(failure) => Err(failure),
     };
@@ -57,12 +57,13 @@ pub(super) async fn apply(
 }
 
 async fn save(
-    projects: &Projects,
+    resources: &Resources,
     key: ProjectKey,
     files: SentFiles,
 ) -> Result<Published, Failure> {
-    let projects = projects.clone();
-    blocking::run(move || {
+    let projects = resources.projects.clone();
+    let change = resources.volume.change();
+    let saved = blocking::run(move || {
         let write = files.write.into_iter();
         let changes = Changes {
             write: write.map(|(path, bytes)| (path, Source::Bytes(bytes))).collect(),
@@ -71,9 +72,11 @@ async fn save(
             message: files.message,
             ..Changes::default()
         };
-        projects.publish(key, &changes).map_err(Failure::from)
-    })
-    .await?
+        projects.publish(key, &changes)
+    });
+    let published = saved.await??;
+    change.commit().await?;
+    Ok(published)
 }
 
 fn last_events(result: Result<Published, Failure>, began: Instant) -> Vec<Event> {

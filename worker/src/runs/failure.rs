@@ -7,6 +7,7 @@ use crate::blocking::BrokeOff;
 use crate::models::ApiFailure;
 use crate::sandbox::launch::LaunchError;
 use crate::store::projects::ProjectError;
+use crate::store::volume::NotCommitted;
 
 /// The code for an exit code of the CLI that is not 0.
 pub(super) fn code_of_exit(exit_code: i32) -> ErrorCode {
@@ -113,6 +114,12 @@ impl From<ProjectError> for Failure {
                 Self::new(ErrorCode::StorageError, message)
             }
         }
+    }
+}
+
+impl From<NotCommitted> for Failure {
+    fn from(error: NotCommitted) -> Self {
+        Self::new(ErrorCode::StorageNotCommitted, error.to_string())
     }
 }
 

@@ -90,13 +90,18 @@ async fn work_in(
     let saved = match verdict {
         Ok(summary) => {
             run.enter(Phase::Saving);
+            let change = resources.volume.change();
             let saved = save::save(context, workspace, &copied).await;
-            saved.map(|published| Success { published, summary })
+            saved.map(|published| (change, Success { published, summary }))
         }
         Err(failure) => Err(failure),
     };
     match saved {
-        Ok(success) => Ok(success),
+        Ok((change, success)) => {
+            // Where this fails, the version exists, so the work is not kept a second time.
+            change.commit().await?;
+            Ok(success)
+        }
         Err(failure) => Err(save::keep_partial(context, workspace, &copied, failure).await),
     }
 }

@@ -10,6 +10,7 @@ use crate::models::broker::Broker;
 use crate::sandbox::launch::Launcher;
 use crate::store;
 use crate::store::projects::Projects;
+use crate::store::volume::Volume;
 
 /// The resources that all runs share.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub struct Resources {
     pub store: store::Settings,
     /// The settings of the model APIs.
     pub models: models::Settings,
+    /// The volume.
+    pub volume: Volume,
     /// The projects on the volume.
     pub projects: Projects,
     /// The scratch folder.

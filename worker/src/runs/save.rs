@@ -54,13 +54,21 @@ pub(super) async fn keep_partial(
     let (projects, workspace) = (resources.projects.clone(), Arc::clone(workspace));
     let (key, limits, copied) = (request.key, resources.store.files, Arc::clone(copied));
     let message = version_message(&request.prompt);
+    let change = resources.volume.change();
     let kept = blocking::run(move || {
         let harvest = workspace.harvest_valid(&copied, limits)?;
         let changes = changes(&workspace, harvest, &copied, message);
         projects.keep_partial(key, &changes).map_err(Failure::from)
     });
     match kept.await.map_err(Failure::from).flatten() {
-        Ok(partial) => failure.partial_version = partial.map(|partial| partial.version),
+        Ok(None) => {}
+        Ok(Some(partial)) => {
+            // The run has failed already, and the version goes out with the next commit.
+            if let Err(error) = change.commit().await {
+                tracing::warn!(%error, "unfinished work is kept, but not committed");
+            }
+            failure.partial_version = Some(partial.version);
+        }
         Err(error) => {
             tracing::warn!(error = error.message, "unfinished work could not be kept");
         }

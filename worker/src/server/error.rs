@@ -9,6 +9,7 @@ use crate::api::ErrorCode;
 use crate::blocking::BrokeOff;
 use crate::store::assets::AssetError;
 use crate::store::projects::ProjectError;
+use crate::store::volume::NotCommitted;
 
 /// An error as the answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +90,12 @@ impl From<ProjectError> for ApiError {
                 Self::new(ErrorCode::StorageError, message)
             }
         }
+    }
+}
+
+impl From<NotCommitted> for ApiError {
+    fn from(error: NotCommitted) -> Self {
+        Self::new(ErrorCode::StorageNotCommitted, error.to_string())
     }
 }
 

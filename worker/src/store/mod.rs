@@ -9,13 +9,15 @@ use std::path::PathBuf;
 
 use assets::{AssetLimits, Assets};
 use projects::{FileLimits, Importer, Projects};
-use volume::Volume;
+use volume::{Link, Volume};
 
 /// The settings of the volume.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The volume with the projects and assets of all users.
     pub data_dir: PathBuf,
+    /// How the volume is committed. `None` if it needs no commits, like an ordinary disk.
+    pub link: Option<Link>,
     /// The read-only folder with the shared skills.
     pub global_dir: PathBuf,
     /// The limits of a project's files.
@@ -39,7 +41,7 @@ impl Store {
     /// Makes a store from its settings and from the importer of other programs' histories. This
     /// opens no file.
     pub fn new(settings: &Settings, importer: Importer) -> Self {
-        let volume = Volume::new(&settings.data_dir);
+        let volume = Volume::new(&settings.data_dir, settings.link.as_ref());
         Self {
             projects: Projects::new(volume.clone(), settings.files, importer),
             assets: Assets::new(volume.clone(), settings.assets.clone()),

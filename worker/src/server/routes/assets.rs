@@ -43,6 +43,8 @@ pub(in crate::server) async fn upload_asset(
 ) -> Result<Json<answer::Asset>, ApiError> {
     let (upload, max_bytes) = (app.store.assets.upload(user), app.settings.store.assets.max_bytes);
     let asset = upload::receive(upload, &headers, body, named, max_bytes).await?;
+    // The change begins when the upload is whole: one that is not must not hold the worker's end up.
+    app.store.volume.change().commit().await?;
     tracing::info!(%user, asset = %asset.id, size = asset.size, "uploaded");
     Ok(Json(described(&app, user, &asset)))
 }
@@ -85,7 +87,9 @@ pub(in crate::server) async fn delete_asset(
     Body { value: OneAsset { user_id, asset_id }, .. }: Body<OneAsset>,
 ) -> Result<Json<answer::Success>, ApiError> {
     let assets = app.store.assets.clone();
+    let change = app.store.volume.change();
     blocking::run(move || assets.delete(user_id, asset_id)).await??;
+    change.commit().await?;
     Ok(Json(answer::Success { success: true }))
 }
 
@@ -94,7 +98,9 @@ pub(in crate::server) async fn restore_asset(
     Body { value: OneAsset { user_id, asset_id }, .. }: Body<OneAsset>,
 ) -> Result<Json<answer::RestoredAsset>, ApiError> {
     let assets = app.store.assets.clone();
+    let change = app.store.volume.change();
     let asset = blocking::run(move || assets.restore(user_id, asset_id)).await??;
+    change.commit().await?;
     let asset = described(&app, user_id, &asset);
     Ok(Json(answer::RestoredAsset { asset, success: true }))
 }

@@ -82,8 +82,8 @@ pub(in crate::server) async fn ready(State(app): State<Arc<App>>) -> Response {
 }
 
 fn in_flight(gate: &Gate) -> InFlight {
-    let volume::InFlight { reads, copies, uploads, saves } = gate.in_flight();
-    InFlight { copies, reads, saves, uploads }
+    let volume::InFlight { reads, copies, uploads, saves, commits } = gate.in_flight();
+    InFlight { commits, copies, reads, saves, uploads }
 }
 
 fn described(proof: &Proof) -> Confinement {

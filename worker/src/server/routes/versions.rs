@@ -64,12 +64,14 @@ pub(in crate::server) async fn create_version_snapshot(
 ) -> Result<Response, ApiError> {
     let key = ProjectKey { user: body.user_id, project: body.project_id };
     let message = body.message.unwrap_or_default().or(SNAPSHOT_MESSAGE);
+    let change = app.store.volume.change();
     let saved = blocking::run(move || {
         app.store.projects.open(key)?;
         let changes = Changes { message, keep_unsaved: true, ..Changes::default() };
         app.store.projects.publish(key, &changes)
     });
     let saved = saved.await??;
+    change.commit().await?;
     let answer = Snapshot { created: saved.is_new, git_commit: saved.version, success: true };
     Ok(Json(answer).into_response())
 }
@@ -90,7 +92,9 @@ pub(in crate::server) async fn copy_project(
     // `_waiting` is dropped with this future if the client leaves, which ends the work in the
     // background.
     let (patience, _waiting) = Patience::begin();
+    let change = app.store.volume.change();
     let copied = blocking::run(move || app.store.projects.copy(&request, &patience)).await??;
+    change.commit().await?;
     Ok(Json(Copied { git_commit: copied.version, success: true }).into_response())
 }
 
@@ -141,8 +145,10 @@ pub(super) async fn restore(
     version: VersionId,
 ) -> Result<Response, ApiError> {
     let (patience, _waiting) = Patience::begin();
+    let change = app.store.volume.change();
     let saved = blocking::run(move || app.store.projects.restore(key, &version, &patience));
     let saved = saved.await??;
+    change.commit().await?;
     let (removed, restored): (Vec<_>, Vec<_>) =
         saved.files.into_iter().partition(|file| file.action == Action::Delete);
     let paths = |files: Vec<crate::store::projects::SavedFile>| {

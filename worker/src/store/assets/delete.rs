@@ -8,7 +8,7 @@ use crate::types::{AssetId, UserId};
 impl Assets {
     /// Moves an asset to the trash. Blocking.
     pub fn delete(&self, user: UserId, id: AssetId) -> Result<(), AssetError> {
-        let _pass = self.volume.enter(Activity::Save);
+        let pass = self.volume.enter(Activity::Save);
         let home = self.home(user, false)?;
         let _locked = home.lock()?;
         home.tidy();
@@ -20,12 +20,13 @@ impl Assets {
         home.dir.rename_to(&id.to_string(), &trash, &name)?;
         trash.sync()?;
         home.dir.sync()?;
+        pass.changed();
         Ok(())
     }
 
     /// Takes an asset back out of the trash. One that is not deleted is no error. Blocking.
     pub fn restore(&self, user: UserId, id: AssetId) -> Result<Asset, AssetError> {
-        let _pass = self.volume.enter(Activity::Save);
+        let pass = self.volume.enter(Activity::Save);
         let home = self.home(user, false)?;
         let _locked = home.lock()?;
         match home.dir.folder(id.to_string()).map_err(AssetError::from) {
@@ -43,6 +44,7 @@ impl Assets {
         trash.rename_to(&name, &home.dir, &id.to_string())?;
         home.dir.sync()?;
         trash.sync()?;
+        pass.changed();
         Ok(asset)
     }
 }

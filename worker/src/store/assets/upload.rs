@@ -29,7 +29,7 @@ pub struct Upload {
     start: Vec<u8>,
     begun: Option<Begun>,
     /// Given back when everything has been closed and removed.
-    _pass: Pass,
+    pass: Pass,
 }
 
 /// An asset whose kind is known, and the part of it that has arrived.
@@ -47,7 +47,7 @@ impl Assets {
     /// Begins an upload for a user.
     pub fn upload(&self, user: UserId) -> Upload {
         let pass = self.volume.enter(Activity::Upload);
-        Upload { assets: self.clone(), user, start: Vec::new(), begun: None, _pass: pass }
+        Upload { assets: self.clone(), user, start: Vec::new(), begun: None, pass }
     }
 }
 
@@ -88,6 +88,7 @@ impl Upload {
             return Err(AssetError::Unusable("the id of a new asset is taken".to_owned()));
         }
         home.dir.sync()?;
+        self.pass.changed();
         Ok(asset)
     }
 

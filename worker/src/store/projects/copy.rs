@@ -38,13 +38,14 @@ impl Projects {
         let draft = Draft::begin(&parent)?;
         let path = self.volume.path_of(projects).join(draft.name());
         let published = self
-            .project_at(path, draft.dir().try_clone()?, request.to, pass)
+            .project_at(path, draft.dir().try_clone()?, request.to, pass.clone())
             .fill(&source, request, patience)?;
         check_free(&parent, &target)?;
         if !draft.finish(&target)? {
             return Err(ProjectError::Exists);
         }
         parent.sync_file_system()?;
+        pass.changed();
         Ok(published)
     }
 }

@@ -137,6 +137,7 @@ pub(super) fn finish(project: &Project, writer: &Writer<'_>) -> Result<(), Proje
         Snapshot::take(project, &repository)?.write_index()?;
     }
     project.dir().sync_file_system()?;
+    project.pass.changed();
     writer.clear_all()
 }
 

@@ -36,6 +36,7 @@ impl Projects {
         if result.is_err() && !existed {
             self.take_back(key, &pass);
         }
+        pass.changed();
         result.map(Some)
     }
 }

@@ -92,6 +92,9 @@ impl Projects {
         if result.is_err() && !existed {
             self.take_back(key, pass);
         }
+        if result.as_ref().is_ok_and(|saved| saved.is_new || !saved.files.is_empty()) {
+            pass.changed();
+        }
         result
     }
 

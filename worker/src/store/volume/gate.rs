@@ -8,7 +8,7 @@ use std::fs::File;
 use std::ops::Deref;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
@@ -24,6 +24,8 @@ pub enum Activity {
     /// Something is changed: a version is made or kept, a project is repaired or copied, an asset
     /// is deleted or restored.
     Save,
+    /// A client waits for a change to be made and committed. No file is open for that.
+    Commit,
 }
 
 /// The number of activities of each kind.
@@ -37,6 +39,8 @@ pub struct InFlight {
     pub uploads: usize,
     /// The number of [`Activity::Save`].
     pub saves: usize,
+    /// The number of [`Activity::Commit`].
+    pub commits: usize,
 }
 
 /// Counts the activities on one volume.
@@ -46,6 +50,9 @@ pub struct Gate {
     copies: AtomicUsize,
     uploads: AtomicUsize,
     saves: AtomicUsize,
+    commits: AtomicUsize,
+    /// The number of changes that have ended.
+    changes: AtomicU64,
     /// Notified when the last activity of a kind has ended.
     ended: Notify,
 }
@@ -75,6 +82,7 @@ impl Gate {
             copies: count(Activity::Copy),
             uploads: count(Activity::Upload),
             saves: count(Activity::Save),
+            commits: count(Activity::Commit),
         }
     }
 
@@ -97,7 +105,13 @@ impl Gate {
             Activity::Copy => &self.copies,
             Activity::Upload => &self.uploads,
             Activity::Save => &self.saves,
+            Activity::Commit => &self.commits,
         }
+    }
+
+    /// The number of changes of the volume that have ended.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 }
 
@@ -105,6 +119,12 @@ impl Pass {
     /// Begins another activity on the same volume.
     pub(in crate::store) fn enter(&self, activity: Activity) -> Self {
         self.0.gate.enter(activity)
+    }
+
+    /// Notes that a change of the volume has ended, so that the next answer to a change waits for a
+    /// commit of it.
+    pub(in crate::store) fn changed(&self) {
+        self.0.gate.changes.fetch_add(1, Ordering::AcqRel);
     }
 }
 

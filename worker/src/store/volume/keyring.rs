@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_key_is_made_once_and_readable_for_nobody_else() {
         let temp = tempfile::tempdir().unwrap();
-        let keyring = || Keyring::new(Volume::new(temp.path()));
+        let keyring = || Keyring::new(Volume::new(temp.path(), None));
         assert_eq!(keyring().get(Uuid::nil()).unwrap(), None);
         let (name, key) = keyring().any().unwrap();
         assert_eq!(keyring().any().unwrap(), (name, key));
@@ -124,8 +124,8 @@ mod tests {
     #[test]
     fn two_keys_that_were_made_at_once_are_both_good() {
         let temp = tempfile::tempdir().unwrap();
-        let keyring = Keyring::new(Volume::new(temp.path()));
-        let folder = Volume::new(temp.path()).make(Location::Keys).unwrap();
+        let keyring = Keyring::new(Volume::new(temp.path(), None));
+        let folder = Volume::new(temp.path(), None).make(Location::Keys).unwrap();
         let (first, second) = (make(&folder).unwrap(), make(&folder).unwrap());
         assert_eq!(keyring.any().unwrap(), first);
         assert_eq!(keyring.get(second.0).unwrap(), Some(second.1));

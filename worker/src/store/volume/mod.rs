@@ -4,15 +4,20 @@
 //! held open in between, because a volume that several containers share cannot be reloaded while a
 //! file on it is open.
 
+mod commits;
 mod draft;
 mod gate;
 mod keyring;
 mod layout;
+mod socket;
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use commits::Commits;
+pub use commits::{Change, NotCommitted};
 pub(super) use draft::{Draft, sweep};
 pub(super) use gate::Pass;
 pub use gate::{Activity, Gate, InFlight, VolumeFile};
@@ -22,19 +27,40 @@ pub(super) use layout::{DRAFT, KEYS, Location, SAVE, TRASH};
 
 use crate::safe_fs::{AtHand, Dir, FileError};
 
+/// How the program that mounted the volume is asked to commit it.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// The path of its Unix socket.
+    pub socket: PathBuf,
+    /// How long one commit may take.
+    pub commit_timeout: Duration,
+}
+
 /// The volume. Clones refer to the same one.
 #[derive(Debug, Clone)]
 pub struct Volume {
     path: PathBuf,
     gate: Arc<Gate>,
+    /// `None` if the volume needs no commits, like an ordinary disk.
+    commits: Option<Arc<Commits>>,
     /// Whether files can be had from the system's caches alone, once it was looked at.
     is_cached: Arc<OnceLock<bool>>,
 }
 
 impl Volume {
     /// Makes a value for the volume that is mounted at `path`. This opens no file.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), gate: Arc::default(), is_cached: Arc::default() }
+    pub fn new(path: impl Into<PathBuf>, link: Option<&Link>) -> Self {
+        let gate: Arc<Gate> = Arc::default();
+        let commits = link.map(|link| {
+            let (socket, limit) = (link.socket.clone(), link.commit_timeout);
+            Arc::new(Commits::new(socket, limit, Arc::clone(&gate)))
+        });
+        Self { path: path.into(), gate, commits, is_cached: Arc::default() }
+    }
+
+    /// Begins a change that a client is told of only after it was committed.
+    pub fn change(&self) -> Change {
+        Change::begin(self.commits.clone(), &self.gate)
     }
 
     /// Checks whether the volume can be opened. Blocks.
