@@ -7,6 +7,7 @@ prints how often it got which answer, as JSON. `None` is a connection that was c
 import collections
 import json
 import os
+import select
 import socket
 import sys
 import threading
@@ -228,6 +229,9 @@ def deaf():
         connection.sendall(head(MESSAGES, len(body)) + body)
         connections.append(connection)
     time.sleep(15)
+    begun, _, _ = select.select(connections, [], [], 0)
+    answers["begun"] = len(begun)
+    answers["waiting"] = len(connections) - len(begun)
 
 
 globals()[sys.argv[1]]()
