@@ -44,8 +44,9 @@ async fn fails(worker: &Worker, (script, code, _): &(&str, &str, Script)) {
     let took = began.elapsed();
     expect_failure(worker, &events, code);
     assert_eq!(visible(&worker.project(ids)), before, "{script}");
-    // The time limits, and the time for a start and an end on a busy machine.
-    assert!(took < Duration::from_secs(20), "{script}: {took:?}");
+    // The time limits, and the time for a start and an end on a very busy machine; with the default
+    // limits it would be 100 s.
+    assert!(took < Duration::from_secs(60), "{script}: {took:?}");
     if ["s429", "s500", "s529", "ok"].contains(script) {
         assert!(waits(&events) > 0, "{script}: {events:#?}");
     }
