@@ -59,17 +59,17 @@ pub struct Versions {
     #[serde(rename = "autoInitialized", skip_serializing_if = "is_false")]
     pub auto_initialized: bool,
     /// The versions.
-    pub commits: Vec<Version>,
+    pub commits: Vec<ListedVersion>,
     /// Whether there are older versions.
     pub has_more: bool,
     /// Versions with the unfinished work of failed runs. They can be restored like any other.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub partial: Vec<Version>,
+    pub partial: Vec<ListedVersion>,
 }
 
-/// One version.
+/// One version of a list.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Version {
+pub struct ListedVersion {
     /// When the version was made, in RFC 3339 and UTC.
     pub date: String,
     /// The abbreviated id of the version's commit.

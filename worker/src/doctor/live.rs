@@ -11,7 +11,7 @@ use dreamcore_worker::models::{ApiFailure, Identity, ProviderKind, Providers, cl
 use serde_json::{Value, json};
 
 /// Longest wait for an answer, a token included.
-const PATIENCE: Duration = Duration::from_secs(30);
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What was found of one provider.
 pub(super) struct Finding {
@@ -43,10 +43,11 @@ pub(super) async fn ask(config: &Config) -> reqwest::Result<Findings> {
     };
     let mut all = Vec::new();
     for provider in kinds {
-        let problem = messages.ask_only(provider, &question, PATIENCE).await.err().map(|error| {
-            let identity = settings.vertex.as_ref().map(|vertex| &vertex.identity);
-            (error.to_string(), advice(provider, identity, &error).to_owned())
-        });
+        let problem =
+            messages.ask_only(provider, &question, QUESTION_TIMEOUT).await.err().map(|error| {
+                let identity = settings.vertex.as_ref().map(|vertex| &vertex.identity);
+                (error.to_string(), advice(provider, identity, &error).to_owned())
+            });
         all.push(Finding { provider, problem });
     }
     Ok(Findings { model, all })

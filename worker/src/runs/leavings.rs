@@ -22,7 +22,7 @@ pub(super) const ROOT: &str = "root";
 /// How many removals may be pending, in addition to the one that is going on.
 const PENDING: usize = 4;
 /// How long the end of a run waits for its removal.
-const PATIENCE: Duration = Duration::from_secs(1);
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The handle with which folders are given up. The thread ends when it is dropped.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl Leavings {
     pub(super) fn give_up(&self, name: &OsStr) -> io::Result<()> {
         let folder = Dir::open_root(&self.scratch)?;
         let done = self.send(vec![self.rename(&folder, name)?])?;
-        while done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+        while done.recv_timeout(REMOVAL_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
             if !folder.space()?.is_low(self.reserve_bytes) {
                 break;
             }
@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), PENDING + 1);
         std::thread::scope(|threads| {
             let one_more = threads.spawn(give_up);
-            std::thread::sleep(PATIENCE * 2);
+            std::thread::sleep(REMOVAL_TIMEOUT * 2);
             assert!(!one_more.is_finished());
             go_on.send(()).unwrap();
             one_more.join().unwrap();
@@ -223,7 +223,7 @@ mod tests {
         let leavings = Leavings::start_with(temp.path(), u64::MAX, slowly).unwrap();
         std::thread::scope(|threads| {
             let given_up = threads.spawn(|| leavings.give_up(OsStr::new("0")));
-            std::thread::sleep(PATIENCE * 2);
+            std::thread::sleep(REMOVAL_TIMEOUT * 2);
             let waits = !given_up.is_finished();
             go_on.send(()).unwrap();
             given_up.join().unwrap().unwrap();

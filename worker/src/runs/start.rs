@@ -26,7 +26,7 @@ use crate::types::SkillName;
 /// The status that the user sees while the CLI starts.
 const STARTING: &str = "AIを準備しています…";
 /// How much longer than the broker the CLI waits for an answer, so that the broker gives up first.
-const CLI_PATIENCE: Duration = Duration::from_mins(1);
+const CLI_MARGIN: Duration = Duration::from_mins(1);
 
 /// A CLI that has started in a workspace with the project.
 pub(super) struct Started {
@@ -159,7 +159,7 @@ async fn start_cli(
         (Some(listener), port)
     };
     let token = Broker::new_token();
-    let patience = resources.models.lending.give_up + CLI_PATIENCE;
+    let patience = resources.models.lending.give_up + CLI_MARGIN;
     let dialect = resources.broker.dialect();
     let api = claude::Api { port, token, dialect, timeout_ms: patience.as_millis() };
     let (claude, model) = (&settings.claude_bin, settings.model.as_deref());

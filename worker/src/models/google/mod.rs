@@ -21,7 +21,7 @@ use super::settings::Identity;
 use crate::types::Secret;
 
 /// How long fetching a token may take, with all requests.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// A token is renewed when less than this time of it is left, or less than a fifth of its life.
 const MARGIN: Duration = Duration::from_mins(5);
 /// A token that is younger than this is kept even if the API refuses it.
@@ -164,7 +164,7 @@ impl Inner {
             }
         };
         let late = || NoToken::new(ApiFailure::Timeout, "it did not come in time");
-        let result = timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err(late()));
+        let result = timeout(TOKEN_TIMEOUT, asked).await.unwrap_or_else(|_| Err(late()));
         let mut kept = self.kept();
         match result {
             Ok(token) => {

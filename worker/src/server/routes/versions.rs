@@ -163,9 +163,9 @@ pub(super) async fn restore(
     Ok(Json(answer).into_response())
 }
 
-fn described(version: Version) -> answer::Version {
+fn described(version: Version) -> answer::ListedVersion {
     let date = humantime::format_rfc3339_seconds(version.time).to_string();
-    answer::Version { date, hash: version.hash, message: version.message }
+    answer::ListedVersion { date, hash: version.hash, message: version.message }
 }
 
 fn to_usize(number: u32) -> usize {
