@@ -14,13 +14,15 @@ pub(crate) struct Relay {
     pub(crate) ids: Ids,
     /// The relay's setting `MODAL_ENDPOINT`.
     endpoint: String,
+    /// The relay's data folder, which its prompts name.
+    pub(crate) data_folder: String,
     /// The conversation, as the relay stores it.
     conversation: Vec<Value>,
 }
 
 /// What happened because of a message of the user.
 #[derive(Debug)]
-pub(crate) enum Outcome {
+pub(crate) enum Reaction {
     /// A run took place.
     Generated {
         /// All events of its stream.
@@ -41,7 +43,7 @@ pub(crate) enum Outcome {
     NothingToRestore,
 }
 
-impl Outcome {
+impl Reaction {
     /// The reply of a run that succeeded.
     pub(crate) fn reply(self) -> String {
         match self {
@@ -58,9 +60,14 @@ impl Relay {
     /// Starts a worker whose model plays these scripts, and a relay whose endpoint is the worker's
     /// `generate_game`.
     pub(crate) async fn start(setup: Setup, scripts: ScriptSet) -> Self {
+        Self::start_for(Ids::new(), setup, scripts).await
+    }
+
+    /// The same for a project whose ids are in the scripts.
+    pub(crate) async fn start_for(ids: Ids, setup: Setup, scripts: ScriptSet) -> Self {
         let worker = setup.scripts(scripts).start().await;
         let endpoint = format!("{}/generate_game", worker.base_url());
-        Self { worker, ids: Ids::new(), endpoint, conversation: Vec::new() }
+        Self { worker, ids, endpoint, data_folder: "/data".to_owned(), conversation: Vec::new() }
     }
 
     /// The URL of an endpoint: the relay replaces the first `generate-game` or `generate_game` in
@@ -140,13 +147,13 @@ impl Relay {
     }
 
     /// Does what the relay does when the user presses the button to undo the last change.
-    pub(crate) async fn undo(&self) -> Outcome {
+    pub(crate) async fn undo(&self) -> Reaction {
         match page::undone_to(&self.log().await) {
             Some(version) => {
                 self.restore(&version.hash).await;
-                Outcome::Restored(version)
+                Reaction::Restored(version)
             }
-            None => Outcome::NothingToRestore,
+            None => Reaction::NothingToRestore,
         }
     }
 
@@ -164,30 +171,30 @@ impl Relay {
     }
 
     /// Does everything that the relay does with a message of the user.
-    pub(crate) async fn say(&mut self, message: &str) -> Outcome {
+    pub(crate) async fn say(&mut self, message: &str) -> Reaction {
         self.conversation.push(json!({
             "role": "user", "content": message, "timestamp": "2026-11-24T00:00:00.000Z",
         }));
         let has_game = !self.files().await.is_empty();
         let intent = self.post("detect_intent", &json!({ "message": message })).await;
         assert_eq!(intent.status, 200, "without an answer the message hangs for ever");
-        let outcome = match intent.json()["intent"].as_str() {
+        let reaction = match intent.json()["intent"].as_str() {
             Some("restore") => self.undo().await,
             Some("chat") if has_game => self.chat(message).await,
             Some("chat" | "edit") => self.generate(message).await,
             other => panic!("{other:?} is no intent"),
         };
-        let said = match &outcome {
-            Outcome::Generated { reply, .. } => reply.clone(),
-            Outcome::Answered { message, .. } => message.clone(),
-            Outcome::Restored(_) | Outcome::NothingToRestore => "元に戻しました。".to_owned(),
+        let said = match &reaction {
+            Reaction::Generated { reply, .. } => reply.clone(),
+            Reaction::Answered { message, .. } => message.clone(),
+            Reaction::Restored(_) | Reaction::NothingToRestore => "元に戻しました。".to_owned(),
         };
         self.conversation.push(json!({ "role": "assistant", "content": said }));
-        outcome
+        reaction
     }
 
     /// Asks for an answer in words.
-    pub(crate) async fn chat(&self, message: &str) -> Outcome {
+    pub(crate) async fn chat(&self, message: &str) -> Reaction {
         let body = json!({
             "message": message,
             "game_spec": "# 仕様",
@@ -196,14 +203,14 @@ impl Relay {
         let answer = self.post("chat_haiku", &body).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         let answer = answer.json();
-        Outcome::Answered {
+        Reaction::Answered {
             message: answer["message"].as_str().expect("a message").to_owned(),
             suggestions: serde_json::from_value(answer["suggestions"].clone()).expect("a list"),
         }
     }
 
     /// Asks for skills, composes the prompt and reads the stream to its end.
-    pub(crate) async fn generate(&self, message: &str) -> Outcome {
+    pub(crate) async fn generate(&self, message: &str) -> Reaction {
         let body = json!({ "message": message, "dimension": "2d", "existing_code": "" });
         let answer = self.post("detect_skills", &body).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -214,16 +221,16 @@ impl Relay {
         let events = self.stream("generate_game", &body).await.collect().await;
         let pieces = events.iter().filter(|event| event.kind() == "stream");
         let reply = pieces.map(|event| event.text("content")).collect();
-        Outcome::Generated { events, reply }
+        Reaction::Generated { events, reply }
     }
 
     /// The one prompt that the relay sends.
     pub(crate) fn prompt(&self, message: &str, skills: &[String]) -> String {
-        let (user, project) = (self.ids.user, self.ids.project);
+        let (user, project, data) = (self.ids.user, self.ids.project, &self.data_folder);
         let lines = skills.iter().map(|name| format!("- .claude/skills/{name}/SKILL.md を読む"));
         let reading = lines.collect::<Vec<_>>().join("\n");
         format!(
-            "<system>\nあなたはゲーム開発者です。\n作業ディレクトリ: /data/users/{user}/projects/{project}\n\
+            "<system>\nあなたはゲーム開発者です。\n作業ディレクトリ: {data}/users/{user}/projects/{project}\n\
              【必須】最初に次のスキルを読んでください。\n{reading}\n</system>\n\n<user>\n{message}\n</user>"
         )
     }

@@ -4,7 +4,7 @@ use harness::script::{Script, text, tool};
 use serde_json::{Value, json};
 
 use crate::page;
-use crate::relay::{Outcome, Relay};
+use crate::relay::{Reaction, Relay};
 
 /// A script that writes a page with this word.
 fn writes(word: &str) -> Script {
@@ -33,7 +33,7 @@ fn messages(log: &Value) -> Vec<String> {
 
 async fn undone(relay: &Relay) -> String {
     match relay.undo().await {
-        Outcome::Restored(version) => {
+        Reaction::Restored(version) => {
             let page = relay.file("index.html").await;
             assert!(version.message.starts_with("[script:"), "{version:?}");
             page
@@ -50,7 +50,7 @@ async fn undo_twice_is_undo_twice() {
     }
     assert_eq!(undone(&relay).await, "<p>two</p>");
     assert_eq!(undone(&relay).await, "<p>one</p>");
-    assert!(matches!(relay.undo().await, Outcome::NothingToRestore));
+    assert!(matches!(relay.undo().await, Reaction::NothingToRestore));
     assert_eq!(relay.file("index.html").await, "<p>one</p>");
 }
 
