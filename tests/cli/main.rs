@@ -13,6 +13,7 @@ mod inputs;
 mod leavings;
 mod misbehaving_model;
 mod providers;
+mod queue;
 mod raw_model;
 mod relay_prompt;
 mod secrets;

@@ -87,8 +87,8 @@ settings! {
         "Longest silence of the CLI before the run ends, in seconds.";
     MAX_RUNS = "DREAMCORE_MAX_RUNS", Some("1"),
         "Runs at the same time, 1 to 64.";
-    QUEUE_TIMEOUT_S = "DREAMCORE_QUEUE_TIMEOUT_S", Some("30"),
-        "Longest wait for a free run or a busy project, in seconds.";
+    QUEUE_TIMEOUT_S = "DREAMCORE_QUEUE_TIMEOUT_S", Some("300"),
+        "How long a run waits for a busy project, or for a free run, while nobody in that queue is served, in seconds. A queue that moves is waited for until the run's own time limit, which includes its waiting.";
     RUN_MAX_REQUESTS = "DREAMCORE_RUN_MAX_REQUESTS", Some("300"),
         "Model requests that one run may make.";
     RUN_MAX_TOKENS = "DREAMCORE_RUN_MAX_TOKENS", Some("20000000"),

@@ -11,6 +11,7 @@ use crate::sandbox::launch::Launcher;
 use crate::store;
 use crate::store::projects::Projects;
 use crate::store::volume::Volume;
+use crate::types::UserId;
 
 /// The resources that all runs share.
 #[derive(Debug)]
@@ -27,8 +28,8 @@ pub struct Resources {
     pub projects: Projects,
     /// The scratch folder.
     pub scratch: Scratch,
-    /// The line for slots.
-    pub slots: Line,
+    /// The line for slots, in which users are equals.
+    pub slots: Line<UserId>,
     /// The lines for the turns of projects.
     pub turns: Turns,
     /// Gives runs access to the model API.

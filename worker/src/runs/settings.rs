@@ -22,7 +22,8 @@ pub struct Settings {
     pub disk_reserve_bytes: u64,
     /// The number of slots: how many generations may go on at the same time.
     pub max_runs: usize,
-    /// How long a run waits for its permits before it ends with `WORKER_BUSY` or `PROJECT_BUSY`.
+    /// How long a run waits in a queue in which nobody is served before it ends with `WORKER_BUSY` or
+    /// `PROJECT_BUSY`.
     pub queue_timeout: Duration,
     /// The scratch folder, on a local disk.
     pub scratch_dir: PathBuf,

@@ -57,7 +57,7 @@ struct Imports {
     launcher: Launcher,
     scratch: Scratch,
     proof: ProofWatch,
-    places: Line,
+    places: Line<()>,
     runtime: Handle,
 }
 
@@ -105,8 +105,8 @@ impl Imports {
         Err(refuse(format!("the confinement policy is not met; not denied: {violations}")))
     }
 
-    fn place(&self) -> Result<Permit, ForeignError> {
-        let waiting = match self.places.enter() {
+    fn place(&self) -> Result<Permit<()>, ForeignError> {
+        let waiting = match self.places.enter(()) {
             Ok(permit) => return Ok(permit),
             Err(waiting) => waiting.permit(),
         };

@@ -1,5 +1,10 @@
-//! A line: a number of equal permits, and a queue of those that wait for one, first come, first
-//! served.
+//! A line: a number of equal permits, and a queue of those that wait for one, which is fair between
+//! the parties that they belong to.
+//!
+//! The parties that wait stand in a ring, and are served in turn, one request at a time; a party that
+//! joins stands at the end, and so does one that was served and waits for more. Within a party the
+//! first that came is served first. So a party with forty requests in the queue delays a newcomer's
+//! first request by one of them and not by forty, and nobody waits for ever.
 //!
 //! A waiter holds a ticket, and takes a permit itself as soon as fewer waiters are before it than
 //! permits are free. So no permit is ever on its way to a waiter that has given up, and no later
@@ -10,55 +15,95 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
-/// Permits with numbers from 0, and the queue for them. A clone refers to the same line.
-#[derive(Debug, Clone)]
-pub struct Line(Arc<Shared>);
+/// Permits with numbers from 0, and the queue for them. `P` tells apart the parties that are treated
+/// as equals. A clone refers to the same line.
+#[derive(Debug)]
+pub struct Line<P>(Arc<Shared<P>>);
 
 /// A handle that does not keep the line alive. See [`Line::downgrade`].
 #[derive(Debug)]
-pub(super) struct WeakLine(Weak<Shared>);
+pub(super) struct WeakLine<P>(Weak<Shared<P>>);
 
 #[derive(Debug)]
-struct Shared {
+struct Shared<P> {
     permits: usize,
-    state: Mutex<State>,
-    /// Notified whenever a permit comes back or a waiter gives up.
+    state: Mutex<State<P>>,
+    /// Notified whenever a permit comes back or is taken, or a waiter gives up.
     changed: Notify,
 }
 
 #[derive(Debug)]
-struct State {
+struct State<P> {
     free: Vec<usize>,
-    /// The tickets of all waiters, in ascending order, because they are given out in that order.
-    waiting: VecDeque<u64>,
+    /// The parties that wait, in the order in which they are served next. Each has a request at least.
+    ring: VecDeque<Party<P>>,
     next_ticket: u64,
+    /// How many permits were ever given out.
+    served: u64,
+}
+
+#[derive(Debug)]
+struct Party<P> {
+    name: P,
+    /// The tickets of its requests, in the order in which they came.
+    tickets: VecDeque<u64>,
 }
 
 /// One permit. It goes back to the line when this value is dropped.
 #[derive(Debug)]
-pub struct Permit {
-    line: Line,
+pub struct Permit<P: Eq + Copy> {
+    line: Line<P>,
     number: usize,
 }
 
 /// A waiter's place in the queue. It is given up when this value is dropped.
 #[derive(Debug)]
-pub struct Waiting {
-    line: Line,
+pub struct Waiting<P: Eq + Copy> {
+    line: Line<P>,
     ticket: u64,
+    /// What the waiter was last told by [`Waiting::next`].
+    seen: Place,
 }
 
-impl Line {
+/// Where a waiter stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The number of waiters before this one. It can grow while other parties join the queue.
+    pub ahead: usize,
+    /// How many permits the line has ever given out. While this grows, the queue moves.
+    pub served: u64,
+}
+
+/// What a waiter learns next.
+#[derive(Debug)]
+pub enum Step<P: Eq + Copy> {
+    /// It has its permit.
+    Permit(Permit<P>),
+    /// It still waits, and its place has changed.
+    Moved(Place),
+}
+
+impl<P> Clone for Line<P> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<P: Eq + Copy> Line<P> {
     /// Makes a line with `permits` permits, all of them free.
     pub fn new(permits: usize) -> Self {
-        let free = (0..permits).rev().collect();
-        let state = State { free, waiting: VecDeque::new(), next_ticket: 0 };
+        let state = State {
+            free: (0..permits).rev().collect(),
+            ring: VecDeque::new(),
+            next_ticket: 0,
+            served: 0,
+        };
         Self(Arc::new(Shared { permits, state: Mutex::new(state), changed: Notify::new() }))
     }
 
     /// A handle that does not keep the line alive. When it cannot be upgraded any more, no permit
     /// is taken and no waiter is left.
-    pub(super) fn downgrade(&self) -> WeakLine {
+    pub(super) fn downgrade(&self) -> WeakLine<P> {
         WeakLine(Arc::downgrade(&self.0))
     }
 
@@ -67,223 +112,153 @@ impl Line {
         self.0.permits - self.state().free.len()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State<P>> {
         // No code that could panic runs under the lock.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a permit if more are free than waiters are in the queue, else the last place in the
-    /// queue.
-    pub fn enter(&self) -> Result<Permit, Waiting> {
+    /// Takes a permit if more are free than waiters are in the queue, else a place in the queue.
+    pub fn enter(&self, party: P) -> Result<Permit<P>, Waiting<P>> {
         let mut state = self.state();
-        let is_left = state.waiting.len() < state.free.len();
-        if is_left && let Some(number) = state.free.pop() {
+        let ticket = state.join(party);
+        if let Some(number) = state.take(ticket) {
             return Ok(Permit { line: self.clone(), number });
         }
-        let ticket = state.next_ticket;
-        state.next_ticket += 1;
-        state.waiting.push_back(ticket);
-        Err(Waiting { line: self.clone(), ticket })
+        let seen = state.place(ticket);
+        drop(state);
+        // Another party's later requests may have moved back.
+        self.0.changed.notify_waiters();
+        Err(Waiting { line: self.clone(), ticket, seen })
     }
 }
 
-impl WeakLine {
-    pub(super) fn upgrade(&self) -> Option<Line> {
+impl<P> WeakLine<P> {
+    pub(super) fn upgrade(&self) -> Option<Line<P>> {
         self.0.upgrade().map(Line)
     }
 }
 
-impl State {
-    /// The number of waiters before this ticket.
-    fn ahead_of(&self, ticket: u64) -> usize {
-        self.waiting.partition_point(|other| *other < ticket)
+impl<P: Eq + Copy> State<P> {
+    /// Puts a new request of a party into the queue.
+    fn join(&mut self, name: P) -> u64 {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        match self.ring.iter_mut().find(|party| party.name == name) {
+            Some(party) => party.tickets.push_back(ticket),
+            None => self.ring.push_back(Party { name, tickets: VecDeque::from([ticket]) }),
+        }
+        ticket
+    }
+
+    /// Where a ticket is: the number of its party in the ring, and its number in the party.
+    fn find(&self, ticket: u64) -> Option<(usize, usize)> {
+        self.ring
+            .iter()
+            .enumerate()
+            .find_map(|(place, party)| Some((place, party.tickets.binary_search(&ticket).ok()?)))
+    }
+
+    fn place(&self, ticket: u64) -> Place {
+        let ahead = self.find(ticket).map_or(0, |(party, round)| {
+            // By then each party has been served once in each earlier round, and those that stand
+            // earlier in the ring in this round too, as far as they have requests.
+            let before = self.ring.iter().enumerate().map(|(other, requests)| {
+                requests.tickets.len().min(round + usize::from(other < party))
+            });
+            before.sum()
+        });
+        Place { ahead, served: self.served }
     }
 
     /// Takes a permit for this ticket if it is its turn.
     fn take(&mut self, ticket: u64) -> Option<usize> {
-        if self.ahead_of(ticket) >= self.free.len() {
+        let (party, round) = self.find(ticket)?;
+        if self.place(ticket).ahead >= self.free.len() {
             return None;
         }
         self.leave(ticket);
+        if round == 0
+            && let Some(served) = self.ring.get(party)
+            && served.tickets.front().is_some_and(|next| *next > ticket)
+            && let Some(served) = self.ring.remove(party)
+        {
+            self.ring.push_back(served);
+        }
+        self.served += 1;
         self.free.pop()
     }
 
     fn leave(&mut self, ticket: u64) {
-        if let Ok(place) = self.waiting.binary_search(&ticket) {
-            self.waiting.remove(place);
+        let Some((party, round)) = self.find(ticket) else { return };
+        let Some(left) = self.ring.get_mut(party) else { return };
+        left.tickets.remove(round);
+        if left.tickets.is_empty() {
+            self.ring.remove(party);
         }
     }
 }
 
-impl Permit {
+impl<P: Eq + Copy> Permit<P> {
     /// The number of the permit, from 0.
     pub fn number(&self) -> usize {
         self.number
     }
 }
 
-impl Drop for Permit {
+impl<P: Eq + Copy> Drop for Permit<P> {
     fn drop(&mut self) {
         self.line.state().free.push(self.number);
         self.line.0.changed.notify_waiters();
     }
 }
 
-impl Waiting {
-    /// The number of waiters before this one.
-    pub fn ahead(&self) -> usize {
-        self.line.state().ahead_of(self.ticket)
+impl<P: Eq + Copy> Waiting<P> {
+    /// Where this waiter stands.
+    pub fn place(&self) -> Place {
+        self.line.state().place(self.ticket)
     }
 
-    /// Waits for the permit.
-    pub async fn permit(self) -> Permit {
+    /// Waits for the permit or for another place in the queue. When the future is dropped before
+    /// its end, nothing is lost.
+    pub async fn next(&mut self) -> Step<P> {
+        let shared = Arc::clone(&self.line.0);
         loop {
             // Listening begins before the check, so that no change in between is missed.
-            let mut changed = std::pin::pin!(self.line.0.changed.notified());
+            let mut changed = std::pin::pin!(shared.changed.notified());
             changed.as_mut().enable();
-            let taken = self.line.state().take(self.ticket);
+            let (taken, place) = {
+                let mut state = self.line.state();
+                (state.take(self.ticket), state.place(self.ticket))
+            };
             if let Some(number) = taken {
-                return Permit { line: self.line.clone(), number };
+                shared.changed.notify_waiters();
+                return Step::Permit(Permit { line: self.line.clone(), number });
+            }
+            if place != self.seen {
+                self.seen = place;
+                return Step::Moved(place);
             }
             changed.await;
         }
     }
+
+    /// Waits for the permit.
+    pub async fn permit(mut self) -> Permit<P> {
+        loop {
+            if let Step::Permit(permit) = self.next().await {
+                return permit;
+            }
+        }
+    }
 }
 
-impl Drop for Waiting {
+impl<P: Eq + Copy> Drop for Waiting<P> {
     fn drop(&mut self) {
         self.line.state().leave(self.ticket);
-        // All waiters behind this one have moved up.
+        // The waiters behind this one have moved up.
         self.line.0.changed.notify_waiters();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use tokio_test::{assert_pending, assert_ready, task};
-
-    use super::*;
-
-    #[test]
-    fn there_are_no_more_permits_than_were_made_and_each_has_its_number() {
-        let line = Line::new(2);
-        let first = line.enter().unwrap();
-        let second = line.enter().unwrap();
-        assert_eq!((first.number(), second.number(), line.taken()), (0, 1, 2));
-        drop(line.enter().unwrap_err());
-        drop(first);
-        assert_eq!(line.taken(), 1);
-        assert_eq!(line.enter().unwrap().number(), 0);
-    }
-
-    #[test]
-    fn who_waits_is_served_in_order_and_nobody_gets_past() {
-        let line = Line::new(1);
-        let permit = line.enter().unwrap();
-        let (first, second) = (line.enter().unwrap_err(), line.enter().unwrap_err());
-        assert_eq!((first.ahead(), second.ahead()), (0, 1));
-        let mut first = task::spawn(first.permit());
-        let mut second = task::spawn(second.permit());
-        assert_pending!(second.poll());
-        assert_pending!(first.poll());
-        drop(permit);
-        drop(line.enter().expect_err("somebody who came later got past"));
-        assert_pending!(second.poll());
-        assert!(first.is_woken());
-        let permit = assert_ready!(first.poll());
-        assert_pending!(second.poll());
-        drop(permit);
-        assert!(second.is_woken());
-        drop(assert_ready!(second.poll()));
-        line.enter().unwrap();
-    }
-
-    #[test]
-    fn who_gives_up_lets_those_behind_move_up() {
-        let line = Line::new(1);
-        let permit = line.enter().unwrap();
-        let (first, second) = (line.enter().unwrap_err(), line.enter().unwrap_err());
-        let mut first = task::spawn(first.permit());
-        let mut second = task::spawn(second.permit());
-        assert_pending!(first.poll());
-        assert_pending!(second.poll());
-        drop(permit);
-        // The first waiter could take the permit, but gives up before it does.
-        drop(first);
-        assert!(second.is_woken());
-        assert_ready!(second.poll());
-    }
-
-    /// A step of a random sequence. The numbers choose among the waiters or the holders of permits.
-    #[derive(Debug, Clone)]
-    enum Step {
-        Enter,
-        Poll(usize),
-        GiveUp(usize),
-        GiveBack(usize),
-    }
-
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let step = prop_oneof![
-            2 => Just(Step::Enter),
-            2 => any::<usize>().prop_map(Step::Poll),
-            1 => any::<usize>().prop_map(Step::GiveUp),
-            2 => any::<usize>().prop_map(Step::GiveBack),
-        ];
-        proptest::collection::vec(step, 0..60)
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_happens_permits_are_unique_and_the_first_who_wait_are_served(
-            permits in 1..4_usize,
-            steps in steps(),
-        ) {
-            let line = Line::new(permits);
-            let (mut held, mut waiting) = (Vec::new(), Vec::new());
-            for step in steps {
-                let free = permits - held.len();
-                match step {
-                    Step::Enter => match line.enter() {
-                        Ok(permit) => {
-                            prop_assert!(waiting.len() < free);
-                            held.push(permit);
-                        }
-                        Err(wait) => {
-                            prop_assert!(waiting.len() >= free);
-                            prop_assert_eq!(wait.ahead(), waiting.len());
-                            waiting.push(task::spawn(wait.permit()));
-                        }
-                    },
-                    Step::Poll(choice) if !waiting.is_empty() => {
-                        let place = choice % waiting.len();
-                        let polled = waiting[place].poll();
-                        prop_assert_eq!(polled.is_ready(), place < free);
-                        if let std::task::Poll::Ready(permit) = polled {
-                            drop(waiting.remove(place));
-                            held.push(permit);
-                        }
-                    }
-                    Step::GiveUp(choice) if !waiting.is_empty() => {
-                        drop(waiting.remove(choice % waiting.len()));
-                    }
-                    Step::GiveBack(choice) if !held.is_empty() => {
-                        drop(held.remove(choice % held.len()));
-                    }
-                    _ => {}
-                }
-                let mut numbers: Vec<_> = held.iter().map(Permit::number).collect();
-                numbers.sort_unstable();
-                numbers.dedup();
-                prop_assert_eq!(numbers.len(), held.len());
-                prop_assert!(numbers.iter().all(|number| *number < permits));
-                prop_assert_eq!(line.taken(), held.len());
-            }
-            let free = permits - held.len();
-            for waiting in waiting.iter_mut().take(free) {
-                prop_assert!(waiting.poll().is_ready());
-            }
-        }
-    }
-}
+mod tests;
