@@ -229,6 +229,7 @@ async fn questions(seen: &mut Seen) {
     let names = json!({ "skill_names": ["p5js-setup", "none"] });
     seen.post("get_skill_content", "get_skill_content", names).await;
     seen.post("prewarm_sandbox", "prewarm_sandbox", json!({})).await;
+    seen.post("volume_changed", "volume_changed", json!({})).await;
 }
 
 async fn the_worker(seen: &mut Seen) {

@@ -41,7 +41,7 @@ async fn each_answer_to_a_change_comes_after_a_commit() {
     volume.behave(Behaviour::Succeed(MOMENT));
     let mut before = 0;
     let mut one_more = |what: &str| {
-        assert_eq!(volume.succeeded(), before + 1, "{what}");
+        assert_eq!(volume.committed(), before + 1, "{what}");
         before += 1;
     };
 
@@ -107,9 +107,9 @@ async fn a_commit_that_fails_in_any_way_loses_nothing_and_is_made_up_for() {
         // The same request again finds its version, and is still not answered without a commit.
         refused(&worker, ids, file(&content), CODE).await;
         volume.behave(Behaviour::Succeed(Duration::ZERO));
-        let before = volume.succeeded();
+        let before = volume.committed();
         assert_eq!(applied(&worker, ids, file(&content)).await, Vec::<String>::new());
-        assert_eq!(volume.succeeded(), before + 1, "{behaviour:?}");
+        assert_eq!(volume.committed(), before + 1, "{behaviour:?}");
         assert_eq!(commits(&worker, ids).await.len(), number + 1, "{behaviour:?}");
     }
 }
@@ -177,7 +177,7 @@ async fn the_first_answer_after_a_start_waits_for_a_commit_of_what_was_left() {
     worker.restart().await;
     volume.behave(Behaviour::Succeed(Duration::ZERO));
     assert_eq!(applied(&worker, ids, file("1")).await, Vec::<String>::new());
-    assert_eq!(volume.succeeded(), 1);
+    assert_eq!(volume.committed(), 1);
 }
 
 #[tokio::test]
@@ -195,7 +195,7 @@ async fn a_worker_that_ends_waits_for_its_commits() {
     let status = worker.ended(Duration::from_secs(30)).await;
     assert_eq!(status.and_then(|status| status.code()), Some(0), "{}", worker.log());
     assert_eq!(answer.await.expect("it is sent").expect("it is answered").status(), 200);
-    assert_eq!(volume.succeeded(), 1);
+    assert_eq!(volume.committed(), 1);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod committed;
 mod concurrency;
 mod containers;
 mod copy;
+mod fresh;
 mod full;
 mod hostile_git;
 mod interrupted;

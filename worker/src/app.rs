@@ -105,6 +105,14 @@ impl App {
             launcher,
             proof: proof.clone(),
         });
+        // The self-test has files on the volume, and a reload would take them away.
+        tokio::spawn({
+            let (volume, proof) = (store.volume.clone(), proof.clone());
+            async move {
+                drop(proof.wait().await);
+                volume.allow_reloads();
+            }
+        });
         Ok(Self { store, proof, assist, runs: Arc::new(runs), settings })
     }
 }

@@ -68,6 +68,7 @@ async fn serve(config: Config, launcher: Launcher) -> Result<(), Box<dyn std::er
         .map_err(|error| format!("DREAMCORE_LISTEN {}: {error}", config.server.listen))?;
     let app = Arc::new(App::new(config.app, launcher).await?);
     let router = server::router(&app, &config.server)?;
+    server::tell_peers(&app.store.volume, &config.server)?;
     cli::report_start(&app, listener.local_addr()?);
 
     let (max_connections, grace) = (config.server.max_connections, config.server.shutdown_grace);

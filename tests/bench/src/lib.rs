@@ -19,3 +19,4 @@ pub mod questions;
 pub mod report;
 pub mod start;
 pub mod stats;
+pub mod volume;

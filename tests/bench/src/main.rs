@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use dreamcore_bench::{
-    events, files, generation, gvisor, listing, memory, projects, questions, report, start,
+    events, files, generation, gvisor, listing, memory, projects, questions, report, start, volume,
 };
 
 /// Measures the worker beside the bare CLI, a bare process, a bare pipe, nginx, `find` and git,
@@ -52,10 +52,12 @@ enum Section {
     /// Saving and listing versions, and their growth: git's own programs against `POST
     /// /apply_files`.
     Projects,
+    /// A volume that has to be committed and reloaded: how often, and what it adds to requests.
+    Volume,
 }
 
 impl Section {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Generation,
         Self::Start,
         Self::Events,
@@ -65,6 +67,7 @@ impl Section {
         Self::Listing,
         Self::Questions,
         Self::Projects,
+        Self::Volume,
     ];
 
     fn name(self) -> &'static str {
@@ -78,6 +81,7 @@ impl Section {
             Self::Listing => "listing",
             Self::Questions => "questions",
             Self::Projects => "projects",
+            Self::Volume => "volume",
         }
     }
 }
@@ -105,6 +109,7 @@ async fn main() -> ExitCode {
             Section::Listing => listing::measure(pairs).await,
             Section::Questions => questions::measure(pairs).await,
             Section::Projects => projects::measure(pairs).await,
+            Section::Volume => volume::measure(pairs).await,
         };
         println!("{}", report::table(&measured));
         all.push((section.name(), measured));

@@ -345,3 +345,12 @@ pub struct PrewarmSandbox {
     /// The user whose run is expected.
     pub user_id: UserId,
 }
+
+/// The body of `volume_changed`.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct VolumeChanged {
+    /// The owner of what has changed.
+    pub user_id: UserId,
+    /// The project that has changed. If it is missing, the assets of the user have changed.
+    pub project_id: Option<ProjectId>,
+}

@@ -11,7 +11,7 @@ mod settings;
 mod vertex;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use environment::forget_secrets;
 use reader::Reader;
@@ -66,13 +66,14 @@ impl Config {
         vars: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
         let mut r = Reader::new(vars);
+        let runs = runs_settings(&mut r);
         let config = Self {
             server: server_settings(&mut r),
             app: app::Settings {
-                store: store_settings(&mut r),
+                store: store_settings(&mut r, &runs.scratch_dir),
                 models: models_settings(&mut r),
                 assist: assist_settings(&mut r),
-                runs: runs_settings(&mut r),
+                runs,
                 max_body_bytes: r.required(&s::MAX_BODY_BYTES, |t| reader::count(t, 1..=1 << 30)),
             },
             confine_bin: r.optional(&s::CONFINE_BIN, reader::absolute_path),
@@ -93,15 +94,19 @@ fn server_settings(r: &mut Reader) -> server::Settings {
         },
         max_connections: r.required(&s::MAX_CONNECTIONS, |t| reader::count(t, 1..=100_000)),
         shutdown_grace: r.required(&s::SHUTDOWN_GRACE_S, reader::seconds),
+        peers: r.optional(&s::VOLUME_PEERS, reader::base_urls).unwrap_or_default(),
     }
 }
 
-fn store_settings(r: &mut Reader) -> store::Settings {
+fn store_settings(r: &mut Reader, scratch: &Path) -> store::Settings {
     let commit_timeout = r.required(&s::VOLUME_COMMIT_TIMEOUT_S, reader::seconds);
+    let reload_timeout = r.required(&s::VOLUME_RELOAD_TIMEOUT_S, reader::seconds);
+    let max_age = r.required(&s::VOLUME_MAX_AGE_S, reader::seconds);
     let socket = r.optional(&s::VOLUME_SOCKET, reader::socket_path);
+    let aside = scratch.to_owned();
     store::Settings {
         data_dir: r.required(&s::DATA_DIR, reader::absolute_path),
-        link: socket.map(|socket| Link { socket, commit_timeout }),
+        link: socket.map(|socket| Link { socket, commit_timeout, reload_timeout, max_age, aside }),
         global_dir: r.required(&s::GLOBAL_DIR, reader::absolute_path),
         files: FileLimits {
             max_file_bytes: r.required(&s::MAX_FILE_BYTES, reader::positive),

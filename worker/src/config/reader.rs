@@ -303,6 +303,10 @@ pub(super) fn base_url(text: &str) -> Parsed<String> {
     }
 }
 
+pub(super) fn base_urls(text: &str) -> Parsed<Vec<String>> {
+    text.split(',').map(|url| base_url(url.trim())).collect()
+}
+
 /// The same for an address whose path may be a secret.
 pub(super) fn secret_base_url(text: &str) -> Parsed<Secret> {
     base_url(text).map(Secret::new)

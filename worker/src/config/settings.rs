@@ -50,9 +50,15 @@ settings! {
     DATA_DIR = "DREAMCORE_DATA_DIR", Some("/data"),
         "Folder (volume) with all projects: users/{user}/projects/{project}.";
     VOLUME_SOCKET = "DREAMCORE_VOLUME_SOCKET", None,
-        "Unix socket of the program that mounted the volume and commits it. Without it nothing is committed, as on an ordinary disk.";
+        "Unix socket of the program that mounted the volume, and commits and reloads it. Without it that is not needed, as on an ordinary disk.";
     VOLUME_COMMIT_TIMEOUT_S = "DREAMCORE_VOLUME_COMMIT_TIMEOUT_S", Some("25"),
         "Longest commit of the volume, in seconds; then the change ends with STORAGE_NOT_COMMITTED.";
+    VOLUME_RELOAD_TIMEOUT_S = "DREAMCORE_VOLUME_RELOAD_TIMEOUT_S", Some("10"),
+        "Longest reload of the volume, in seconds; then reads get what is there.";
+    VOLUME_MAX_AGE_S = "DREAMCORE_VOLUME_MAX_AGE_S", Some("10"),
+        "How long ago the last reload of the volume may be when something is read, in seconds. A project that another container says it has changed is reloaded in any case.";
+    VOLUME_PEERS = "DREAMCORE_VOLUME_PEERS", None,
+        "URLs of the other workers on the same volume, separated by commas. They are told of each change before its client is.";
     GLOBAL_DIR = "DREAMCORE_GLOBAL_DIR", Some("/global"),
         "Folder with the shared skills: .claude/skills/{name}/SKILL.md. Only read.";
     SCRATCH_DIR = "DREAMCORE_SCRATCH_DIR", None,

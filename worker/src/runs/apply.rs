@@ -14,6 +14,7 @@ use super::run::Run;
 use super::save::{SAVING, merge_warning};
 use crate::blocking;
 use crate::store::projects::{Changes, ProjectKey, Published, Source, StateChange};
+use crate::store::volume::Place;
 use crate::types::ProjectPath;
 
 /// The changes that a client asks for.
@@ -62,7 +63,9 @@ async fn save(
     files: SentFiles,
 ) -> Result<Published, Failure> {
     let projects = resources.projects.clone();
-    let change = resources.volume.change();
+    let place = Place::Project(key);
+    resources.volume.freshen(place).await;
+    let change = resources.volume.change(place);
     let saved = blocking::run(move || {
         let write = files.write.into_iter();
         let changes = Changes {

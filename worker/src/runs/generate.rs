@@ -17,6 +17,7 @@ use crate::api::ErrorCode;
 use crate::blocking;
 use crate::models::broker::Ledger;
 use crate::store::projects::Published;
+use crate::store::volume::Place;
 
 /// The name of this generator in the event `done`.
 const GENERATOR: &str = "claude";
@@ -90,7 +91,9 @@ async fn work_in(
     let saved = match verdict {
         Ok(summary) => {
             run.enter(Phase::Saving);
-            let change = resources.volume.change();
+            let place = Place::Project(context.request.key);
+            resources.volume.freshen(place).await;
+            let change = resources.volume.change(place);
             let saved = save::save(context, workspace, &copied).await;
             saved.map(|published| (change, Success { published, summary }))
         }

@@ -11,6 +11,7 @@ use crate::blocking;
 use crate::store::assets::AssetUrls;
 use crate::store::assets::replace::{MAX_GROWTH_BYTES, is_code, replace_in_file};
 use crate::store::projects::{Changes, Merged, ProjectError, Published, Source};
+use crate::store::volume::Place;
 use crate::types::{Prompt, user_words};
 
 /// The status that the user sees while a version is made.
@@ -54,7 +55,7 @@ pub(super) async fn keep_partial(
     let (projects, workspace) = (resources.projects.clone(), Arc::clone(workspace));
     let (key, limits, copied) = (request.key, resources.store.files, Arc::clone(copied));
     let message = version_message(&request.prompt);
-    let change = resources.volume.change();
+    let change = resources.volume.change(Place::Project(key));
     let kept = blocking::run(move || {
         let harvest = workspace.harvest_valid(&copied, limits)?;
         let changes = changes(&workspace, harvest, &copied, message);

@@ -21,6 +21,7 @@ use crate::sandbox::launch::Confined;
 use crate::sandbox::policy::INNER_API_PORT;
 use crate::store::projects::ProjectError;
 use crate::store::skills;
+use crate::store::volume::Place;
 use crate::types::SkillName;
 
 /// The status that the user sees while the CLI starts.
@@ -128,6 +129,7 @@ async fn known_skills(context: &Context) -> Result<Vec<SkillName>, Failure> {
 async fn copy_in(context: &Context, workspace: &Arc<Workspace>) -> Result<Copied, Failure> {
     let (projects, key) = (context.resources.projects.clone(), context.request.key);
     let workspace = Arc::clone(workspace);
+    context.resources.volume.freshen(Place::Project(key)).await;
     let copied = blocking::run(move || match projects.open_to_copy(key) {
         Ok(project) => workspace.copy_in(&project),
         // A project that does not exist is made when the run is saved.

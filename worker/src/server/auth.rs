@@ -11,7 +11,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 use super::error::ApiError;
 use super::settings::Secrets;
 
-const HEADER: &str = "x-modal-secret";
+pub(super) const HEADER: &str = "x-modal-secret";
 
 /// The digests of the accepted secrets. Digests are compared, because all have the same length, so
 /// the time of a comparison does not depend on the length of what a client sent.

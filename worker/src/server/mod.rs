@@ -12,6 +12,7 @@ mod file_answer;
 mod host;
 mod media;
 mod observe;
+mod peers;
 mod pieces;
 mod places;
 mod query;
@@ -25,5 +26,6 @@ mod watched_io;
 
 pub use connections::serve;
 pub use error::ApiError;
+pub use peers::tell_peers;
 pub use router::{UnknownEndpoint, router};
 pub use settings::{Secrets, Settings};

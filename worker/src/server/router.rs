@@ -42,6 +42,7 @@ fn handler(id: Id) -> MethodRouter<Arc<App>> {
         Id::ListAssets => get(routes::assets::list_assets),
         Id::DeleteAsset => post(routes::assets::delete_asset),
         Id::RestoreAsset => post(routes::assets::restore_asset),
+        Id::VolumeChanged => post(routes::volume::volume_changed),
         Id::OpenApi => get(routes::health::openapi),
         Id::HealthLive => get(routes::health::live),
         Id::HealthReady => get(routes::health::ready),

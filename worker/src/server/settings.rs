@@ -16,6 +16,8 @@ pub struct Settings {
     pub secrets: Secrets,
     /// The largest number of connections at the same time. Further ones wait in the kernel's queue.
     pub max_connections: usize,
+    /// The URLs of the other workers on the same volume.
+    pub peers: Vec<String>,
     /// How long running generations may go on after a signal to stop.
     pub shutdown_grace: Duration,
 }

@@ -34,7 +34,7 @@ struct Rest {
 pub(super) fn of(file: VolumeFile, start: u64, length: u64) -> io::Result<Body> {
     let rest = Rest { file: Arc::new(file), at: start, left: length, is_at_hand: false };
     let (first, rest) = rest.read(first_bytes(length))?;
-    Ok(rest.after(first))
+    Ok(rest.set_aside()?.after(first))
 }
 
 /// The same body, of a file that was opened without waiting. `None` if the first bytes are not in the
@@ -55,6 +55,17 @@ fn first_bytes(length: u64) -> usize {
 }
 
 impl Rest {
+    /// The same rest from a local file, if the file must not stay open while a client takes it.
+    /// Blocking.
+    fn set_aside(mut self) -> io::Result<Self> {
+        if self.left > 0
+            && let Some(local) = self.file.set_aside(self.at, self.left)?
+        {
+            (self.file, self.at) = (Arc::new(local), 0);
+        }
+        Ok(self)
+    }
+
     /// A body of what was read and of what is left.
     fn after(self, first: Bytes) -> Body {
         if self.left == 0 {

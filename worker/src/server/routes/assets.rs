@@ -21,6 +21,7 @@ use crate::server::file_answer::{Described, FileAnswer, Validators};
 use crate::server::query::Query;
 use crate::server::upload;
 use crate::store::assets::{Asset, OpenAsset};
+use crate::store::volume::Place;
 use crate::types::UserId;
 
 /// The characters that must be encoded in `filename*` (RFC 8187).
@@ -41,10 +42,11 @@ pub(in crate::server) async fn upload_asset(
     headers: HeaderMap,
     body: RawBody,
 ) -> Result<Json<answer::Asset>, ApiError> {
-    let (upload, max_bytes) = (app.store.assets.upload(user), app.settings.store.assets.max_bytes);
+    let (assets, max_bytes) = (app.store.assets.clone(), app.settings.store.assets.max_bytes);
+    let upload = blocking::run(move || assets.upload(user)).await?;
     let asset = upload::receive(upload, &headers, body, named, max_bytes).await?;
     // The change begins when the upload is whole: one that is not must not hold the worker's end up.
-    app.store.volume.change().commit().await?;
+    app.store.volume.change(Place::Assets(user)).commit().await?;
     tracing::info!(%user, asset = %asset.id, size = asset.size, "uploaded");
     Ok(Json(described(&app, user, &asset)))
 }
@@ -55,6 +57,7 @@ pub(in crate::server) async fn get_asset(
     Query(OneAsset { user_id: user, asset_id: id }): Query<OneAsset>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    app.store.volume.freshen(Place::Assets(user)).await;
     let assets = app.store.assets.clone();
     let answer = move || {
         let OpenAsset { asset, file, stat } = assets.open(user, id)?;
@@ -76,6 +79,7 @@ pub(in crate::server) async fn list_assets(
     State(app): State<Arc<App>>,
     Query(ListAssets { user_id: user }): Query<ListAssets>,
 ) -> Result<Json<answer::Assets>, ApiError> {
+    app.store.volume.freshen(Place::Assets(user)).await;
     let assets = app.store.assets.clone();
     let listed = blocking::run(move || assets.list(user)).await??;
     let assets = listed.iter().map(|asset| described(&app, user, asset)).collect();
@@ -86,8 +90,10 @@ pub(in crate::server) async fn delete_asset(
     State(app): State<Arc<App>>,
     Body { value: OneAsset { user_id, asset_id }, .. }: Body<OneAsset>,
 ) -> Result<Json<answer::Success>, ApiError> {
+    let place = Place::Assets(user_id);
+    app.store.volume.freshen(place).await;
     let assets = app.store.assets.clone();
-    let change = app.store.volume.change();
+    let change = app.store.volume.change(place);
     blocking::run(move || assets.delete(user_id, asset_id)).await??;
     change.commit().await?;
     Ok(Json(answer::Success { success: true }))
@@ -97,8 +103,10 @@ pub(in crate::server) async fn restore_asset(
     State(app): State<Arc<App>>,
     Body { value: OneAsset { user_id, asset_id }, .. }: Body<OneAsset>,
 ) -> Result<Json<answer::RestoredAsset>, ApiError> {
+    let place = Place::Assets(user_id);
+    app.store.volume.freshen(place).await;
     let assets = app.store.assets.clone();
-    let change = app.store.volume.change();
+    let change = app.store.volume.change(place);
     let asset = blocking::run(move || assets.restore(user_id, asset_id)).await??;
     change.commit().await?;
     let asset = described(&app, user_id, &asset);

@@ -18,6 +18,7 @@ use crate::server::file_answer::{Described, FileAnswer, Validators};
 use crate::server::media::Media;
 use crate::server::query::Query;
 use crate::store::projects::{Detail, OpenFile, ProjectError, ProjectKey};
+use crate::store::volume::Place;
 use crate::types::ProjectPath;
 
 /// The file that is sent if the request names none.
@@ -39,6 +40,7 @@ pub(in crate::server) async fn get_file(
         None => DEFAULT_PATH.parse().map_err(|_| ApiError::internal())?,
     };
 
+    app.store.volume.freshen(Place::Project(key)).await;
     // On this thread if nothing has to be waited for; otherwise one hop to a thread that may wait,
     // which opens and reads.
     if let Some(found) = app.store.projects.read_at_hand(key, &path)
@@ -73,6 +75,7 @@ pub(in crate::server) async fn list_files(
     Query(asked): Query<ListFiles>,
 ) -> Result<Response, ApiError> {
     let key = ProjectKey { user: asked.user_id, project: asked.project_id };
+    app.store.volume.freshen(Place::Project(key)).await;
     let with_details = asked.details == Some(Switch::On);
     let listed = blocking::run(move || {
         let project = app.store.projects.open(key)?;

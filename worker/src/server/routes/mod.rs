@@ -7,3 +7,4 @@ pub(super) mod files;
 pub(super) mod generate;
 pub(super) mod health;
 pub(super) mod versions;
+pub(super) mod volume;

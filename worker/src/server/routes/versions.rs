@@ -20,6 +20,7 @@ use crate::server::query::Query;
 use crate::store::projects::{
     Action, Changes, CopyRequest, MAX_LOG_LENGTH, Part, Patience, ProjectError, ProjectKey, Version,
 };
+use crate::store::volume::Place;
 use crate::types::VersionId;
 
 /// How many versions are listed if the request does not say.
@@ -64,7 +65,8 @@ pub(in crate::server) async fn create_version_snapshot(
 ) -> Result<Response, ApiError> {
     let key = ProjectKey { user: body.user_id, project: body.project_id };
     let message = body.message.unwrap_or_default().or(SNAPSHOT_MESSAGE);
-    let change = app.store.volume.change();
+    app.store.volume.freshen(Place::Project(key)).await;
+    let change = app.store.volume.change(Place::Project(key));
     let saved = blocking::run(move || {
         app.store.projects.open(key)?;
         let changes = Changes { message, keep_unsaved: true, ..Changes::default() };
@@ -92,7 +94,8 @@ pub(in crate::server) async fn copy_project(
     // `_waiting` is dropped with this future if the client leaves, which ends the work in the
     // background.
     let (patience, _waiting) = Patience::begin();
-    let change = app.store.volume.change();
+    app.store.volume.freshen(Place::Project(request.from)).await;
+    let change = app.store.volume.change(Place::Project(request.to));
     let copied = blocking::run(move || app.store.projects.copy(&request, &patience)).await??;
     change.commit().await?;
     Ok(Json(Copied { git_commit: copied.version, success: true }).into_response())
@@ -106,6 +109,7 @@ pub(super) fn length(limit: Option<u32>) -> usize {
 /// Answers with a list of versions.
 pub(super) async fn log(app: Arc<App>, key: ProjectKey, part: Part) -> Result<Response, ApiError> {
     let (patience, _waiting) = Patience::begin();
+    app.store.volume.freshen(Place::Project(key)).await;
     let read = blocking::run(move || {
         let log = app.store.projects.log(key, part, &patience)?;
         let unfinished = match app.store.projects.open(key) {
@@ -133,6 +137,7 @@ pub(super) async fn diff(
     version: VersionId,
 ) -> Result<Response, ApiError> {
     let (patience, _waiting) = Patience::begin();
+    app.store.volume.freshen(Place::Project(key)).await;
     let diff = blocking::run(move || app.store.projects.open(key)?.diff(&version, &patience));
     let diff = diff.await??;
     Ok(Json(Diff { diff: diff.text, truncated: diff.is_cut }).into_response())
@@ -145,7 +150,8 @@ pub(super) async fn restore(
     version: VersionId,
 ) -> Result<Response, ApiError> {
     let (patience, _waiting) = Patience::begin();
-    let change = app.store.volume.change();
+    app.store.volume.freshen(Place::Project(key)).await;
+    let change = app.store.volume.change(Place::Project(key));
     let saved = blocking::run(move || app.store.projects.restore(key, &version, &patience));
     let saved = saved.await??;
     change.commit().await?;

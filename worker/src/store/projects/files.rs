@@ -42,8 +42,8 @@ impl Projects {
     /// Opens a file for reading if nothing has to be waited for. By the rules of [`Project::read`],
     /// which is to be asked where this says nothing.
     pub fn read_at_hand(&self, key: ProjectKey, path: &RequestPath) -> Option<OpenFile> {
-        let pass = self.volume.enter(Activity::Read);
         let folder = self.volume.open_at_hand(Location::Project(key))?;
+        let pass = self.volume.enter(Activity::Read);
         // What a killed save left is mended by the other way.
         if !folder.has_no(SAVE) {
             return None;

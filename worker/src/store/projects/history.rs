@@ -10,6 +10,7 @@ use super::changes::{Base, Changes};
 use super::git::{self, PARTIAL};
 use super::lineage::Lineage;
 use super::{Patience, Project, ProjectError, ProjectKey, Projects, writer};
+use crate::store::volume::Activity;
 use crate::types::VersionId;
 
 /// The largest number of versions in one answer.
@@ -84,7 +85,8 @@ impl Projects {
             _ => {
                 let message = FIRST.to_owned();
                 let begun = Changes { message, keep_unsaved: true, ..Changes::default() };
-                is_new = self.publish(key, &begun)?.is_new;
+                let saving = project.pass.enter(Activity::Save);
+                is_new = self.publish_as(key, &begun, &saving)?.is_new;
                 git::open(&project)?
             }
         };

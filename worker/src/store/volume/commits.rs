@@ -18,19 +18,22 @@
 //! A worker that starts does not know whether its predecessor had its last change committed, so its
 //! first answer needs a commit in any case.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::gate::{Activity, Gate, Pass};
-use super::socket::{Operation, SocketError, ask};
+use super::reloads::Place;
+use super::socket::{Operation, Socket, SocketError};
 
 /// How long is waited after a refusal that passes, at first and at most.
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How many news wait for being passed on. Further ones wait with their requests.
+const MAX_NEWS: usize = 64;
 
 /// A change was made but not committed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,32 +46,44 @@ pub struct NotCommitted(SocketError);
 #[must_use = "a change that is not committed may be lost with the container"]
 pub struct Change {
     commits: Option<Arc<Commits>>,
+    place: Place,
     _pass: Pass,
 }
 
 impl Change {
-    pub(super) fn begin(commits: Option<Arc<Commits>>, gate: &Arc<Gate>) -> Self {
-        Self { commits, _pass: gate.enter(Activity::Commit) }
+    pub(super) fn begin(commits: Option<Arc<Commits>>, place: Place, gate: &Arc<Gate>) -> Self {
+        Self { commits, place, _pass: gate.enter(Activity::Commit) }
     }
 
-    /// Waits until everything that was changed so far is committed. Returns at once if it is
-    /// already, and where no volume has to be asked.
+    /// Waits until everything that was changed so far is committed, and until peers were told.
+    /// Returns at once if it is already, and where no volume has to be asked.
     pub async fn commit(self) -> Result<(), NotCommitted> {
         match &self.commits {
-            Some(commits) => commits.catch_up().await,
+            Some(commits) => commits.publish(self.place).await,
             None => Ok(()),
         }
     }
 }
 
+/// A committed change that peers are to be told of.
+#[derive(Debug)]
+pub struct News {
+    /// What was changed.
+    pub place: Place,
+    /// Receives a value when they were told.
+    pub told: oneshot::Sender<()>,
+}
+
 /// The commits of one volume.
 #[derive(Debug)]
 pub(super) struct Commits {
-    socket: PathBuf,
+    socket: Arc<Socket>,
     /// How long one commit may take.
     limit: Duration,
     gate: Arc<Gate>,
     state: Mutex<State>,
+    /// Where news go, if anybody passes them on to peers.
+    news: OnceLock<mpsc::Sender<News>>,
 }
 
 #[derive(Debug, Default)]
@@ -78,18 +93,50 @@ struct State {
     is_running: bool,
     /// Those who wait for the next commit.
     waiting: Vec<oneshot::Sender<Result<(), NotCommitted>>>,
+    /// Places of which peers are to be told after the next commit, because theirs has failed.
+    untold: HashSet<Place>,
 }
 
 impl Commits {
-    pub(super) fn new(socket: PathBuf, limit: Duration, gate: Arc<Gate>) -> Self {
-        Self { socket, limit, gate, state: Mutex::default() }
+    pub(super) fn new(socket: Arc<Socket>, limit: Duration, gate: Arc<Gate>) -> Self {
+        Self { socket, limit, gate, state: Mutex::default(), news: OnceLock::new() }
     }
 
-    async fn catch_up(self: &Arc<Self>) -> Result<(), NotCommitted> {
+    /// The news of this volume from now on. Only the first caller gets them.
+    pub(super) fn news(&self) -> Option<mpsc::Receiver<News>> {
+        let (sender, receiver) = mpsc::channel(MAX_NEWS);
+        self.news.set(sender).ok().map(|()| receiver)
+    }
+
+    async fn publish(self: &Arc<Self>, place: Place) -> Result<(), NotCommitted> {
+        let caught_up = self.catch_up().await;
+        let was_untold = match &caught_up {
+            Ok(_) => self.state().untold.remove(&place),
+            Err(_) => self.state().untold.insert(place),
+        };
+        if caught_up? || was_untold {
+            self.tell(place).await;
+        }
+        Ok(())
+    }
+
+    /// Tells peers of a change, and waits until they know or cannot be reached.
+    async fn tell(&self, place: Place) {
+        let Some(sender) = self.news.get() else { return };
+        let (told, is_told) = oneshot::channel();
+        if sender.send(News { place, told }).await.is_ok() {
+            // An error means that the worker is about to end.
+            drop(is_told.await);
+        }
+    }
+
+    /// Waits until everything that was changed so far is committed. Returns whether it was not
+    /// already.
+    async fn catch_up(self: &Arc<Self>) -> Result<bool, NotCommitted> {
         let committed = {
             let mut state = self.state();
             if state.committed == Some(self.gate.changes()) {
-                return Ok(());
+                return Ok(false);
             }
             let (sender, committed) = oneshot::channel();
             state.waiting.push(sender);
@@ -100,7 +147,7 @@ impl Commits {
             }
             committed
         };
-        committed.await.unwrap_or(Err(NotCommitted(SocketError::BrokeOff)))
+        committed.await.unwrap_or(Err(NotCommitted(SocketError::BrokeOff))).map(|()| true)
     }
 
     /// Commits until nobody waits any more.
@@ -138,8 +185,10 @@ impl Commits {
     async fn commit(&self) -> Result<(), SocketError> {
         let deadline = Instant::now() + self.limit;
         let mut pause = PAUSE;
+        let _turn =
+            timeout_at(deadline, self.socket.turn()).await.map_err(|_| SocketError::Late)?;
         loop {
-            let result = ask(&self.socket, Operation::Commit, deadline).await;
+            let result = self.socket.ask(Operation::Commit, deadline).await;
             let again = Instant::now() + pause;
             if again >= deadline || !result.as_ref().is_err_and(SocketError::is_passing) {
                 return result;

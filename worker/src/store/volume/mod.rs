@@ -9,6 +9,7 @@ mod draft;
 mod gate;
 mod keyring;
 mod layout;
+mod reloads;
 mod socket;
 
 use std::io;
@@ -16,24 +17,43 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use commits::Commits;
-pub use commits::{Change, NotCommitted};
+use tokio::sync::mpsc;
+
+pub use commits::{Change, News, NotCommitted};
 pub(super) use draft::{Draft, sweep};
 pub(super) use gate::Pass;
 pub use gate::{Activity, Gate, InFlight, VolumeFile};
 pub(super) use keyring::{Key, Keyring};
 pub use layout::ProjectKey;
 pub(super) use layout::{DRAFT, KEYS, Location, SAVE, TRASH};
+pub use reloads::Place;
+
+use commits::Commits;
+use reloads::Reloads;
+use socket::Socket;
 
 use crate::safe_fs::{AtHand, Dir, FileError};
 
-/// How the program that mounted the volume is asked to commit it.
+/// How the program that mounted the volume is asked to commit and to reload it.
 #[derive(Debug, Clone)]
 pub struct Link {
     /// The path of its Unix socket.
     pub socket: PathBuf,
     /// How long one commit may take.
     pub commit_timeout: Duration,
+    /// How long one reload may take.
+    pub reload_timeout: Duration,
+    /// How long ago the last reload may be when something is read.
+    pub max_age: Duration,
+    /// A local folder for files that are being sent.
+    pub aside: PathBuf,
+}
+
+/// The operations of a volume that has to be committed and reloaded.
+#[derive(Debug, Clone)]
+struct Linked {
+    commits: Arc<Commits>,
+    reloads: Arc<Reloads>,
 }
 
 /// The volume. Clones refer to the same one.
@@ -41,8 +61,8 @@ pub struct Link {
 pub struct Volume {
     path: PathBuf,
     gate: Arc<Gate>,
-    /// `None` if the volume needs no commits, like an ordinary disk.
-    commits: Option<Arc<Commits>>,
+    /// `None` if the volume needs no commits and reloads, like an ordinary disk.
+    linked: Option<Linked>,
     /// Whether files can be had from the system's caches alone, once it was looked at.
     is_cached: Arc<OnceLock<bool>>,
 }
@@ -50,21 +70,54 @@ pub struct Volume {
 impl Volume {
     /// Makes a value for the volume that is mounted at `path`. This opens no file.
     pub fn new(path: impl Into<PathBuf>, link: Option<&Link>) -> Self {
-        let gate: Arc<Gate> = Arc::default();
-        let commits = link.map(|link| {
-            let (socket, limit) = (link.socket.clone(), link.commit_timeout);
-            Arc::new(Commits::new(socket, limit, Arc::clone(&gate)))
+        let gate = Arc::new(Gate::with_aside(link.map(|link| link.aside.clone())));
+        let linked = link.map(|link| {
+            let socket = Arc::new(Socket::new(link.socket.clone()));
+            let (limit, max_age) = (link.reload_timeout, link.max_age);
+            let reloads = Reloads::new(Arc::clone(&socket), limit, max_age, Arc::clone(&gate));
+            let commits = Commits::new(socket, link.commit_timeout, Arc::clone(&gate));
+            Linked { commits: Arc::new(commits), reloads: Arc::new(reloads) }
         });
-        Self { path: path.into(), gate, commits, is_cached: Arc::default() }
+        Self { path: path.into(), gate, linked, is_cached: Arc::default() }
+    }
+
+    /// Waits until what is read of a place is as fresh as it has to be. Returns at once where
+    /// nothing has to be reloaded.
+    pub async fn freshen(&self, place: Place) {
+        if let Some(linked) = &self.linked {
+            linked.reloads.freshen(place).await;
+        }
+    }
+
+    /// Notes that another container has committed a change of this place.
+    pub fn changed_elsewhere(&self, place: Place) {
+        if let Some(linked) = &self.linked {
+            linked.reloads.told(place);
+        }
     }
 
     /// Begins a change that a client is told of only after it was committed.
-    pub fn change(&self) -> Change {
-        Change::begin(self.commits.clone(), &self.gate)
+    pub fn change(&self, place: Place) -> Change {
+        let commits = self.linked.as_ref().map(|linked| Arc::clone(&linked.commits));
+        Change::begin(commits, place, &self.gate)
+    }
+
+    /// The changes that are committed from now on, for whoever tells peers of them. `None` if the
+    /// volume needs no commits, or if somebody else has them.
+    pub fn news(&self) -> Option<mpsc::Receiver<News>> {
+        self.linked.as_ref()?.commits.news()
+    }
+
+    /// Lets the volume be reloaded from now on.
+    pub fn allow_reloads(&self) {
+        if let Some(linked) = &self.linked {
+            linked.reloads.allow();
+        }
     }
 
     /// Checks whether the volume can be opened. Blocks.
     pub fn check(&self) -> io::Result<()> {
+        let _pass = self.enter(Activity::Read);
         self.root().map(drop)
     }
 
@@ -73,7 +126,8 @@ impl Volume {
         &self.gate
     }
 
-    /// Begins an activity. Everything that it opens must be closed before the pass is dropped.
+    /// Begins an activity. Everything that it opens must be closed before the pass is dropped. Blocks
+    /// while the volume is reloaded.
     pub(super) fn enter(&self, activity: Activity) -> Pass {
         self.gate.enter(activity)
     }
@@ -88,7 +142,8 @@ impl Volume {
     /// Opens a folder if nothing has to be waited for. Asks nothing of the system where that is never
     /// so, as in gVisor and on a network volume.
     pub(super) fn open_at_hand(&self, location: Location) -> Option<AtHand> {
-        if self.is_cached.get() != Some(&true) {
+        // The gate of a volume that is reloaded must be passed on a thread that may wait.
+        if self.linked.is_some() || self.is_cached.get() != Some(&true) {
             return None;
         }
         AtHand::open_root(&self.path)?.folder(&location.path())

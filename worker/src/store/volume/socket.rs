@@ -1,5 +1,5 @@
 //! The client of the volume's socket, over which the program that mounted the volume is asked to
-//! commit it.
+//! commit or to reload it.
 //!
 //! A request is a connection of its own: one line of JSON each way, at most [`MAX_LINE_BYTES`] long
 //! and ended by a newline. The answer repeats the id of the request, so an answer to another
@@ -7,11 +7,12 @@
 //! error before the deadline.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
@@ -28,6 +29,8 @@ const MAX_MESSAGE_CHARS: usize = 200;
 pub(super) enum Operation {
     /// Publish what this container has changed.
     Commit,
+    /// Take in what other containers have committed.
+    Reload,
 }
 
 #[derive(Serialize)]
@@ -65,7 +68,7 @@ pub(super) enum Reason {
     Failed,
 }
 
-/// Why the volume was not committed.
+/// Why the volume was not committed or reloaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum SocketError {
     /// The server cannot be reached.
@@ -92,13 +95,32 @@ impl SocketError {
     }
 }
 
-/// Asks the server, and waits for its answer until the deadline.
-pub(super) async fn ask(
-    socket: &Path,
-    operation: Operation,
-    deadline: Instant,
-) -> Result<(), SocketError> {
-    timeout_at(deadline, exchange(socket, operation)).await.unwrap_or(Err(SocketError::Late))
+/// The socket of a volume.
+#[derive(Debug)]
+pub(super) struct Socket {
+    path: PathBuf,
+    turn: Mutex<()>,
+}
+
+impl Socket {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, turn: Mutex::default() }
+    }
+
+    /// Waits until no other operation is under way. The server does one at a time.
+    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// Asks the server, and waits for its answer until the deadline.
+    pub(super) async fn ask(
+        &self,
+        operation: Operation,
+        deadline: Instant,
+    ) -> Result<(), SocketError> {
+        let asked = timeout_at(deadline, exchange(&self.path, operation)).await;
+        asked.unwrap_or(Err(SocketError::Late))
+    }
 }
 
 async fn exchange(socket: &Path, op: Operation) -> Result<(), SocketError> {
@@ -177,7 +199,8 @@ mod tests {
             // The client may have left before the end of a long answer.
             drop(stream.write_all(&answer).await);
         });
-        let result = ask(&path, Operation::Commit, Instant::now() + patience).await;
+        let socket = Socket::new(path);
+        let result = socket.ask(Operation::Commit, Instant::now() + patience).await;
         server.abort();
         result
     }
@@ -240,10 +263,11 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("socket");
         let soon = || Instant::now() + Duration::from_mins(1);
-        let absent = ask(&path, Operation::Commit, soon()).await;
+        let socket = Socket::new(path.clone());
+        let absent = socket.ask(Operation::Reload, soon()).await;
         assert_eq!(absent, Err(SocketError::Unreachable(io::ErrorKind::NotFound)));
         drop(UnixListener::bind(&path).unwrap());
-        let dead = ask(&path, Operation::Commit, soon()).await;
+        let dead = socket.ask(Operation::Reload, soon()).await;
         assert_eq!(dead, Err(SocketError::Unreachable(io::ErrorKind::ConnectionRefused)));
     }
 }
