@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 mod apply;
+mod arrivals;
 mod bombs;
 mod committed;
 mod concurrency;

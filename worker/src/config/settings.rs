@@ -58,7 +58,7 @@ settings! {
     VOLUME_MAX_AGE_S = "DREAMCORE_VOLUME_MAX_AGE_S", Some("10"),
         "How long ago the last reload of the volume may be when something is read, in seconds. A project that another container says it has changed is reloaded in any case.";
     VOLUME_PEERS = "DREAMCORE_VOLUME_PEERS", None,
-        "URLs of the other workers on the same volume, separated by commas. They are told of each change before its client is.";
+        "URLs of the other workers on the same volume, separated by commas. They are told of each change before its client is, and get MODAL_INTERNAL_SECRET with it.";
     GLOBAL_DIR = "DREAMCORE_GLOBAL_DIR", Some("/global"),
         "Folder with the shared skills: .claude/skills/{name}/SKILL.md. Only read.";
     SCRATCH_DIR = "DREAMCORE_SCRATCH_DIR", None,

@@ -104,7 +104,8 @@ impl From<ProjectError> for Failure {
             ProjectError::Exists
             | ProjectError::Ambiguous
             | ProjectError::Foreign(_)
-            | ProjectError::Late => Self::new(ErrorCode::StorageError, error.to_string()),
+            | ProjectError::Late
+            | ProjectError::Arriving => Self::new(ErrorCode::StorageError, error.to_string()),
             ProjectError::Busy => Self::new(ErrorCode::ProjectBusy, error.to_string()),
             ProjectError::Quota(reason) => Self::new(ErrorCode::QuotaExceeded, reason),
             ProjectError::Io(error) => Self::new(ErrorCode::StorageError, error.kind().to_string()),

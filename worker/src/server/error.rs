@@ -78,7 +78,7 @@ impl From<ProjectError> for ApiError {
             ProjectError::Exists => {
                 Self::new(ErrorCode::ProjectExists, "the project exists already")
             }
-            ProjectError::Foreign(_) | ProjectError::Late => {
+            ProjectError::Foreign(_) | ProjectError::Late | ProjectError::Arriving => {
                 Self::new(ErrorCode::StorageError, error.to_string())
             }
             ProjectError::Busy => Self::new(ErrorCode::ProjectBusy, error.to_string()),

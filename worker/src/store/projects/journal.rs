@@ -118,7 +118,7 @@ pub(super) fn finish(project: &Project, writer: &Writer<'_>) -> Result<(), Proje
         return Ok(());
     };
     if left_behind.is_empty() {
-        return writer.clear_all();
+        return writer.clear_except(&[]);
     }
     tracing::warn!(saves = left_behind.len(), "a save was killed; the project is being mended");
     for staging in &left_behind {
@@ -126,11 +126,24 @@ pub(super) fn finish(project: &Project, writer: &Writer<'_>) -> Result<(), Proje
     }
     sweep(project, false)?;
     let mut has_journal = false;
+    let mut kept = Vec::new();
     for staging in &left_behind {
-        if let Some(journal) = Journal::read(&staging.dir)? {
-            finish_one(project, writer, staging, &journal)?;
-            has_journal = true;
+        let outcome = match Journal::read(&staging.dir)? {
+            Some(journal) => finish_one(project, writer, staging, &journal)?,
+            None => Outcome::NotWhole(None),
+        };
+        has_journal |= matches!(outcome, Outcome::Finished);
+        if let Outcome::NotWhole(promised) = outcome {
+            // Another container may be making it, and its other files are still to arrive.
+            if project.pass.is_shared() && staging.is_young() {
+                kept.push(staging);
+            } else if let Some((repository, own)) = promised {
+                own.remove(&repository)?;
+            }
         }
+    }
+    if kept.len() == left_behind.len() {
+        return writer.clear_except(&kept);
     }
     // If there is no journal, no file was moved.
     if has_journal && let Some(repository) = git::open_in_turn(project, writer)? {
@@ -138,7 +151,15 @@ pub(super) fn finish(project: &Project, writer: &Writer<'_>) -> Result<(), Proje
     }
     project.dir().sync_file_system()?;
     project.pass.changed();
-    writer.clear_all()
+    writer.clear_except(&kept)
+}
+
+/// What became of a save that was found.
+enum Outcome {
+    /// It is finished.
+    Finished,
+    /// Not everything that it needs is there, perhaps its reference and the repository of that.
+    NotWhole(Option<(Repository, OwnRef)>),
 }
 
 fn finish_one(
@@ -146,23 +167,27 @@ fn finish_one(
     writer: &Writer<'_>,
     staging: &Staging,
     journal: &Journal,
-) -> Result<(), ProjectError> {
+) -> Result<Outcome, ProjectError> {
     let repository = git::open_to_write(project, writer, staging)?;
     let id = |text: &Option<String>| text.as_deref().map(Oid::from_str).transpose();
-    let (before, head) = (id(&journal.before)?, id(&journal.head)?);
-    let version = Oid::from_str(&journal.version)?;
+    let (Ok(before), Ok(head), Ok(version)) =
+        (id(&journal.before), id(&journal.head), Oid::from_str(&journal.version))
+    else {
+        // No worker of this version wrote it.
+        return Ok(Outcome::NotWhole(None));
+    };
     let name = format!("{VERSIONS}{}", staging.id);
     let own = OwnRef { name, id: version };
     let promised = git::list(&repository, VERSIONS)?.contains(&own);
     if !promised || !is_whole(&repository, before, version) {
         // The save was killed before everything was on the disk, so before it changed a file.
-        return Ok(own.remove(&repository)?);
+        return Ok(Outcome::NotWhole(Some((repository, own))));
     }
     let now = git::head(&repository)?;
     let moved =
         now.is_some_and(|now| now == version || git::is_ancestor(&repository, version, now));
     if moved {
-        return Ok(());
+        return Ok(Outcome::Finished);
     }
     project.settle(&repository, staging, before, Some(version))?;
     apply_state(project.dir(), &staging.dir)?;
@@ -171,7 +196,7 @@ fn finish_one(
         project.dir().sync_file_system()?;
         git::hold_head(project, &repository)?.move_to(version)?;
     }
-    Ok(())
+    Ok(Outcome::Finished)
 }
 
 /// Whether every object that is new in `version` can be read.

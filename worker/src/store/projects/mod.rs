@@ -83,6 +83,9 @@ pub enum ProjectError {
     /// The disk or the volume is full.
     #[error("no space left")]
     Full,
+    /// Another container has committed a version of which not every file has arrived here.
+    #[error("the newest version has not arrived whole yet")]
+    Arriving,
     /// Any other error of the operating system.
     #[error(transparent)]
     Io(io::Error),

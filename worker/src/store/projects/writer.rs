@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 use std::thread::park_timeout;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::{Project, ProjectError};
 use crate::safe_fs::{Dir, Entry, FileError, FolderLock, empty};
@@ -19,6 +19,8 @@ const MOVING: &str = "moving";
 const TURN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a waiting save checks whether the lock is free.
 const PAUSE: Duration = Duration::from_millis(2);
+/// How long a save of another container may go on, clocks that differ included.
+const LEASE: Duration = Duration::from_mins(10);
 
 /// The turn of a save: the right to change the project.
 pub(super) struct Writer<'p> {
@@ -36,6 +38,13 @@ pub(super) struct Staging {
 }
 
 impl Staging {
+    /// Whether the save began so recently that another container may still be making it. The name
+    /// has the time.
+    pub(super) fn is_young(&self) -> bool {
+        let began = uuid::Uuid::try_parse(&self.id).ok().and_then(|id| id.get_timestamp());
+        began.is_some_and(|began| is_recent(Duration::from_secs(began.to_unix().0)))
+    }
+
     /// The path of the folder, for libgit2.
     pub(super) fn path(&self, project: &Project) -> PathBuf {
         project.path().join(SAVE).join(&self.id)
@@ -102,9 +111,18 @@ impl<'p> Writer<'p> {
         ids(&entries).into_iter().map(open).collect::<Result<_, _>>().map(Some)
     }
 
-    /// Removes everything that killed saves have left in the folder.
-    pub(super) fn clear_all(&self) -> Result<(), ProjectError> {
-        Ok(empty(&self.folder)?)
+    /// Removes everything that killed saves have left in the folder, except these.
+    pub(super) fn clear_except(&self, kept: &[&Staging]) -> Result<(), ProjectError> {
+        if kept.is_empty() {
+            return Ok(empty(&self.folder)?);
+        }
+        for staging in self.left_behind()?.unwrap_or_default() {
+            if !kept.iter().any(|kept| kept.id == staging.id) {
+                self.clear(&staging)?;
+            }
+        }
+        // Nobody moves files here, because this request has the turn.
+        self.end_moving()
     }
 
     /// Removes the staging folder of a save.
@@ -136,6 +154,14 @@ impl Drop for Writer<'_> {
         // Only now another save may take the turn.
         drop(self.lock.take());
     }
+}
+
+/// Whether another container may still be at work on something that it began at this time after
+/// 1970.
+pub(super) fn is_recent(time: Duration) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    // A time in the far future is a mistake of a clock and no reason to wait.
+    now.abs_diff(time) < LEASE
 }
 
 /// Whether a save may have been killed in this project. This only checks whether the folder exists,

@@ -182,6 +182,11 @@ impl Pass {
         self.0.gate.enter_anyway(activity)
     }
 
+    /// Whether other containers have copies of the volume, whose changes arrive in any order.
+    pub(in crate::store) fn is_shared(&self) -> bool {
+        self.0.gate.aside.is_some()
+    }
+
     /// Notes that a change of the volume has ended, so that the next answer to a change waits for a
     /// commit of it.
     pub(in crate::store) fn changed(&self) {

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use git2::{Config, ErrorClass, Repository, RepositoryInitOptions, RepositoryOpenFlags};
 
 use super::mark::is_marked;
 use crate::safe_fs::{Dir, FileError, Kind, WriteOptions};
-use crate::store::projects::writer::{Staging, Writer};
+use crate::store::projects::writer::{self, Staging, Writer};
 use crate::store::projects::{Project, ProjectError, import, journal};
 use crate::store::volume::Activity;
 use crate::store::volume::SAVE;
@@ -130,6 +131,10 @@ fn look(project: &Project) -> Result<Found, ProjectError> {
     match opened {
         Ok(repository) => Ok(Found::Own(repository)),
         Err(ProjectError::Git(error)) if is_damage(&error) => {
+            // The branch may have arrived before the objects of its newest version.
+            if project.pass.is_shared() && is_recent(&git)? {
+                return Err(ProjectError::Arriving);
+            }
             Ok(Found::Foreign(Foreign::Damaged(error)))
         }
         Err(error) => Err(error),
@@ -140,6 +145,16 @@ fn look(project: &Project) -> Result<Found, ProjectError> {
 fn is_damage(error: &git2::Error) -> bool {
     use ErrorClass::{Filesystem, NoMemory, Os, Thread};
     !matches!(error.class(), Filesystem | NoMemory | Os | Thread)
+}
+
+/// Whether the branch was moved so recently that another container may still be committing it.
+fn is_recent(git: &Dir) -> Result<bool, FileError> {
+    let stat = match git.status_beneath(&format!("refs/heads/{BRANCH}")) {
+        Err(FileError::NotFound) => git.status("HEAD")?,
+        result => result?,
+    };
+    let seconds = u64::try_from(stat.st_mtime).unwrap_or_default();
+    Ok(writer::is_recent(Duration::from_secs(seconds)))
 }
 
 /// Opens `.git`. `None` if it does not exist.
