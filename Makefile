@@ -11,7 +11,7 @@ PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
 
 .PHONY: help
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 .PHONY: build
 build: check-tools ## Build everything (debug)
@@ -74,11 +74,39 @@ lint: check-tools ## Formatting, clippy, documentation, licences and known vulne
 	@if cargo deny fetch db >/dev/null 2>&1; then cargo deny --log-level error check advisories; \
 	else echo "SKIPPED: known vulnerabilities were not checked, the advisory database cannot be reached from here"; fi
 
+# What the examples of the skills are judged with: a browser, a Japanese font, and the libraries that games name.
+SKILLS_STAMP := .tools/skills/stamp
+.PHONY: skills-tools
+skills-tools: check-tools $(SKILLS_STAMP)
+	@python3 -c 'import sys; sys.path.insert(0, "tests/skills"); from judge.cdp import program; program()' 2>/dev/null || { \
+		echo "installing chromium-headless-shell and a Japanese font"; \
+		packages="chromium-headless-shell fonts-droid-fallback"; \
+		apt-get install -y -qq --no-install-recommends $$packages >/dev/null 2>&1 || { apt-get update -qq \
+			&& apt-get install -y -qq --no-install-recommends $$packages >/dev/null; }; } \
+		|| { echo "a browser is missing: apt-get install chromium-headless-shell fonts-droid-fallback, or set CHROMIUM"; exit 1; }
+
+$(SKILLS_STAMP): tests/skills/package.json tests/skills/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing (Node.js 18 or later): it fetches p5 and three"; exit 1; }
+	mkdir -p .tools/skills
+	cp $^ .tools/skills/
+	npm ci --prefix .tools/skills --no-audit --no-fund --ignore-scripts --loglevel=error
+	touch $@
+
+.PHONY: test-skills
+test-skills: skills-tools ## The skills: their form, the judge of games, every example played
+	cd tests/skills && python3 -m unittest
+
+.PHONY: skills-sheet
+skills-sheet: skills-tools ## Play every example in all ways, and write .run/skills/sheet.png
+	rm -rf .run/skills
+	cd tests/skills && SKILLS=whole python3 -m unittest test_examples && python3 sheet.py
+
 .PHONY: test
-test: check-tools tools gvisor strace ## Everything: unit tests, tests from outside, 10 s of each fuzz target, the demo
+test: check-tools tools gvisor strace ## Everything: unit tests, tests from outside, 10 s of each fuzz target, the skills, the demo
 	cargo build --locked --workspace --bins
 	cargo test --locked --workspace
 	tests/fuzz/run.sh -t 10
+	@$(MAKE) --no-print-directory test-skills
 	python3 tests/demo/run.py --programs "$(PROGRAMS)" --once
 
 .PHONY: docs
