@@ -46,7 +46,7 @@ async fn fails(worker: &Worker, (script, code, _): &(&str, &str, Script)) {
     assert_eq!(visible(&worker.project(ids)), before, "{script}");
     // The time limits, and the time for a start and an end on a very busy machine; with the default
     // limits it would be 100 s.
-    assert!(took < Duration::from_secs(60), "{script}: {took:?}");
+    assert!(took < Duration::from_mins(1), "{script}: {took:?}");
     if ["s429", "s500", "s529", "ok"].contains(script) {
         assert!(waits(&events) > 0, "{script}: {events:#?}");
     }

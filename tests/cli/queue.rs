@@ -85,7 +85,7 @@ async fn pages_that_are_closed_give_their_places_up() {
     let mut last = scene.worker.generate_stream(Ids::new(), "a game").await;
     assert!(last.next_of("status").await.text("message").contains("前に8件"));
     drop(pages);
-    let next = tokio::time::timeout(Duration::from_secs(60), async {
+    let next = tokio::time::timeout(Duration::from_mins(1), async {
         while !last.next_of("status").await.text("message").contains("次の番") {}
     });
     next.await.expect("the last one is told that it is next");
