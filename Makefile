@@ -105,9 +105,22 @@ skills-sheet: skills-tools ## Play every example in all ways, and write .run/ski
 test: check-tools tools gvisor strace ## Everything: unit tests, tests from outside, 10 s of each fuzz target, the skills, the demo
 	cargo build --locked --workspace --bins
 	cargo test --locked --workspace
+	$(MAKE) test-modal
 	tests/fuzz/run.sh -t 10
 	@$(MAKE) --no-print-directory test-skills
 	python3 tests/demo/run.py --programs "$(PROGRAMS)" --once
+
+# The real Modal client deploys to a local server, and Modal's own entry point runs what was deployed.
+MODAL_STAMP := .tools/modal/stamp
+$(MODAL_STAMP): tests/modal/requirements.txt
+	python3 -m venv .tools/modal
+	.tools/modal/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+.PHONY: test-modal
+test-modal: check-tools tools $(MODAL_STAMP) ## The deployment on Modal, tested without an account; part of make test
+	cargo build --locked --workspace --bins
+	.tools/modal/bin/python -m pytest -q --tb=native -p no:cacheprovider tests/modal $(ARGS)
 
 .PHONY: docs
 docs: check-tools ## Write openapi/ and what the documents say from the code

@@ -4,6 +4,7 @@ mod architecture;
 mod docs;
 mod launcher;
 mod layers;
+mod modal;
 mod source;
 mod tables;
 mod text;
