@@ -150,3 +150,68 @@ fuzz: check-tools ## Fuzz each target for 60 s (ARGS='-t 600 git'); targets are 
 bench: check-tools tools gvisor $(PEERS_STAMP) ## Measure the worker beside the bare CLI (ARGS='generation --pairs 20')
 	cargo build --locked --release --workspace --bins
 	"$${CARGO_TARGET_DIR:-target}/release/dreamcore-bench" $(ARGS)
+
+# What one does with the image and with a deployment. DEPLOY_… variables are explained in modal_app.py.
+
+# With buildah as root, without an engine and, if it must be, without a registry: `make image-bases` first.
+BUILD := $(if $(shell command -v docker),docker build,BUILDAH_ISOLATION=chroot STORAGE_DRIVER=vfs buildah bud --layers --format docker)
+.PHONY: image
+image: ## Build the image dreamcore-worker with docker or buildah
+	@command -v docker >/dev/null || command -v buildah >/dev/null || { echo "neither docker nor buildah is there: apt-get install buildah"; exit 1; }
+	$(BUILD) -t dreamcore-worker -f image/Dockerfile .
+
+.PHONY: image-bases
+image-bases: ## Make the two bases of the image from Debian's packages and this machine's Rust, without a registry
+	image/bases.sh
+
+.PHONY: image-run
+image-run: ## Run the image here on port 8000 (docker; MODAL_INTERNAL_SECRET and ANTHROPIC_API_KEY from the environment)
+	@command -v docker >/dev/null || { echo "docker is missing; without it, make image-test runs the image in gVisor"; exit 1; }
+	mkdir -p .run/image/data .run/image/global/.claude && cp -r skills .run/image/global/.claude/
+	docker run --rm --init --cap-add SYS_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
+		-p 127.0.0.1:8000:8000 -e MODAL_INTERNAL_SECRET -e ANTHROPIC_API_KEY -e GEMINI_API_KEY \
+		-v "$$PWD/.run/image/data:/data" -v "$$PWD/.run/image/global:/global:ro" dreamcore-worker
+
+.PHONY: image-test
+image-test: gvisor ## Run a whole generation in the built image, inside gVisor, and show sizes and times
+	cargo build --locked -p scripted-api
+	python3 tests/modal/image.py --programs "$(PROGRAMS)"
+
+NAME := $(or $(DEPLOY_NAME),dreamcore)
+LIVE := PYTHONPATH=. .tools/modal/bin/python tests/modal/live
+
+.PHONY: setup
+setup: $(MODAL_STAMP) ## Make the volumes and secrets of a deployment; safe to repeat
+	$(LIVE)/setup.py
+
+.PHONY: skills
+skills: $(MODAL_STAMP) ## Bring the shared skills on the global volume in step with skills/
+	$(LIVE)/skills.py
+
+.PHONY: deploy
+deploy: $(MODAL_STAMP) ## Deploy modal_app.py
+	@.tools/modal/bin/modal deploy modal_app.py || { echo; echo "Not deployed. A secret or volume that is not found: make setup."; \
+		echo "A secret that lacks a key: modal secret create --force NAME KEY=VALUE. A volume of another version: DEPLOY_VOLUME_VERSION=1."; \
+		echo "An invalid region: DEPLOY_REGION, or leave it out. No token: .tools/modal/bin/modal setup."; exit 1; }
+
+.PHONY: relay-env
+relay-env: $(MODAL_STAMP) ## Show the lines of the relay's environment for the deployment
+	@$(LIVE)/relay_env.py
+
+.PHONY: smoke
+smoke: ## Check a live deployment (URL=https://WORKSPACE--dreamcore-generate-game.modal.run)
+	@python3 tests/modal/live/smoke.py "$(URL)"
+
+.PHONY: logs
+logs: $(MODAL_STAMP) ## Follow the log of the deployment
+	.tools/modal/bin/modal app logs --follow $(NAME)
+
+.PHONY: rollback
+rollback: $(MODAL_STAMP) ## Go back to the deployment before (VERSION=v3 to an earlier one)
+	.tools/modal/bin/modal app rollback $(NAME) $(VERSION)
+
+.PHONY: staging
+staging: export DEPLOY_NAME := dreamcore-staging
+staging: export DEPLOY_INTERNAL_SECRET := modal-internal-secret-staging
+staging: ## Set up and deploy a second deployment with names, volumes and a secret of its own
+	$(MAKE) setup skills deploy relay-env

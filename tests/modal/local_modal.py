@@ -67,6 +67,7 @@ class LocalModal(Everything):
             "gemini-api-key": ["GEMINI_API_KEY"],
         }
         self.regions = regions
+        self.values: dict[str, dict] = {}
         self.inputs: asyncio.Queue | None = None
         self.live: dict[str, Call] = {}
         self.cancelled: list[str] = []
@@ -98,6 +99,9 @@ class LocalModal(Everything):
 
     def on_SecretGetOrCreate(self, request):
         name = request.deployment_name
+        if name and request.object_creation_type:
+            self.values[name] = dict(request.env_dict)
+            self.secrets[name] = list(request.env_dict)
         if name and name not in self.secrets:
             raise GRPCError(Status.NOT_FOUND, f"Secret '{name}' not found in environment 'main'")
         missing = [key for key in request.required_keys if key not in self.secrets.get(name, [])]
@@ -107,6 +111,8 @@ class LocalModal(Everything):
 
     def on_VolumeGetOrCreate(self, request):
         name = request.deployment_name
+        if request.object_creation_type:
+            self.volumes.setdefault(name, request.version or 1)
         if name not in self.volumes:
             raise GRPCError(Status.NOT_FOUND, f"Volume '{name}' not found in environment 'main'")
         metadata = api_pb2.VolumeMetadata(name=name, version=self.volumes[name])
@@ -140,6 +146,22 @@ class LocalModal(Everything):
 
     def on_ClassCreate(self, _):
         return api_pb2.ClassCreateResponse(class_id="cs-1", handle_metadata=api_pb2.ClassHandleMetadata())
+
+    def deployed(self, name):
+        for call in self.calls["FunctionCreate"]:
+            if call.function.function_name == name:
+                return self.on_FunctionCreate(call)
+        raise GRPCError(Status.NOT_FOUND, f"{name} is not deployed")
+
+    def on_ClassGet(self, request):
+        self.deployed(f"{request.object_tag}.*")
+        return api_pb2.ClassGetResponse(class_id="cs-1")
+
+    def on_FunctionGet(self, request):
+        found = self.deployed(request.object_tag)
+        return api_pb2.FunctionGetResponse(
+            function_id=found.function_id, handle_metadata=found.handle_metadata, function=found.function_data
+        )
 
     # A container.
 
