@@ -1,8 +1,9 @@
-//! Disks that have no name left for another file, or become read-only while a run works.
+//! Disks that have no name left for another file, whose quota is used up, or that become read-only
+//! while a run works.
 
 use std::time::Duration;
 
-use harness::{Disk, Ids, Setup, git, terminal};
+use harness::{Disk, Ids, Quota, Setup, git, terminal};
 
 use crate::support::{GOOD, Scene, expect_error, root_or_skip, visible};
 
@@ -39,6 +40,57 @@ async fn a_volume_without_inodes_fails_the_save_and_nothing_else() {
     // What the save left in `.git` has taken the inodes: it works again when there are more.
     disk.remount("nr_inodes=2000");
     scene.succeed(ids, "echo y > index.html").await;
+}
+
+#[tokio::test]
+async fn a_used_up_quota_of_the_volume_fails_the_save_and_nothing_else() {
+    let test = "a_used_up_quota_of_the_volume_fails_the_save_and_nothing_else";
+    let Some(quota) = Quota::find(test) else {
+        return;
+    };
+    let scene =
+        Scene::start(Setup::default().var("DREAMCORE_DATA_DIR", quota.path().display())).await;
+    let ids = Ids::new();
+    scene.succeed(ids, "echo x > index.html").await;
+    for free in [0, 128 << 10, 1 << 20] {
+        quota.leave(free);
+        let large = format!("echo y > index.html; head -c 3000000 /dev/urandom > big.bin\n{GOOD}");
+        scene.fail(ids, &large, "STORAGE_FULL").await;
+        git(&scene.worker.project(ids), &["fsck", "--strict"]);
+        quota.lift();
+        scene.succeed(ids, &format!("echo {free} > index.html")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_used_up_quota_of_the_scratch_disk_harms_no_project() {
+    let Some(quota) = Quota::find("a_used_up_quota_of_the_scratch_disk_harms_no_project") else {
+        return;
+    };
+    let scene =
+        Scene::start(Setup::default().var("DREAMCORE_SCRATCH_DIR", quota.path().display())).await;
+    let ids = Ids::new();
+    scene.succeed(ids, "echo x > index.html").await;
+    let large = Ids::new();
+    for number in 0..16 {
+        scene.worker.put(large, &format!("{number}.bin"), vec![7_u8; 5_000_000]);
+    }
+    quota.leave(48 << 20);
+    // The agent sees the error, and what it could not write is not there.
+    let script = format!("head -c 80000000 /dev/zero > big.bin || rm -f big.bin\n{GOOD}");
+    let events = scene.run(ids, &script).await;
+    assert_eq!(terminal(&events).kind(), "done", "{events:#?}\n{}", scene.worker.log());
+    assert!(!scene.worker.project(ids).join("big.bin").exists());
+    let before = visible(&scene.worker.project(large));
+    for free in [48 << 20, 0] {
+        quota.leave(free);
+        let events = scene.run(large, GOOD).await;
+        assert_eq!(terminal(&events).text("code"), "STORAGE_FULL", "{events:#?}");
+        assert_eq!(visible(&scene.worker.project(large)), before);
+    }
+    // This file system refuses to rename and to remove too, and so a copy may be left until now.
+    quota.lift();
+    scene.succeed(large, "echo y > index.html").await;
 }
 
 #[tokio::test]

@@ -59,6 +59,88 @@ impl Drop for Disk {
     }
 }
 
+/// A file system whose files together may take a limited space, as with a quota that an operator
+/// has set. It refuses with `EDQUOT`, to root too, and says that there is free space. It is
+/// unmounted when this value is dropped.
+#[derive(Debug)]
+pub struct Quota {
+    place: tempfile::TempDir,
+    _image: tempfile::NamedTempFile,
+}
+
+/// The name of a file system's first group of files.
+const GROUP: &str = "0/256";
+
+impl Quota {
+    /// Makes one without a limit. `None`, with a message, if this machine cannot.
+    #[expect(clippy::print_stderr, reason = "a test that looks at nothing must say so")]
+    pub fn find(test: &str) -> Option<Self> {
+        Self::make()
+            .map_err(|missing| eprintln!("SKIPPED {test}: {missing} (apt-get install btrfs-progs)"))
+            .ok()
+    }
+
+    fn make() -> Result<Self, String> {
+        if !crate::is_root() {
+            return Err("only root can mount a file system".to_owned());
+        }
+        let image = tempfile::NamedTempFile::new().expect("a file");
+        image.as_file().set_len(512 << 20).expect("it is sparse");
+        let place = tempfile::Builder::new().prefix("dcq-").tempdir().expect("a folder");
+        let (from, to) = (image.path().display().to_string(), place.path().display().to_string());
+        tried("mkfs.btrfs", &["--quiet", "--metadata", "single", &from])?;
+        tried("mount", &["-o", "loop", &from, &to])?;
+        let quota = Self { place, _image: image };
+        tried("btrfs", &["quota", "enable", &to])?;
+        tried("btrfs", &["subvolume", "create", &quota.path().display().to_string()])?;
+        Ok(quota)
+    }
+
+    /// The folder whose files are limited.
+    pub fn path(&self) -> std::path::PathBuf {
+        self.place.path().join("files")
+    }
+
+    /// Limits the files to what they take now, and `free` bytes more.
+    pub fn leave(&self, free: u64) {
+        let path = self.path().display().to_string();
+        // What was written and removed counts when it is on the disk.
+        run("sync", &["--file-system", &path]);
+        let shown = tried("btrfs", &["qgroup", "show", "--raw", "-f", &path]).expect("it has one");
+        let line = shown.lines().find(|line| line.starts_with(GROUP)).expect("a line");
+        let used = line.split_whitespace().nth(1).expect("a number");
+        let used: u64 = used.parse().expect("a number");
+        self.limit(&(used + free).to_string());
+    }
+
+    /// Takes the limit away.
+    pub fn lift(&self) {
+        self.limit("none");
+    }
+
+    fn limit(&self, bytes: &str) {
+        // By the path of the whole file system, because that of the folder is under the limit itself.
+        run("btrfs", &["qgroup", "limit", bytes, GROUP, &self.place.path().display().to_string()]);
+    }
+}
+
+impl Drop for Quota {
+    fn drop(&mut self) {
+        run("umount", &["-l", &self.place.path().display().to_string()]);
+    }
+}
+
+/// What a program writes, or why it failed.
+fn tried(program: &str, arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new(program).args(arguments).output();
+    let output = output.map_err(|error| format!("{program}: {error}"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() {
+        return Ok(text(&output.stdout));
+    }
+    Err(format!("{program}: {}", text(&output.stderr)))
+}
+
 fn run(program: &str, arguments: &[&str]) {
     let status = Command::new(program).args(arguments).status().expect("it can be executed");
     assert!(status.success(), "{program} {arguments:?}");

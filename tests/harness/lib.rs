@@ -14,7 +14,7 @@ mod worker;
 
 pub use client::{Answer, SECRET};
 pub use container::Container;
-pub use disk::Disk;
+pub use disk::{Disk, Quota};
 pub use events::{Event, Stream, terminal};
 pub use places::{Kernel, claude, is_root, kernel, program, repository_root, target_dir};
 pub use project::{Ids, control_groups, git, has_git_identity, leftovers};

@@ -15,6 +15,7 @@ mod hostile_git;
 mod interrupted;
 mod locks;
 mod older;
+mod quota;
 mod shutdown;
 mod siege;
 mod strace;

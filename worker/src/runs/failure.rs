@@ -126,8 +126,13 @@ impl From<NotCommitted> for Failure {
 
 impl From<LaunchError> for Failure {
     fn from(error: LaunchError) -> Self {
-        let code =
-            if error.is_program() { ErrorCode::CliSpawnError } else { ErrorCode::SandboxError };
+        let code = if error.is_program() {
+            ErrorCode::CliSpawnError
+        } else if error.is_for_want_of_space() {
+            ErrorCode::StorageFull
+        } else {
+            ErrorCode::SandboxError
+        };
         tracing::error!(%error, "the CLI was not started");
         Self::new(code, error.summary())
     }
@@ -141,7 +146,24 @@ impl From<std::io::Error> for Failure {
 
 #[cfg(test)]
 mod tests {
+    use dreamcore_wire::control::{Failure as Refused, Step};
+    use dreamcore_wire::plan::Mechanism;
+
     use super::*;
+
+    #[test]
+    fn a_sandbox_for_which_there_is_no_space_is_a_full_disk() {
+        for (errno, code) in [
+            (libc::ENOSPC, ErrorCode::StorageFull),
+            (libc::EDQUOT, ErrorCode::StorageFull),
+            (libc::EPERM, ErrorCode::SandboxError),
+        ] {
+            let reason = format!("/root: {}", std::io::Error::from_raw_os_error(errno));
+            let step = Step::Mechanism(Mechanism::MinimalRoot);
+            let failure = Failure::from(LaunchError::Failed(Refused { step, reason }));
+            assert_eq!(failure.code, code, "{errno}");
+        }
+    }
 
     #[test]
     fn exit_codes_have_their_own_codes() {

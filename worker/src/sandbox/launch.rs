@@ -60,6 +60,15 @@ impl LaunchError {
         }
     }
 
+    /// Whether the launcher found no space for the folders and files of the sandbox's root.
+    pub fn is_for_want_of_space(&self) -> bool {
+        // The launcher passes the system's error on as its text.
+        let is_of = |errno| std::io::Error::from_raw_os_error(errno).to_string();
+        let full = [libc::ENOSPC, libc::EDQUOT].map(is_of);
+        matches!(self, Self::Failed(Failure { reason, .. })
+            if full.iter().any(|text| reason.ends_with(text.as_str())))
+    }
+
     /// Whether the program could not be executed, rather than a step of the confinement.
     pub fn is_program(&self) -> bool {
         matches!(self, Self::Failed(Failure { step: Step::Exec, .. }))
