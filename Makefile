@@ -49,6 +49,15 @@ strace:
 		|| { apt-get update -qq && apt-get install -y -qq strace >/dev/null; }; } \
 		|| { echo "strace is missing: apt-get install strace"; exit 1; }
 
+# A file system with quotas, and a library that gives a worker a wrong clock. Tests say what they skip.
+.PHONY: oddities
+oddities:
+	@[ "$$(id -u)" != 0 ] || { command -v mkfs.btrfs && ls /usr/lib/*/faketime; } >/dev/null 2>&1 \
+		|| { echo "installing btrfs-progs and libfaketime"; \
+		{ apt-get install -y -qq btrfs-progs libfaketime || { apt-get update -qq \
+		&& apt-get install -y -qq btrfs-progs libfaketime; }; } >/dev/null 2>&1; } \
+		|| echo "SKIPPED: btrfs-progs and libfaketime cannot be installed; some tests need them"
+
 .PHONY: check-tools
 check-tools:
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.95 or later from https://rustup.rs"; exit 1; }
@@ -102,7 +111,7 @@ skills-sheet: skills-tools ## Play every example in all ways, and write .run/ski
 	cd tests/skills && SKILLS=whole python3 -m unittest test_examples && python3 sheet.py
 
 .PHONY: test
-test: check-tools tools gvisor strace ## Everything: unit tests, tests from outside, 10 s of each fuzz target, the skills, the demo
+test: check-tools tools gvisor strace oddities ## Everything: unit tests, tests from outside, 10 s of each fuzz target, the skills, the demo
 	cargo build --locked --workspace --bins
 	cargo test --locked --workspace
 	$(MAKE) test-modal

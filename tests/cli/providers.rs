@@ -3,7 +3,7 @@
 //! The token server and Vertex are scripted, the signatures are real, and so is the CLI.
 
 use harness::script::{Fault, Options, Script, ScriptSet, ScriptedApi, text, tool};
-use harness::{Event, Ids, Setup, Worker};
+use harness::{Clock, Event, Ids, Setup, Worker};
 use serde_json::json;
 
 use crate::support::{Scene, expect_done, expect_failure, only};
@@ -94,6 +94,26 @@ async fn vertex_answers_a_run_by_an_identity_token_that_is_exchanged() {
     for secret in [token.as_str(), "ya29.scripted"] {
         assert!(!everything.contains(secret), "{secret} is shown");
     }
+}
+
+#[tokio::test]
+async fn a_token_lives_as_long_whatever_the_wall_clock_says() {
+    let Some(clock) = Clock::find("a_token_lives_as_long_whatever_the_wall_clock_says") else {
+        return;
+    };
+    let vertex = vertex(page()).await;
+    let setup = Setup::default()
+        .var("ANTHROPIC_API_KEY", "")
+        .var("DREAMCORE_VERTEX_PROJECT", PROJECT)
+        .var("DREAMCORE_VERTEX_BASE_URL", vertex.vertex_url())
+        .var("DREAMCORE_VERTEX_FEDERATION", vertex.federation(true))
+        .var("MODAL_IDENTITY_TOKEN", vertex.google().identity_token(600));
+    let worker = clock.of(setup).start().await;
+    for offset in ["+0d", "+1d", "-1d"] {
+        clock.jump(offset);
+        expect_done(&worker, &worker.generate(Ids::new(), "a page").await);
+    }
+    assert_eq!(vertex.google().exchanges(), 2, "one token for all runs");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! model API, sends requests as the relay does, and inspects projects with git's own command line.
 
 mod client;
+mod clock;
 mod container;
 mod disk;
 mod events;
@@ -13,6 +14,7 @@ mod volume_socket;
 mod worker;
 
 pub use client::{Answer, SECRET};
+pub use clock::Clock;
 pub use container::Container;
 pub use disk::{Disk, Quota};
 pub use events::{Event, Stream, terminal};

@@ -5,6 +5,7 @@
 mod apply;
 mod arrivals;
 mod bombs;
+mod clock;
 mod committed;
 mod concurrency;
 mod containers;
