@@ -142,6 +142,23 @@ async fn a_branch_that_has_arrived_before_its_objects_is_not_a_damaged_history()
 }
 
 #[tokio::test]
+async fn a_history_that_has_arrived_before_its_mark_is_not_another_programs() {
+    let scene = Scene::set().await;
+    for path in ["dreamcore-mark", "HEAD", "refs/heads/main"] {
+        let path = format!(".git/{path}");
+        fs::remove_file(scene.here.join(&path)).expect("it is there");
+        assert_eq!(scene.text().await, "first");
+        let versions = scene.versions().await;
+        assert_eq!(versions.status, 503, "{path}: {}", versions.text());
+    }
+    assert!(!scene.here.join(".git/before-dreamcore").exists(), "{}", scene.worker.log());
+    scene.arrives("a.txt");
+    scene.arrives(".git");
+    assert_eq!(messages(&scene.worker, scene.ids).await.len(), 2);
+    healthy(&scene.here);
+}
+
+#[tokio::test]
 async fn a_journal_that_means_nothing_is_in_nobodys_way() {
     let scene = Scene::set().await;
     let begun_now = || Uuid::now_v7().to_string();

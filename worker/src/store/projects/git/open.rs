@@ -21,6 +21,8 @@ const FOLDERS: [&str; 2] = ["objects", "refs"];
 const FILES: [&str; 4] = ["HEAD", "config", "index", "packed-refs"];
 /// The branch of a new history.
 const BRANCH: &str = "main";
+/// The folder of our own references.
+const OWN_REFS: &str = "refs/dreamcore";
 /// The relay's hidden state file, as a line of git's list of excluded files.
 const EXCLUDED: &str = "/.style-pending.json";
 
@@ -112,6 +114,11 @@ fn look(project: &Project) -> Result<Found, ProjectError> {
         return Ok(Found::Nothing);
     };
     if !is_marked(project, &git)? {
+        // The mark may arrive after the history. No other program has references like ours.
+        let has_ours = project.pass.is_shared() && git.status_beneath(OWN_REFS).is_ok();
+        if has_ours && is_recent(project, &git)? {
+            return Err(ProjectError::Arriving);
+        }
         return Ok(Found::Foreign(Foreign::Unmarked));
     }
     let folders = FOLDERS.map(|name| (name, Kind::Folder));
@@ -132,7 +139,7 @@ fn look(project: &Project) -> Result<Found, ProjectError> {
         Ok(repository) => Ok(Found::Own(repository)),
         Err(ProjectError::Git(error)) if is_damage(&error) => {
             // The branch may have arrived before the objects of its newest version.
-            if project.pass.is_shared() && is_recent(&git)? {
+            if project.pass.is_shared() && is_recent(project, &git)? {
                 return Err(ProjectError::Arriving);
             }
             Ok(Found::Foreign(Foreign::Damaged(error)))
@@ -147,10 +154,11 @@ fn is_damage(error: &git2::Error) -> bool {
     !matches!(error.class(), Filesystem | NoMemory | Os | Thread)
 }
 
-/// Whether the branch was moved so recently that another container may still be committing it.
-fn is_recent(git: &Dir) -> Result<bool, FileError> {
+/// Whether the branch was moved, or the history begun, so recently that another container may still
+/// be committing it.
+fn is_recent(project: &Project, git: &Dir) -> Result<bool, FileError> {
     let stat = match git.status_beneath(&format!("refs/heads/{BRANCH}")) {
-        Err(FileError::NotFound) => git.status("HEAD")?,
+        Err(FileError::NotFound | FileError::NotRegular) => project.dir().status(".git")?,
         result => result?,
     };
     let seconds = u64::try_from(stat.st_mtime).unwrap_or_default();
