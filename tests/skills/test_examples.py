@@ -1,8 +1,10 @@
 """Every complete example of every skill is a game: it starts, is painted, obeys touch and keys, and goes on."""
 
 import json
+import shutil
 import tempfile
 import unittest
+from pathlib import Path
 
 from examples import examples
 from judge.cdp import Browser
@@ -31,6 +33,15 @@ class Examples(unittest.TestCase):
         if any(library.startswith("three") for library in report.libraries):
             self.assertGreater(report.goes_on["context"], report.proof())
         print(f"{example.name}: {report.frame} {report.seconds} s", flush=True)
+
+    def test_without_its_pictures_image_generation_is_drawn(self):
+        (example,) = [one for one in examples() if one.name == "image-generation"]
+        folder = Path(self.temporary) / "without-pictures"
+        shutil.copytree(example.folder, folder, ignore=shutil.ignore_patterns("assets"))
+        report = self.judge.judge(folder, "image-generation-without-pictures", QUICK, stages=("user", "twins"))
+        self.assertEqual({problem["kind"] for problem in report.problems}, {"missing"}, report)
+        self.assertEqual(report.hints(), [])
+        self.assertGreater(report.reacts["touch"], report.proof())
 
 
 def _add(example):
