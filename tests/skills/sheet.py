@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import time
 
 from judge.cdp import Browser
 from tools import OUTPUT
@@ -11,6 +12,11 @@ STYLE = """
 body { margin: 16px; background: #20222c; color: #eee; font: 13px/1.4 sans-serif; width: 1568px }
 div { display: inline-block; width: 304px; margin: 0 8px 16px 0; vertical-align: top }
 img { width: 148px; border-radius: 6px } b { font-size: 15px } .bad { color: #ff8a8a }
+"""
+
+LOADED = """
+location.protocol === 'file:' && document.readyState === 'complete'
+  && [...document.images].every((image) => image.complete && image.naturalWidth > 0)
 """
 
 
@@ -36,9 +42,16 @@ def main():
     with Browser() as browser:
         target = browser.call("Target.createTarget", {"url": page.as_uri(), "width": 1600, "height": 900})["targetId"]
         session = browser.call("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
-        ready = "new Promise((done) => document.readyState === 'complete' ? done() : addEventListener('load', done))"
-        browser.call("Runtime.evaluate", {"expression": ready, "awaitPromise": True}, session)
-        wanted = {"format": "png", "captureBeyondViewport": True}
+        # The first answers may come from the blank page that was there before.
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            found = browser.call("Runtime.evaluate", {"expression": LOADED, "returnByValue": True}, session)
+            if found["result"].get("value"):
+                break
+            time.sleep(0.1)
+        size = browser.call("Page.getLayoutMetrics", session=session)["cssContentSize"]
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+        wanted = {"format": "png", "captureBeyondViewport": True, "clip": clip}
         data = browser.call("Page.captureScreenshot", wanted, session, timeout=60)["data"]
     picture = OUTPUT / "sheet.png"
     picture.write_bytes(base64.b64decode(data))
