@@ -66,6 +66,10 @@ def test_commit_and_reload_reach_the_data_volume(client):
 def test_errors_are_passed_on_as_what_they_are(client, status, text, reason, operation):
     client.container.modal.volume_errors[operation] = GRPCError(status, text)
     answer = client.ask(operation)
+    if (operation, reason) == ("commit", "open_files"):
+        # The reload at the end of a commit was refused, and the commit itself was not.
+        assert answer["ok"] and text in client.container.log()
+        return
     assert (answer["ok"], answer["reason"]) == (False, reason), answer
     assert text in answer["message"]
 
