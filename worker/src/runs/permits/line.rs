@@ -121,14 +121,16 @@ impl<P: Eq + Copy> Line<P> {
     pub fn enter(&self, party: P) -> Result<Permit<P>, Waiting<P>> {
         let mut state = self.state();
         let ticket = state.join(party);
-        if let Some(number) = state.take(ticket) {
-            return Ok(Permit { line: self.clone(), number });
-        }
-        let seen = state.place(ticket);
+        let taken = state.take(ticket);
         drop(state);
-        // Another party's later requests may have moved back.
-        self.0.changed.notify_waiters();
-        Err(Waiting { line: self.clone(), ticket, seen })
+        match taken {
+            Ok(number) => Ok(Permit { line: self.clone(), number }),
+            Err(seen) => {
+                // Another party's later requests may have moved back.
+                self.0.changed.notify_waiters();
+                Err(Waiting { line: self.clone(), ticket, seen })
+            }
+        }
     }
 }
 
@@ -159,41 +161,47 @@ impl<P: Eq + Copy> State<P> {
     }
 
     fn place(&self, ticket: u64) -> Place {
-        let ahead = self.find(ticket).map_or(0, |(party, round)| {
-            // By then each party has been served once in each earlier round, and those that stand
-            // earlier in the ring in this round too, as far as they have requests.
-            let before = self.ring.iter().enumerate().map(|(other, requests)| {
-                requests.tickets.len().min(round + usize::from(other < party))
-            });
-            before.sum()
-        });
+        let ahead = self.find(ticket).map_or(0, |(party, round)| self.ahead_of(party, round));
         Place { ahead, served: self.served }
     }
 
-    /// Takes a permit for this ticket if it is its turn.
-    fn take(&mut self, ticket: u64) -> Option<usize> {
-        let (party, round) = self.find(ticket)?;
-        if self.place(ticket).ahead >= self.free.len() {
-            return None;
-        }
-        self.leave(ticket);
-        if round == 0
-            && let Some(served) = self.ring.get(party)
-            && served.tickets.front().is_some_and(|next| *next > ticket)
-            && let Some(served) = self.ring.remove(party)
+    /// The number of requests before this one. By then each party has been served once in each
+    /// earlier round, and those that stand earlier in the ring in this round too, as far as they have
+    /// requests.
+    fn ahead_of(&self, party: usize, round: usize) -> usize {
+        let before = self.ring.iter().enumerate().map(|(other, requests)| {
+            requests.tickets.len().min(round + usize::from(other < party))
+        });
+        before.sum()
+    }
+
+    /// Takes a permit for this ticket if it is its turn; otherwise says where it stands.
+    fn take(&mut self, ticket: u64) -> Result<usize, Place> {
+        if let Some((party, round)) = self.find(ticket)
+            && self.ahead_of(party, round) < self.free.len()
+            && let Some(permit) = self.free.pop()
         {
-            self.ring.push_back(served);
+            // A party whose turn it was waits for the next one behind all others.
+            let stands = if round == 0 { self.ring.len() - 1 } else { party };
+            self.remove(party, round, stands);
+            self.served += 1;
+            return Ok(permit);
         }
-        self.served += 1;
-        self.free.pop()
+        Err(self.place(ticket))
     }
 
     fn leave(&mut self, ticket: u64) {
-        let Some((party, round)) = self.find(ticket) else { return };
-        let Some(left) = self.ring.get_mut(party) else { return };
-        left.tickets.remove(round);
-        if left.tickets.is_empty() {
-            self.ring.remove(party);
+        if let Some((party, round)) = self.find(ticket) {
+            self.remove(party, round, party);
+        }
+    }
+
+    /// Removes a request. If its party has more, the party `stands` at this number of the ring then.
+    fn remove(&mut self, party: usize, round: usize, stands: usize) {
+        let Some(mut party) = self.ring.remove(party) else { return };
+        party.tickets.remove(round);
+        if !party.tickets.is_empty() {
+            self.ring.insert(stands, party);
         }
     }
 }
@@ -226,17 +234,17 @@ impl<P: Eq + Copy> Waiting<P> {
             // Listening begins before the check, so that no change in between is missed.
             let mut changed = std::pin::pin!(shared.changed.notified());
             changed.as_mut().enable();
-            let (taken, place) = {
-                let mut state = self.line.state();
-                (state.take(self.ticket), state.place(self.ticket))
-            };
-            if let Some(number) = taken {
-                shared.changed.notify_waiters();
-                return Step::Permit(Permit { line: self.line.clone(), number });
-            }
-            if place != self.seen {
-                self.seen = place;
-                return Step::Moved(place);
+            let taken = self.line.state().take(self.ticket);
+            match taken {
+                Ok(number) => {
+                    shared.changed.notify_waiters();
+                    return Step::Permit(Permit { line: self.line.clone(), number });
+                }
+                Err(place) if place != self.seen => {
+                    self.seen = place;
+                    return Step::Moved(place);
+                }
+                Err(_) => {}
             }
             changed.await;
         }

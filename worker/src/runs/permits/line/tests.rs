@@ -90,6 +90,14 @@ fn a_party_with_many_requests_delays_others_by_one_at_most() {
 }
 
 #[test]
+fn parties_with_one_request_each_are_served_in_the_order_in_which_they_came() {
+    let line = Line::new(1);
+    let permit = line.enter(0).unwrap();
+    let waiting = [1, 2, 3, 4].map(|party| (party, line.enter(party).unwrap_err())).into();
+    assert_eq!(served(&line, permit, waiting), [1, 2, 3, 4]);
+}
+
+#[test]
 fn a_party_that_waits_is_not_passed_by_ones_that_come_later_again_and_again() {
     let line = Line::new(1);
     let mut permit = line.enter(0).unwrap();
