@@ -97,14 +97,9 @@ impl Builder {
             Takes::Json(of) => {
                 let schema = self.requests.schema_of(of);
                 let content = json!({ "application/json": { "schema": schema } });
-                let description = format!(
-                    "The file. It must arrive within {} s, without a silence of more than {} s.",
-                    request::UPLOAD_WITHIN.as_secs(),
-                    request::UPLOAD_SILENCE.as_secs(),
-                );
                 operation.insert(
                     "requestBody".to_owned(),
-                    json!({ "description": description, "required": true, "content": content }),
+                    json!({ "required": true, "content": content }),
                 );
             }
             Takes::Upload(of) => {
@@ -116,9 +111,14 @@ impl Builder {
                     "application/octet-stream": {},
                     "multipart/form-data": { "schema": form },
                 });
+                let description = format!(
+                    "The file. It must arrive within {} s, without a silence of more than {} s.",
+                    request::UPLOAD_WITHIN.as_secs(),
+                    request::UPLOAD_SILENCE.as_secs(),
+                );
                 operation.insert(
                     "requestBody".to_owned(),
-                    json!({ "required": true, "content": content }),
+                    json!({ "description": description, "required": true, "content": content }),
                 );
             }
         }
