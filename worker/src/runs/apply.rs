@@ -63,10 +63,7 @@ async fn save(
     files: SentFiles,
 ) -> Result<Published, Failure> {
     let projects = resources.projects.clone();
-    let place = Place::Project(key);
-    resources.volume.freshen(place).await;
-    let change = resources.volume.change(place);
-    let saved = blocking::run(move || {
+    let work = move || {
         let write = files.write.into_iter();
         let changes = Changes {
             write: write.map(|(path, bytes)| (path, Source::Bytes(bytes))).collect(),
@@ -76,10 +73,9 @@ async fn save(
             ..Changes::default()
         };
         projects.publish(key, &changes)
-    });
-    let published = saved.await??;
-    change.commit().await?;
-    Ok(published)
+    };
+    let saved = async { blocking::run(work).await?.map_err(Failure::from) };
+    resources.volume.changing(Place::Project(key), saved).await
 }
 
 fn last_events(result: Result<Published, Failure>, began: Instant) -> Vec<Event> {

@@ -90,12 +90,11 @@ pub(in crate::server) async fn delete_asset(
     State(app): State<Arc<App>>,
     Body { value: OneAsset { user_id, asset_id }, .. }: Body<OneAsset>,
 ) -> Result<Json<answer::Success>, ApiError> {
-    let place = Place::Assets(user_id);
-    app.store.volume.freshen(place).await;
     let assets = app.store.assets.clone();
-    let change = app.store.volume.change(place);
-    blocking::run(move || assets.delete(user_id, asset_id)).await??;
-    change.commit().await?;
+    let deleted = async {
+        blocking::run(move || assets.delete(user_id, asset_id)).await?.map_err(ApiError::from)
+    };
+    app.store.volume.changing(Place::Assets(user_id), deleted).await?;
     Ok(Json(answer::Success { success: true }))
 }
 
@@ -103,12 +102,11 @@ pub(in crate::server) async fn restore_asset(
     State(app): State<Arc<App>>,
     Body { value: OneAsset { user_id, asset_id }, .. }: Body<OneAsset>,
 ) -> Result<Json<answer::RestoredAsset>, ApiError> {
-    let place = Place::Assets(user_id);
-    app.store.volume.freshen(place).await;
     let assets = app.store.assets.clone();
-    let change = app.store.volume.change(place);
-    let asset = blocking::run(move || assets.restore(user_id, asset_id)).await??;
-    change.commit().await?;
+    let restored = async {
+        blocking::run(move || assets.restore(user_id, asset_id)).await?.map_err(ApiError::from)
+    };
+    let asset = app.store.volume.changing(Place::Assets(user_id), restored).await?;
     let asset = described(&app, user_id, &asset);
     Ok(Json(answer::RestoredAsset { asset, success: true }))
 }

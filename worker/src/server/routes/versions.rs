@@ -65,15 +65,16 @@ pub(in crate::server) async fn create_version_snapshot(
 ) -> Result<Response, ApiError> {
     let key = ProjectKey { user: body.user_id, project: body.project_id };
     let message = body.message.unwrap_or_default().or(SNAPSHOT_MESSAGE);
-    app.store.volume.freshen(Place::Project(key)).await;
-    let change = app.store.volume.change(Place::Project(key));
-    let saved = blocking::run(move || {
-        app.store.projects.open(key)?;
-        let changes = Changes { message, keep_unsaved: true, ..Changes::default() };
-        app.store.projects.publish(key, &changes)
-    });
-    let saved = saved.await??;
-    change.commit().await?;
+    let projects = app.store.projects.clone();
+    let snapshot = async {
+        let saved = blocking::run(move || {
+            projects.open(key)?;
+            let changes = Changes { message, keep_unsaved: true, ..Changes::default() };
+            projects.publish(key, &changes)
+        });
+        saved.await?.map_err(ApiError::from)
+    };
+    let saved = app.store.volume.changing(Place::Project(key), snapshot).await?;
     let answer = Snapshot { created: saved.is_new, git_commit: saved.version, success: true };
     Ok(Json(answer).into_response())
 }
@@ -150,11 +151,12 @@ pub(super) async fn restore(
     version: VersionId,
 ) -> Result<Response, ApiError> {
     let (patience, _waiting) = Patience::begin();
-    app.store.volume.freshen(Place::Project(key)).await;
-    let change = app.store.volume.change(Place::Project(key));
-    let saved = blocking::run(move || app.store.projects.restore(key, &version, &patience));
-    let saved = saved.await??;
-    change.commit().await?;
+    let projects = app.store.projects.clone();
+    let restored = async {
+        let restored = blocking::run(move || projects.restore(key, &version, &patience));
+        restored.await?.map_err(ApiError::from)
+    };
+    let saved = app.store.volume.changing(Place::Project(key), restored).await?;
     let (removed, restored): (Vec<_>, Vec<_>) =
         saved.files.into_iter().partition(|file| file.action == Action::Delete);
     let paths = |files: Vec<crate::store::projects::SavedFile>| {

@@ -102,6 +102,20 @@ impl Volume {
         Change::begin(commits, place, &self.gate)
     }
 
+    /// Makes a change on top of what others have committed, and commits it. Returns what `work`
+    /// returns.
+    pub async fn changing<T, E: From<NotCommitted>>(
+        &self,
+        place: Place,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        self.freshen(place).await;
+        let change = self.change(place);
+        let done = work.await?;
+        change.commit().await?;
+        Ok(done)
+    }
+
     /// The changes that are committed from now on, for whoever tells peers of them. `None` if the
     /// volume needs no commits, or if somebody else has them.
     pub fn news(&self) -> Option<mpsc::Receiver<News>> {
