@@ -9,10 +9,8 @@ use reqwest::{Body, Method};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{commits, healthy, write};
+use crate::support::{GIF, commits, healthy, write};
 
-/// The smallest file that is accepted as an upload.
-const GIF: &[u8] = b"GIF89a\x01\x00\x01\x00\x00\x00\x00;";
 /// How the clock goes wrong.
 const JUMPS: [&str; 4] = ["+1d", "-1d", "+0d", "-1d"];
 const DAY: Duration = Duration::from_hours(24);

@@ -3,14 +3,12 @@
 
 use std::path::Path;
 
-use harness::{Answer, Disk, Ids, Setup, Worker, git, is_root, terminal};
+use harness::{Disk, Ids, Setup, Worker, git, is_root, terminal};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{about, applied, files, hash, tidy};
+use crate::support::{GIF, about, applied, error_of, file, files, hash, tidy};
 
-/// The smallest file that is accepted as an upload.
-const GIF: &[u8] = b"GIF89a\x01\x00\x01\x00\x00\x00\x00;";
 /// The number of files in the project. Their names make the tree of the folder a large object.
 const FILES: usize = 600;
 
@@ -65,17 +63,6 @@ impl Scene {
     async fn post(&self, endpoint: &str, further: Value) -> Option<Value> {
         error_of(&self.worker.post(endpoint, &about(self.ids, &further)).await)
     }
-}
-
-fn file(path: &str, content: &str) -> Value {
-    json!({ "path": path, "content": content })
-}
-
-/// The body of an error. `None` for a success.
-fn error_of(answer: &Answer) -> Option<Value> {
-    let status = answer.status.as_u16();
-    assert!(status == 200 || status == 507, "{status} {}", answer.text());
-    (status != 200).then(|| answer.json())
 }
 
 fn can_mount(test: &str) -> bool {

@@ -3,14 +3,11 @@
 
 use std::path::PathBuf;
 
-use harness::{Answer, Ids, Quota, Setup, Worker, git, terminal};
+use harness::{Ids, Quota, Setup, Worker, git, terminal};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{about, applied, files, hash, tidy};
-
-/// The smallest file that is accepted as an upload.
-const GIF: &[u8] = b"GIF89a\x01\x00\x01\x00\x00\x00\x00;";
+use crate::support::{GIF, about, applied, error_of, file, files, hash, tidy};
 
 /// What the project may still take, in bytes, when something is asked for.
 const FREE: [u64; 9] =
@@ -70,17 +67,6 @@ impl Scene {
     async fn post(&self, endpoint: &str, further: Value) -> Option<Value> {
         error_of(&self.worker.post(endpoint, &about(self.ids, &further)).await)
     }
-}
-
-fn file(path: &str, content: &str) -> Value {
-    json!({ "path": path, "content": content })
-}
-
-/// The body of an error. `None` for a success.
-fn error_of(answer: &Answer) -> Option<Value> {
-    let status = answer.status.as_u16();
-    assert!(status == 200 || status == 507, "{status} {}", answer.text());
-    (status != 200).then(|| answer.json())
 }
 
 #[tokio::test]

@@ -128,3 +128,18 @@ pub(crate) fn tidy(folder: &Path) {
         .expect("find");
     assert_eq!(String::from_utf8_lossy(&found.stdout), "");
 }
+
+/// The smallest file that is accepted as an upload.
+pub(crate) const GIF: &[u8] = b"GIF89a\x01\x00\x01\x00\x00\x00\x00;";
+
+/// One file in the body of `apply_files`.
+pub(crate) fn file(path: &str, content: &str) -> Value {
+    json!({ "path": path, "content": content })
+}
+
+/// The body of an error for want of space. `None` for a success.
+pub(crate) fn error_of(answer: &Answer) -> Option<Value> {
+    let status = answer.status.as_u16();
+    assert!(status == 200 || status == 507, "{status} {}", answer.text());
+    (status != 200).then(|| answer.json())
+}
